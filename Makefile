@@ -1,0 +1,48 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ROOT ?= demo/root
+
+.PHONY: help setup demo test lint bench clean
+
+help:
+	@echo "make setup   a ready $(VENV) (Python 3.11 or later)"
+	@echo "make demo    set-up, then the whole pipeline on music composed here"
+	@echo "             MUSIC=/folder takes your own audio, LABELS=/file.csv its labels, ROOT=/out the output"
+	@echo "make test    set-up, then format, lint, types, layers and all tests"
+	@echo "make bench   set-up, then the measurements of tests/bench"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+ifdef MUSIC
+demo: $(READY)
+	$(BIN)/python -m jobs.pipeline --root '$(ROOT)' --music '$(MUSIC)' $(if $(LABELS),--labels '$(LABELS)')
+else
+demo: $(READY)
+	$(BIN)/python -m jobs.compose --out demo/music --tracks 128 --seed 0
+	$(BIN)/python -m jobs.pipeline --root '$(ROOT)' --music demo/music --labels demo/music/labels.csv --config jobs/demo.yaml
+endif
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest
+
+bench: $(READY)
+	$(BIN)/python -m tests.bench.features
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info
