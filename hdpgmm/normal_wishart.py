@@ -1,0 +1,155 @@
+"""Normal-Wishart posteriors of all components at once (Bishop 2006, section 10.2 and appendix B), in float64."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hdpgmm.prior import Prior
+from hdpgmm.statistics import Statistics
+
+
+@dataclass(frozen=True)
+class NormalWishart:
+    """q(mu_k, Lambda_k) = Normal(mu | mean, (strength Lambda)^-1) Wishart(Lambda | dof, W), with W^-1 = chol chol^T.
+
+    mean (comp, dim), strength (comp,), dof (comp,), chol (comp, dim, dim) lower triangular.
+    """
+
+    mean: Tensor
+    strength: Tensor
+    dof: Tensor
+    chol: Tensor
+
+    @property
+    def dim(self) -> int:
+        return self.mean.shape[-1]
+
+
+def posterior(prior: Prior, stats: Statistics) -> NormalWishart:
+    """Conjugate update (Bishop 10.60-10.63) from statistics already scaled to the corpus."""
+    device = stats.count.device
+    mean0 = prior.mean.to(device)
+    strength = prior.strength + stats.count
+    mean = (prior.strength * mean0 + stats.first) / strength[:, None]
+    scatter = stats.second + prior.strength * torch.outer(mean0, mean0)
+    scatter = scatter - strength[:, None, None] * mean[:, :, None] * mean[:, None, :]
+    scale_inv = prior.scale_inv.to(device) + 0.5 * (scatter + scatter.mT)
+    return NormalWishart(mean, strength, prior.dof + stats.count, _cholesky(scale_inv, prior))
+
+
+def _cholesky(scale_inv: Tensor, prior: Prior) -> Tensor:
+    """Cholesky factors; where float32 sums made a scatter indefinite, its eigenvalues are lifted to the prior's."""
+    chol, info = torch.linalg.cholesky_ex(scale_inv)
+    broken = torch.nonzero(info).flatten()
+    if len(broken):
+        values, vectors = torch.linalg.eigh(scale_inv[broken])
+        floor = torch.linalg.eigvalsh(prior.scale_inv).min().to(values.device)
+        values = values.clamp(min=floor)
+        chol[broken] = torch.linalg.cholesky(vectors * values[:, None, :] @ vectors.mT)
+    return chol
+
+
+def expected_log_det(nw: NormalWishart) -> Tensor:
+    """E[log |Lambda_k|], (comp,) (Bishop B.81)."""
+    i = torch.arange(nw.dim, dtype=torch.float64, device=nw.dof.device)
+    digammas = torch.digamma(0.5 * (nw.dof[:, None] - i)).sum(-1)
+    return digammas + nw.dim * math.log(2.0) - log_det(nw.chol)
+
+
+def log_det(chol: Tensor) -> Tensor:
+    """log |A| of A = chol chol^T, batched."""
+    return 2.0 * torch.diagonal(chol, dim1=-2, dim2=-1).log().sum(-1)
+
+
+def peak_log_density(nw: NormalWishart) -> Tensor:
+    """E[log p(x | mu_k, Lambda_k)] at x = mean, its maximum, (comp,)."""
+    return 0.5 * (expected_log_det(nw) - nw.dim * math.log(2.0 * math.pi) - nw.dim / nw.strength)
+
+
+def log_density_coefficients(nw: NormalWishart) -> Tensor:
+    """Theta, (expanded_size, comp), with E[log p(x | mu_k, Lambda_k)] = t(x) Theta[:, k] (Bishop 10.64, 10.67)."""
+    dim = nw.dim
+    precision = nw.dof[:, None, None] * torch.cholesky_inverse(nw.chol)
+    linear = (precision @ nw.mean[:, :, None])[:, :, 0]
+    constant = peak_log_density(nw) - 0.5 * (linear * nw.mean).sum(-1)
+    rows, cols = torch.triu_indices(dim, dim, device=nw.mean.device)
+    pair_weight = torch.where(rows == cols, 0.5, 1.0).to(precision)
+    quadratic = -precision[:, rows, cols] * pair_weight
+    return torch.cat([quadratic, linear, constant[:, None]], dim=1).T.contiguous()
+
+
+def log_normaliser(nw: NormalWishart) -> Tensor:
+    """log Z of each normal-Wishart, (comp,), such that its density is exp(natural terms - log Z)."""
+    dim = nw.dim
+    return (
+        0.5 * dim * (math.log(2.0 * math.pi) - nw.strength.log())
+        + 0.5 * nw.dof * (dim * math.log(2.0) - log_det(nw.chol))
+        + torch.special.multigammaln(0.5 * nw.dof, dim)
+    )
+
+
+def prior_record(prior: Prior, device: torch.device | str = "cpu") -> NormalWishart:
+    """The prior as a NormalWishart of one component."""
+    one = torch.ones(1, dtype=torch.float64, device=device)
+    chol = torch.linalg.cholesky(prior.scale_inv.to(device))[None]
+    return NormalWishart(prior.mean.to(device)[None], prior.strength * one, prior.dof * one, chol)
+
+
+def kl_to_prior(nw: NormalWishart, prior: Prior) -> Tensor:
+    """KL(q(mu_k, Lambda_k) || prior), (comp,).
+
+    Both are one exponential family, so KL = <natural difference, expected statistics> + log Z(prior) - log Z(q).
+    """
+    dim = nw.dim
+    device = nw.mean.device
+    precision = nw.dof[:, None, None] * torch.cholesky_inverse(nw.chol)
+    mean0, scale0 = prior.mean.to(device), prior.scale_inv.to(device)
+    shift = nw.mean - mean0
+    quad = (shift[:, None, :] @ precision @ shift[:, :, None])[:, 0, 0]
+    expected_prior_term = (
+        0.5 * (prior.dof - dim) * expected_log_det(nw)
+        - 0.5 * prior.strength * (dim / nw.strength + quad)
+        - 0.5 * (precision * scale0).sum((-2, -1))
+    )
+    expected_own_term = 0.5 * (nw.dof - dim) * expected_log_det(nw) - 0.5 * dim - 0.5 * nw.dof * dim
+    return (
+        expected_own_term
+        - log_normaliser(nw)
+        - expected_prior_term
+        + log_normaliser(prior_record(prior, device))
+    )
+
+
+@dataclass(frozen=True)
+class Predictive:
+    """Student-t posterior predictive as a function of E[log p(x | phi_k)], which already holds the quadratic form.
+
+    log p(x | data, k) = constant_k - power_k log(1 + slope_k q), q = 2 (peak_k - E[log p(x | phi_k)]) >= 0
+    (Bishop 10.81). All (comp,) float64.
+    """
+
+    constant: Tensor
+    power: Tensor
+    slope: Tensor
+    peak: Tensor
+
+    def log_density(self, log_lik: Tensor) -> Tensor:
+        """(frame, comp) E[log p(x_n | phi_k)] -> (frame, comp) log p(x_n | data, k), float64 nats."""
+        quadratic = 2.0 * (self.peak - log_lik.double()).clamp(min=0.0)
+        return self.constant - self.power * torch.log1p(self.slope * quadratic)
+
+
+def predictive(nw: NormalWishart) -> Predictive:
+    """Coefficients of the posterior predictive of each component."""
+    dim = nw.dim
+    dof = nw.dof + 1.0 - dim
+    factor = nw.strength * dof / (1.0 + nw.strength)
+    constant = (
+        torch.lgamma(0.5 * (dof + dim))
+        - torch.lgamma(0.5 * dof)
+        - 0.5 * dim * (dof * math.pi).log()
+        + 0.5 * (dim * factor.log() - log_det(nw.chol))
+    )
+    return Predictive(constant, 0.5 * (dof + dim), factor / (dof * nw.dof), peak_log_density(nw))

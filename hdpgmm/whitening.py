@@ -1,0 +1,66 @@
+"""Moments of frames as one streamed, mergeable pass, and the whitening they give. numpy, float64."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RIDGE = 1e-6  # of the correlation matrix: duplicated and constant features stay finite
+
+
+@dataclass(frozen=True)
+class Moments:
+    """count frames, their mean (dim,), and the scatter about it (dim, dim): sum (x - mean)(x - mean)^T."""
+
+    count: int
+    mean: np.ndarray
+    scatter: np.ndarray
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Chan, Golub, LeVeque (1979): exact merging without the cancellation of raw second moments."""
+        count = self.count + other.count
+        if count == 0:
+            return self
+        shift = other.mean - self.mean
+        mean = self.mean + shift * (other.count / count)
+        between = np.outer(shift, shift) * (self.count * other.count / count)
+        return Moments(count, mean, self.scatter + other.scatter + between)
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """x -> (x - mean) @ transform has zero mean and unit covariance. log_det = log |det transform|."""
+
+    mean: np.ndarray  # (dim,) float64
+    transform: np.ndarray  # (dim, dim) float64
+
+    @property
+    def log_det(self) -> float:
+        """Add it to a log-density of whitened frames to have that of the frames in their own units."""
+        return float(np.linalg.slogdet(self.transform)[1])
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """(frame, dim) in feature units -> float32 (frame, dim)."""
+        return ((values - self.mean) @ self.transform).astype(np.float32)
+
+
+def moments(values: np.ndarray) -> Moments:
+    """Moments of (frame, dim)."""
+    values = values.astype(np.float64)
+    mean = values.mean(0) if len(values) else np.zeros(values.shape[1])
+    centred = values - mean
+    return Moments(len(values), mean, centred.T @ centred)
+
+
+def whitening(total: Moments) -> Whitening:
+    """chol(inv(cov)) of the paper, computed through the correlation matrix so that scales do not matter.
+
+    A constant feature has no scale; it is centred and left as it is.
+    """
+    if total.count < 1:
+        raise ValueError("whitening needs at least one frame")
+    deviation = np.sqrt(np.diag(total.scatter) / total.count)
+    deviation = np.where(deviation > 1e-12 * (1.0 + np.abs(total.mean)), deviation, 1.0)
+    correlation = total.scatter / total.count / np.outer(deviation, deviation)
+    np.fill_diagonal(correlation, 1.0 + RIDGE)
+    factor = np.linalg.cholesky(np.linalg.inv(correlation))
+    return Whitening(total.mean, factor / deviation[:, None])
