@@ -1,0 +1,64 @@
+"""Verified checkpoints: safetensors and JSON, whole or absent, an index entry written last.
+
+<prefix>/step-00000040.safetensors        
+<prefix>/index/step-00000040.json    {"step", "files": {path below prefix: sha256}, "meta": {...}}
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from infra.storage import Store
+
+
+class Checkpoints:
+    """The checkpoints under `prefix`."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self.store = store
+        self.prefix = prefix
+
+    def save(self, step: int, tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any], keep: int) -> None:
+        """Write a checkpoint, then forget all but the newest `keep`."""
+        name = f"step-{step:08d}"
+        data = save_tensors({key: np.ascontiguousarray(value) for key, value in tensors.items()})
+        file = f"{name}.safetensors"
+        entry = {"step": step, "files": {file: hashlib.sha256(data).hexdigest()}, "meta": dict(meta)}
+        self.store.write(f"{self.prefix}/{file}", data)
+        self.store.write(f"{self.prefix}/index/{name}.json", json.dumps(entry, sort_keys=True).encode())
+        for old in self._names()[:-keep]:
+            self._forget(old)
+
+    def load(self) -> tuple[int, dict[str, np.ndarray], dict[str, Any]] | None:
+        """(step, tensors, meta) of the newest checkpoint whose digest matches; damaged ones are passed over."""
+        for name in reversed(self._names()):
+            found = self._read(name)
+            if found is not None:
+                return found
+        return None
+
+    def _names(self) -> list[str]:
+        return [name.removesuffix(".json") for name in self.store.names(f"{self.prefix}/index")]
+
+    def _read(self, name: str) -> tuple[int, dict[str, np.ndarray], dict[str, Any]] | None:
+        try:
+            entry = json.loads(self.store.read(f"{self.prefix}/index/{name}.json"))
+            tensors: dict[str, np.ndarray] = {}
+            for file, digest in entry["files"].items():
+                data = self.store.read(f"{self.prefix}/{file}")
+                if hashlib.sha256(data).hexdigest() != digest:
+                    return None
+                tensors |= load_tensors(data)
+        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, SafetensorError):
+            return None
+        return entry["step"], tensors, entry["meta"]
+
+    def _forget(self, name: str) -> None:
+        self.store.delete(f"{self.prefix}/index/{name}.json")
+        self.store.delete(f"{self.prefix}/{name}.safetensors")

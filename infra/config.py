@@ -1,0 +1,193 @@
+"""The one configuration record of all jobs.
+
+Frozen pydantic models that refuse unknown keys. A file gives the base, `--set section.key=value` overrides it,
+and every default is what a user with a folder of music should get.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from infra.errors import ConfigError
+
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LabelConfig(Section):
+    """Which file says what the tracks are. Empty fields are detected from the columns."""
+
+    file: str | None = Field(None, description="CSV or Parquet with one row per track")
+    key: str | None = Field(None, description="column that names the audio file")
+    single: tuple[str, ...] | None = Field(None, description="columns with one label per track")
+    multi: tuple[str, ...] | None = Field(None, description="columns with |-separated labels")
+    group: str | None = Field(None, description="column that must not be split between train and test")
+
+
+class ExtractConfig(Section):
+    """Audio to frame features."""
+
+    preset: Literal["paper-52"] = Field("paper-52", description="named feature specification")
+    workers: Positive | None = Field(None, description="extraction actors; default: the cluster's CPUs")
+    shard_bytes: Positive = Field(128 << 20, description="estimated feature bytes of one shard")
+    row_group_bytes: Positive = Field(8 << 20, description="estimated feature bytes of one row group")
+    shard_tracks: Positive = Field(512, description="tracks of one shard at most")
+    track_seconds: Annotated[float, Field(gt=0)] = Field(120.0, description="deadline of one track, seconds")
+    max_bad_fraction: Fraction = Field(
+        0.5, description="share of quarantined tracks above which the job fails"
+    )
+
+
+class TrainConfig(Section):
+    """The HDPGMM and its inference. Symbols are those of the README's model section."""
+
+    n_components: Positive = Field(256, description="K, corpus components (truncation)")
+    n_atoms: Positive = Field(32, description="T, components one song may use (truncation)")
+    gamma: Annotated[float, Field(gt=0)] = Field(1.0, description="concentration of the corpus sticks")
+    alpha0: Annotated[float, Field(gt=0)] = Field(1.0, description="concentration of a song's sticks")
+    batch_songs: Positive | None = Field(
+        None, description="songs of a mini-batch; default: an eighth of the corpus, a power of two in 16..1024"
+    )
+    epochs: Positive = Field(20, description="passes over the training songs")
+    kappa: Annotated[float, Field(gt=0.5, le=1.0)] = Field(0.6, description="decay of the step size")
+    tau0: Annotated[float, Field(ge=0)] = Field(1.0, description="delay of the step size, steps")
+    splash: Fraction = Field(0.0, description="eta0, uniform share mixed into responsibilities (paper: 0.1)")
+    merge_steps: Positive = Field(10, description="steps between attempts to merge components")
+    heldout_fraction: Fraction = Field(0.05, description="share of the songs kept for the held-out score")
+    heldout_songs: Count = Field(256, description="songs kept for the held-out score at most")
+    checkpoint_steps: Positive = Field(20, description="steps between checkpoints")
+    keep_checkpoints: Positive = Field(3, description="checkpoints kept besides the last one")
+    data_workers: Positive = Field(2, description="actors that read, whiten and pack batches")
+    ahead_bytes: Positive = Field(2 << 30, description="bytes of batches kept ready at most")
+    threads: Positive = Field(2, description="CPU threads of the trainer; part of the model's identity")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where Ray has one")
+    seed: Count = Field(0, description="seed of every random choice")
+
+
+class RepresentConfig(Section):
+    """Song vectors."""
+
+    workers: Positive | None = Field(None, description="representation actors; default: the cluster's CPUs")
+    top: Positive = Field(5, description="largest components listed per song")
+
+
+class EvaluateConfig(Section):
+    """Probes and comparison models."""
+
+    codewords: Positive = Field(256, description="centres of the VQCodebook")
+    repeats: Positive = Field(5, description="repetitions (seeds) of the splits")
+    folds: Annotated[int, Field(ge=2)] = Field(5, description="folds of each repetition")
+    bootstrap: Positive = Field(1000, description="resamples of the test songs for the interval")
+    min_count: Positive = Field(2, description="songs a label needs to take part")
+    seed: Count = Field(0, description="seed of splits, codebook and resampling")
+
+
+class ReportConfig(Section):
+    """The page."""
+
+    components: Positive = Field(12, description="components shown")
+    labels: Positive = Field(5, description="labels shown per component")
+    segments: Positive = Field(3, description="segments to listen to per component")
+    segment_seconds: Annotated[float, Field(gt=0)] = Field(3.0, description="length of a segment, seconds")
+
+
+class RayConfig(Section):
+    """How to reach Ray. On a cluster the address comes from RAY_ADDRESS or the submitted job."""
+
+    num_cpus: Positive | None = Field(None, description="CPUs of a local Ray; default: all")
+    object_store_bytes: Positive = Field(1 << 30, description="object store of a local Ray, bytes")
+
+
+class Config(Section):
+    """Everything a run depends on."""
+
+    root: str = Field(description="local path or s3://bucket/prefix that holds all tables")
+    music: str | None = Field(None, description="folder, s3:// prefix, or CSV/Parquet list of audio files")
+    corpus: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")] = Field(
+        "default", description="name of the corpus"
+    )
+    labels: LabelConfig = LabelConfig()  # pyright: ignore[reportCallIssue]
+    extract: ExtractConfig = ExtractConfig()  # pyright: ignore[reportCallIssue]
+    train: TrainConfig = TrainConfig()  # pyright: ignore[reportCallIssue]
+    represent: RepresentConfig = RepresentConfig()  # pyright: ignore[reportCallIssue]
+    evaluate: EvaluateConfig = EvaluateConfig()  # pyright: ignore[reportCallIssue]
+    report: ReportConfig = ReportConfig()  # pyright: ignore[reportCallIssue]
+    ray: RayConfig = RayConfig()  # pyright: ignore[reportCallIssue]
+
+
+def load(file: str | None = None, overrides: tuple[str, ...] = (), **fields: Any) -> Config:
+    """Configuration from a YAML file, then `section.key=value` overrides, then non-None keyword fields.
+
+    A keyword `labels_file` sets `labels.file`. Raises ConfigError naming the field, the rule and the value.
+    """
+    tree = _read_yaml(file) if file else {}
+    for item in overrides:
+        name, sep, text = item.partition("=")
+        if not sep or not name.strip():
+            raise ConfigError(f"--set {item!r}: expected section.key=value")
+        _put(tree, name.strip().split("."), _parse(item, text))
+    for name, value in fields.items():
+        if value is not None:
+            _put(tree, ["labels", "file"] if name == "labels_file" else [name], str(value))
+    tree.setdefault("root", os.environ.get("HDPGMM_ROOT", "out"))
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(detail) for detail in error.errors())) from None
+
+
+def _read_yaml(file: str) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"--config {file}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"--config {file}: {' '.join(str(error).split())}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"--config {file}: expected a mapping of sections, found {type(tree).__name__}")
+    return tree
+
+
+def _parse(item: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {item!r}: {text!r} is not a YAML value") from None
+
+
+def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        child = tree.setdefault(name, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"{'.'.join(path)}: {name} is not a section")
+        tree = child
+    tree[path[-1]] = value
+
+
+def _explain(detail: Any) -> str:
+    field = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"{field}: unknown key; known here: {', '.join(_siblings(detail['loc']))}"
+    return f"{field}: {detail['msg'].lower()}, found {detail['input']!r}"
+
+
+def _siblings(location: tuple[Any, ...]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in location[:-1]:
+        inner = model.model_fields[str(part)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return sorted(model.model_fields)

@@ -1,0 +1,83 @@
+"""Trained models under `models/<run>/`: checkpoints, and `final.json` once the run has ended.
+
+models/<run>/step-<n>.safetensors, index/   checkpoints (infra.checkpoints)
+models/<run>/final.json             {"run", "step", "finished", "provenance"}: written last
+models/<run>/summary.json           weights and sizes, for people and for the report
+models/<run>/history.json           one record per epoch
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from infra.checkpoints import Checkpoints
+from infra.errors import ConfigError, StorageError
+from infra.runs import now
+from infra.storage import Store
+
+
+@dataclass(frozen=True)
+class Final:
+    """A finished training run."""
+
+    run: str
+    step: int
+    finished: str
+    provenance: dict[str, Any]
+
+
+def prefix(run: str) -> str:
+    """Where a run's files are, relative to the root."""
+    return f"models/{run}"
+
+
+def finish(
+    store: Store,
+    run: str,
+    provenance: Mapping[str, Any],
+    history: Sequence[Any],
+    summary: Mapping[str, Any],
+    step: int,
+) -> None:
+    """Write what describes the finished model, `final.json` last."""
+    store.write(f"{prefix(run)}/history.json", json.dumps(list(history), indent=1).encode())
+    store.write(f"{prefix(run)}/summary.json", json.dumps(dict(summary)).encode())
+    final = {"run": run, "step": step, "finished": now(), "provenance": dict(provenance)}
+    store.write(f"{prefix(run)}/final.json", json.dumps(final, indent=1).encode())
+
+
+def find(store: Store, run: str) -> Final | None:
+    """The finished run of that name, if any."""
+    try:
+        return Final(**json.loads(store.read(f"{prefix(run)}/final.json")))
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+        raise StorageError(f"{store.uri(prefix(run))}/final.json: cannot be understood ({error})") from error
+
+
+def choose(store: Store, run: str | None) -> Final:
+    """The model named `run`, or the one finished last. Raises ConfigError if there is none."""
+    if run is not None:
+        found = find(store, run)
+        if found is None:
+            raise ConfigError(f"--model {run}: no finished model of that name under {store.uri('models')}")
+        return found
+    finals = [found for name in store.names("models") if (found := find(store, name))]
+    if not finals:
+        raise ConfigError(f"no finished model under {store.uri('models')}: run python -m jobs.train first")
+    return max(finals, key=lambda final: (final.finished, final.run))
+
+
+def read_arrays(store: Store, final: Final) -> dict[str, np.ndarray]:
+    """The arrays of the finished model, their digest checked."""
+    found = Checkpoints(store, prefix(final.run)).load()
+    if found is None or found[0] != final.step:
+        raise StorageError(
+            f"{store.uri(prefix(final.run))}: the checkpoint of step {final.step} is missing or damaged; delete "
+            f"final.json there and run python -m jobs.train again"
+        )
+    return found[1]

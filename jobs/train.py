@@ -1,0 +1,195 @@
+"""`python -m jobs.train`: learn an HDPGMM from the newest snapshot of a corpus' features."""
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from features.spec import PRESETS, fingerprint
+from infra import cli, models
+from infra.checkpoints import Checkpoints
+from infra.cluster import connect
+from infra.config import Config, TrainConfig, load
+from infra.errors import ConfigError, Incomplete
+from infra.ledger import Snapshot, Tree
+from infra.order import batch_size
+from infra.progress import Progress
+from infra.runs import RunFolder
+from infra.storage import Store
+from jobs.data_worker import DataWorker
+from jobs.trainer import Assignment, Trainer, refuse_mismatch
+
+log = logging.getLogger(__name__)
+
+# How a run is carried out, not what it computes: another value continues the same run.
+OPERATIONAL = {"data_workers", "ahead_bytes", "checkpoint_steps", "keep_checkpoints", "device"}
+STORE_SHARE = 0.4  # of Ray's object store, at most, for batches kept ready
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The model's name under models/, and whether this call had anything to do."""
+
+    run: str
+    trained: bool
+
+
+def run(config: Config) -> Trained:
+    """Train, or continue, or find it done. Raises ConfigError where there is nothing to train on."""
+    store = Store(config.root)
+    snapshot, mark = training_snapshot(config, store)
+    provenance = describe(config.train, snapshot, mark)
+    name = hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()[:12]
+    done = models.find(store, name)
+    if done is not None:
+        refuse_mismatch(done.provenance, provenance)
+        log.info("train: model %s is complete (step %d), nothing to do", name, done.step)
+        return Trained(name, False)
+    assignment = Assignment(store.root, models.prefix(name), snapshot.songs, provenance, config.train)
+    with connect(config.ray), RunFolder(store, f"runs/train-{name}") as folder:
+        folder.begin(config.model_dump(mode="json"))
+        history = _follow(assignment, folder)
+        folder.summary({"run": name, "epochs": history[-1:]})
+    _finish(store, name, assignment, history)
+    log.info("train: model %s is complete", name)
+    return Trained(name, True)
+
+
+def training_snapshot(config: Config, store: Store) -> tuple[Snapshot, str]:
+    """The newest snapshot of the corpus' features and their fingerprint."""
+    mark = fingerprint(PRESETS[config.extract.preset])
+    snapshot = Tree(store, f"features/{mark}").latest(config.corpus)
+    if snapshot is None:
+        raise ConfigError(
+            f"{store.uri(f'features/{mark}')}: no features of corpus {config.corpus!r} ({config.extract.preset}); "
+            f"run python -m jobs.extract first"
+        )
+    if snapshot.n_songs < 2:
+        raise ConfigError(
+            f"corpus {config.corpus!r} has {snapshot.n_songs} usable songs, training needs 2 or more"
+        )
+    return snapshot, mark
+
+
+def describe(train: TrainConfig, snapshot: Snapshot, mark: str) -> dict[str, Any]:
+    """Everything the model's bits depend on; its digest is the model's name."""
+    fields = train.model_dump(mode="json", exclude=OPERATIONAL)
+    return {"songs": snapshot.songs.rpartition("/")[2], "fingerprint": mark, **fields}
+
+
+def plan_text(config: Config) -> str:
+    """What --dry-run prints."""
+    snapshot, _ = training_snapshot(config, Store(config.root))
+    train = config.train
+    batch = train.batch_songs or batch_size(snapshot.n_songs)
+    return (
+        f"train: {snapshot.n_songs} songs, {snapshot.n_frames} frames, K={train.n_components}, T={train.n_atoms}, "
+        f"{train.epochs} epochs of {-(-snapshot.n_songs // batch)} steps of {batch} songs"
+    )
+
+
+def _follow(assignment: Assignment, folder: RunFolder) -> list[dict[str, Any]]:
+    """Run the trainer actor and show what it reports; the records of its epochs."""
+    config = assignment.config
+    limit = int(STORE_SHARE * ray.cluster_resources().get("object_store_memory", 1 << 30))
+    assignment = Assignment(
+        **{
+            **vars(assignment),
+            "config": config.model_copy(update={"ahead_bytes": min(config.ahead_bytes, limit)}),
+        }
+    )
+    reader: Any = ray.remote(num_cpus=0.25, max_restarts=-1, max_task_retries=-1)(DataWorker)
+    workers = [reader.remote(assignment.root) for _ in range(config.data_workers)]
+    gpu = _wants_gpu(config)
+    actor: Any = ray.remote(num_cpus=1, num_gpus=int(gpu))(Trainer)
+    trainer = actor.remote(assignment, workers, "cuda" if gpu else "cpu")
+    events = trainer.train.options(num_returns="streaming").remote()
+    try:
+        return _show(events, assignment, folder)
+    except RayTaskError as error:
+        raise error.as_instanceof_cause() from None
+    except RayActorError as error:
+        raise Incomplete(
+            f"the trainer died ({str(error).splitlines()[0]}); run the same command again"
+        ) from None
+    finally:
+        for handle in (trainer, *workers):
+            ray.kill(handle)
+
+
+def _show(events: Any, assignment: Assignment, folder: RunFolder) -> list[dict[str, Any]]:
+    progress: Progress | None = None
+    history: list[dict[str, Any]] = []
+    for reference in events:
+        event: dict[str, Any] = ray.get(reference)
+        kind = event.pop("kind")
+        if kind != "step":
+            folder.event(kind, **event)
+        if kind == "start":
+            progress = Progress(event["steps"], "steps", "train").__enter__()
+            progress.advance(event["step"])
+        elif kind == "step" and progress:
+            progress.advance(1, epoch=event["epoch"] + 1)
+        elif kind == "epoch":
+            history.append(event)
+            log.info("%s", epoch_line(event))
+    if progress:
+        progress.__exit__(None, None, None)
+    return history
+
+
+def epoch_line(row: dict[str, Any]) -> str:
+    """One epoch as a person reads it."""
+    heldout = "none" if row["heldout"] is None else f"{row['heldout']:.3f}"
+    return (
+        f"epoch {row['epoch']}: bound {row['bound']:.3f}, held-out {heldout} nats/frame, "
+        f"{row['components']} components carry 99 %, {row['frames_per_second']:.0f} frames/s, "
+        f"waited {100 * row['wait_share']:.0f} %"
+    )
+
+
+def _wants_gpu(config: TrainConfig) -> bool:
+    there = ray.cluster_resources().get("GPU", 0) >= 1
+    if config.device == "cuda" and not there:
+        raise ConfigError("train.device: cuda was asked for and the Ray cluster has no GPU; set auto or cpu")
+    return there and config.device != "cpu"
+
+
+def _finish(store: Store, name: str, assignment: Assignment, shown: list[dict[str, Any]]) -> None:
+    found = Checkpoints(store, models.prefix(name)).load()
+    if found is None:
+        raise Incomplete(f"model {name}: no readable checkpoint after training; run the same command again")
+    step, arrays, meta = found
+    count: np.ndarray = arrays["count"]
+    summary = {
+        "n_components": len(count),
+        "n_atoms": assignment.config.n_atoms,
+        "dim": arrays["first"].shape[1],
+        "weights": (count / count.sum()).tolist(),
+        "epoch": shown[-1] if shown else None,
+    }
+    models.finish(store, name, assignment.provenance, meta["history"], summary, step)
+
+
+def main(
+    root: cli.Root = None,
+    config: cli.ConfigFile = None,
+    set_: cli.Set = None,
+    corpus: cli.Corpus = None,
+    dry_run: cli.DryRun = False,
+) -> None:
+    """Learn an HDPGMM from a corpus' features. Run again, it continues or finds the model complete."""
+    resolved = load(config, tuple(set_ or ()), root=root, corpus=corpus)
+    if dry_run:
+        print(plan_text(resolved))
+        return
+    run(resolved)
+
+
+if __name__ == "__main__":
+    cli.run(main, "train", "ray")

@@ -1,0 +1,170 @@
+"""Training through Ray: the same bits however it is run, killed or continued."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infra import models
+from infra.checkpoints import Checkpoints
+from infra.config import Config, load
+from infra.errors import ConfigError
+from infra.storage import Store
+from jobs import train
+from tests.jobs.trees import clustered_songs, commit_songs
+
+pytestmark = pytest.mark.ray
+
+SETTINGS = ("train.n_components=12", "train.n_atoms=4", "train.batch_songs=8", "train.checkpoint_steps=3",
+            "train.epochs=4", "train.threads=1", "train.heldout_fraction=0.2")  # fmt: skip
+
+
+def config_of(root: Path, *more: str) -> Config:
+    return load(None, (*SETTINGS, *more), root=str(root))
+
+
+def tree(root: Path) -> Path:
+    commit_songs(root, clustered_songs(0, n_songs=60, n_clusters=6, dim=5, n_frames=60))
+    return root
+
+
+def arrays(root: Path, run: str) -> dict[str, bytes]:
+    store = Store(str(root))
+    final = models.find(store, run)
+    assert final is not None
+    return {name: part.tobytes() for name, part in models.read_arrays(store, final).items()}
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> tuple[Path, str]:
+    """A finished run that nothing disturbed."""
+    root = tree(tmp_path_factory.mktemp("reference"))
+    return root, train.run(config_of(root)).run
+
+
+def test_history_and_summary_describe_the_run(reference: tuple[Path, str]) -> None:
+    root, run = reference
+    history = json.loads((root / f"models/{run}/history.json").read_text())
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+    assert history[-1]["heldout"] > history[0]["heldout"] - 0.05
+    assert history[-1]["bound"] > history[0]["bound"]
+    assert history[-1]["components"] == 6
+    weights = json.loads((root / f"models/{run}/summary.json").read_text())["weights"]
+    assert len(weights) == 12
+    assert sum(weights) == pytest.approx(1.0)
+
+
+def test_checkpoints_are_indexed_and_old_ones_forgotten(reference: tuple[Path, str]) -> None:
+    root, run = reference
+    folder = root / f"models/{run}"
+    kept = sorted(path.stem for path in folder.glob("step-*.safetensors"))
+    assert kept == sorted(path.stem for path in (folder / "index").iterdir())
+    assert len(kept) == 3
+
+
+def test_run_again_finds_it_complete(reference: tuple[Path, str]) -> None:
+    root, run = reference
+    assert train.run(config_of(root)) == train.Trained(run, False)
+
+
+@pytest.mark.parametrize(
+    "more", [("train.data_workers=1",), ("train.data_workers=3", "train.ahead_bytes=20000")]
+)
+def test_workers_and_budget_do_not_change_a_bit(
+    reference: tuple[Path, str], tmp_path: Path, more: tuple
+) -> None:
+    root, run = reference
+    assert train.run(config_of(tree(tmp_path), *more)).run == run
+    assert arrays(tmp_path, run) == arrays(root, run)
+
+
+def test_another_seed_is_another_model(reference: tuple[Path, str], tmp_path: Path) -> None:
+    root, run = reference
+    other = train.run(config_of(tree(tmp_path), "train.seed=1")).run
+    assert other != run
+    assert arrays(tmp_path, other) != arrays(root, run)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    reference: tuple[Path, str], tmp_path: Path
+) -> None:
+    root, run = reference
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / f"models/{run}"
+    (folder / "final.json").unlink()
+    newest = max(folder.glob("step-*.safetensors"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert train.run(config_of(tmp_path)) == train.Trained(run, True)
+    assert arrays(tmp_path, run) == arrays(root, run)
+
+
+def test_a_checkpoint_of_other_features_is_refused(reference: tuple[Path, str], tmp_path: Path) -> None:
+    root, run = reference
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    (tmp_path / f"models/{run}/final.json").unlink()
+    for entry in (tmp_path / f"models/{run}/index").iterdir():
+        fields = json.loads(entry.read_text())
+        fields["meta"]["provenance"]["fingerprint"] = "0123456789abcdef"
+        entry.write_text(json.dumps(fields))
+    with pytest.raises(ConfigError, match=re.escape("another run: fingerprint was '0123456789abcdef'")):
+        train.run(config_of(tmp_path))
+
+
+def test_nothing_to_train_on_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape("run python -m jobs.extract first")):
+        train.run(config_of(tmp_path))
+    commit_songs(tmp_path, [np.zeros((20, 5), np.float32)], shards=1)
+    with pytest.raises(ConfigError, match="has 1 usable songs, training needs 2"):
+        train.run(config_of(tmp_path))
+
+
+@pytest.mark.slow
+def test_killed_and_continued_equals_uninterrupted(reference: tuple[Path, str], tmp_path: Path) -> None:
+    """SIGKILL of the driver once a checkpoint in the middle exists, twice, then to the end."""
+    root, run = reference
+    tree(tmp_path)
+    steps = [int(entry.stem.removeprefix("step-")) for entry in (root / f"models/{run}/index").iterdir()]
+    assert max(steps) > 20
+    for wanted in (6, 15):
+        killed = kill_at_step(tmp_path, run, wanted)
+        assert killed < max(steps), "it was over before it could be killed"
+    train.run(config_of(tmp_path))
+    assert arrays(tmp_path, run) == arrays(root, run)
+    assert [row["epoch"] for row in meta(tmp_path, run)["history"]] == [1, 2, 3, 4]
+
+
+def meta(root: Path, run: str) -> dict:
+    found = Checkpoints(Store(str(root)), models.prefix(run)).load()
+    assert found is not None
+    return found[2]
+
+
+def kill_at_step(root: Path, run: str, step: int) -> int:
+    """Run the job in its own process and SIGKILL it once there is a checkpoint of `step` or later; the newest step."""
+    overrides = [argument for setting in SETTINGS for argument in ("--set", setting)]
+    command = [sys.executable, "-m", "jobs.train", "--root", str(root), *overrides]
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    index = root / f"models/{run}/index"
+    deadline = time.monotonic() + 120
+    try:
+        while process.poll() is None and time.monotonic() < deadline:
+            if index.is_dir() and (newest := _newest(index)) >= step:
+                return newest
+            time.sleep(0.01)
+        raise AssertionError(f"ended with {process.poll()} before a checkpoint of step {step}")
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def _newest(index: Path) -> int:
+    return max((int(entry.stem.removeprefix("step-")) for entry in index.glob("step-*.json")), default=-1)
