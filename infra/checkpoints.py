@@ -1,6 +1,6 @@
 """Verified checkpoints: safetensors and JSON, whole or absent, an index entry written last.
 
-<prefix>/step-00000040.safetensors        
+<prefix>/step-00000040.safetensors
 <prefix>/index/step-00000040.json    {"step", "files": {path below prefix: sha256}, "meta": {...}}
 """
 

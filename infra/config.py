@@ -56,7 +56,8 @@ class TrainConfig(Section):
     gamma: Annotated[float, Field(gt=0)] = Field(1.0, description="concentration of the corpus sticks")
     alpha0: Annotated[float, Field(gt=0)] = Field(1.0, description="concentration of a song's sticks")
     batch_songs: Positive | None = Field(
-        None, description="songs of a mini-batch; default: an eighth of the corpus, a power of two in 16..1024"
+        None,
+        description="songs of a mini-batch; default: an eighth of the corpus, a power of two in 16..1024",
     )
     epochs: Positive = Field(20, description="passes over the training songs")
     kappa: Annotated[float, Field(gt=0.5, le=1.0)] = Field(0.6, description="decay of the step size")

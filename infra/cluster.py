@@ -1,0 +1,123 @@
+"""Reaching Ray: the cluster a job was submitted to, or a small Ray of our own for the time of the job."""
+
+import logging
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import ray
+from ray._private import ray_constants
+from ray._private import worker as ray_worker
+
+from infra.config import RayConfig
+from infra.errors import ConfigError, JobError
+from infra.progress import waiting
+
+log = logging.getLogger(__name__)
+_kept: list[ExitStack] = []
+
+
+@contextmanager
+def connect(config: RayConfig) -> Iterator[None]:
+    """A working Ray inside the block. What it started ends with the block or with `lasting`; inside another, a no-op.
+
+    Raises ConfigError for an address that is no cluster's, JobError if Ray cannot be reached or started.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    with ExitStack() as own:
+        _open(config, _kept[-1] if _kept else own)
+        yield
+
+
+@contextmanager
+def lasting() -> Iterator[None]:
+    """Inside the block, what the first `connect` starts stays for the others and ends with the block."""
+    with ExitStack() as stack:
+        _kept.append(stack)
+        try:
+            yield
+        finally:
+            _kept.pop()
+
+
+def n_cpus() -> int:
+    """CPUs of the connected cluster."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def _open(config: RayConfig, stack: ExitStack) -> None:
+    _quieten()
+    try:
+        if os.environ.get("RAY_ADDRESS"):
+            _join()
+        else:
+            _start(config)
+            stack.push(_reaper())
+        stack.callback(ray.shutdown)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise JobError(f"Ray: {' '.join(str(error).split())}") from error
+
+
+def _join() -> None:
+    """Connect to the running cluster; `ray job submit` sets RAY_ADDRESS for its jobs."""
+    address = os.environ["RAY_ADDRESS"]
+    if address.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"RAY_ADDRESS={address} is for `ray job submit`; submit the job, or unset it to run here"
+        )
+    ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+
+
+def _start(config: RayConfig) -> None:
+    _stay_local()
+    with waiting("starting Ray"):
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            num_cpus=config.num_cpus,
+            object_store_memory=config.object_store_bytes,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+
+
+def _quieten() -> None:
+    """Ray prints a paragraph for every worker that dies; those who handle it say so in one line."""
+    ray_worker.print_to_stdstream = lambda data, **_: log.debug("%s", data["lines"])
+
+
+def _stay_local() -> None:
+    """Make Ray listen on 127.0.0.1 only; it also starts two seconds sooner.
+
+    Ray's own switch for this (made for other systems) is read when it is imported, and by its processes.
+    """
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+
+# Ends when its input does, that is with the driver, however that ended.
+REAP = 'read _; for p; do case "$(cat /proc/$p/comm)" in ray::*) kill -9 "$p";; esac; done 2>/dev/null'
+
+
+def _reaper() -> subprocess.Popen[bytes]:
+    """Ends the agents of the local Ray when the driver is killed.
+
+    Ray's other processes die with the driver at once, but its agents first try for a minute to tell it so.
+    """
+    raylets = [pid for pid in _children(os.getpid()) if _command(pid) == "raylet"]
+    agents = [str(pid) for raylet in raylets for pid in _children(raylet)]
+    return subprocess.Popen(["sh", "-c", REAP, "sh", *agents], stdin=subprocess.PIPE, start_new_session=True)
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()

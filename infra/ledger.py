@@ -1,0 +1,256 @@
+"""The commit protocol: data first under its digest, then one exclusive create that makes it count.
+
+A tree is one table cut into shards, `features/<fingerprint>` or `vectors/<model>`:
+
+    spec.json                        what the values mean; another content is another tree
+    data/<shard>/<sha256>.parquet    one row per song; without a commit it does not exist for anybody
+    commits/<shard>.json             created exclusively; rows + quarantined = inputs
+    snapshots/<corpus>/<n>.json      created exclusively; readers read snapshots only
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from infra.errors import ConfigError, StorageError
+from infra.shards import encode
+from infra.storage import Store
+
+PARALLEL_READS = 16
+
+SONGS = pa.schema(
+    [
+        ("track_id", pa.string()),
+        ("version", pa.string()),
+        ("shard", pa.string()),
+        ("path", pa.string()),
+        ("row_group", pa.int32()),
+        ("row", pa.int32()),
+        ("n_frames", pa.int32()),
+    ]
+)
+
+QUARANTINE = pa.schema(
+    [
+        ("track_id", pa.string()),
+        ("version", pa.string()),
+        ("shard", pa.string()),
+        ("stage", pa.string()),
+        ("reason", pa.string()),
+        ("message", pa.string()),
+        ("attempts", pa.int32()),
+        ("first_seen", pa.string()),
+        ("last_seen", pa.string()),
+    ]
+)
+
+
+class Placed(NamedTuple):
+    """Where a track's row is: `row` counts inside the row group."""
+
+    track_id: str
+    version: str
+    n_frames: int
+    row_group: int
+    row: int
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The record that makes a shard count. `path` is relative to the root, `bytes` the size of the file."""
+
+    shard: str
+    path: str
+    digest: str
+    rows: int
+    bytes: int
+    inputs: int
+    quarantined: tuple[dict[str, Any], ...]
+    tracks: tuple[Placed, ...]
+
+    def reference(self) -> dict[str, Any]:
+        """What a snapshot says about the shard."""
+        names = ("shard", "path", "digest", "rows", "bytes", "inputs")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a corpus consists of. `songs` and `quarantine` are paths of tables, relative to the root."""
+
+    number: int
+    digest: str
+    shards: tuple[dict[str, Any], ...]
+    songs: str
+    quarantine: str
+    n_songs: int
+    n_frames: int
+    n_quarantined: int
+
+
+class Tree:
+    """A table under `prefix` of a store, written by commits and read by snapshots."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self.store = store
+        self.prefix = prefix
+
+    def write_spec(self, spec: Mapping[str, Any]) -> None:
+        """Declare what the values mean. Raises ConfigError if the tree already means something else."""
+        wanted = json.loads(_dumps(spec))
+        if not self.store.create(f"{self.prefix}/spec.json", _dumps(spec)) and self.read_spec() != wanted:
+            raise ConfigError(f"{self.store.uri(self.prefix)}: has another specification, see spec.json")
+
+    def read_spec(self) -> dict[str, Any]:
+        """The specification; FileNotFoundError if the tree has none yet."""
+        return json.loads(self.store.read(f"{self.prefix}/spec.json"))
+
+    def commit(
+        self,
+        shard: str,
+        table: pa.Table,
+        quarantined: Sequence[Mapping[str, Any]],
+        inputs: int,
+        row_group_rows: Sequence[int],
+    ) -> Commit:
+        """Make a shard count: one row or one quarantine record for each of its inputs.
+
+        Columns track_id, version and n_frames are expected. Whoever loses a race gets the winner's commit.
+        """
+        if table.num_rows + len(quarantined) != inputs:
+            counts = f"{table.num_rows} rows + {len(quarantined)} quarantined"
+            raise ValueError(f"{shard}: {counts} != {inputs} inputs")
+        data = encode(table, row_group_rows)
+        digest = hashlib.sha256(data).hexdigest()
+        mine = Commit(
+            shard=shard,
+            path=f"{self.prefix}/data/{shard}/{digest}.parquet",
+            digest=digest,
+            rows=table.num_rows,
+            bytes=len(data),
+            inputs=inputs,
+            quarantined=tuple(dict(record) for record in quarantined),
+            tracks=_place(table, row_group_rows),
+        )
+        self.store.write(mine.path, data)
+        if self.store.create(self._commit_path(shard), _dumps(asdict(mine))):
+            return mine
+        return self.read_commit(shard)
+
+    def read_commit(self, shard: str) -> Commit:
+        """The commit of a shard; FileNotFoundError if there is none, StorageError if it is damaged."""
+        path = self._commit_path(shard)
+        tree = _parse(self.store, path, Commit)
+        try:
+            tracks = tuple(Placed(*placed) for placed in tree.pop("tracks"))
+            return Commit(**{**tree, "quarantined": tuple(tree["quarantined"]), "tracks": tracks})
+        except TypeError as error:
+            raise StorageError(f"{self.store.uri(path)}: not a commit ({error})") from error
+
+    def read_commits(self, shards: Iterable[str]) -> dict[str, Commit]:
+        """The commits that exist among these shards, by small parallel reads."""
+        names = list(shards)
+        with ThreadPoolExecutor(PARALLEL_READS) as pool:
+            found = pool.map(self._find_commit, names)
+            return {shard: commit for shard, commit in zip(names, found, strict=True) if commit}
+
+    def publish(
+        self, corpus: str, shards: Iterable[Mapping[str, Any]], songs: pa.Table, quarantine: pa.Table
+    ) -> Snapshot:
+        """Make these tables the newest snapshot of a corpus; nothing is written if they already are.
+
+        `shards` are `Commit.reference()` records. Both tables are expected sorted by track_id.
+        """
+        listed = tuple(sorted((dict(item) for item in shards), key=lambda item: item["shard"]))
+        paths = {name: self._write_table(corpus, name, table) for name, table in
+                 (("songs", songs), ("quarantine", quarantine))}  # fmt: skip
+        content = {
+            "shards": listed,
+            **paths,
+            "n_songs": songs.num_rows,
+            "n_frames": sum(songs["n_frames"].to_numpy().tolist()),
+            "n_quarantined": quarantine.num_rows,
+        }
+        digest = hashlib.sha256(_dumps(content)).hexdigest()
+        while True:
+            latest = self.latest(corpus)
+            if latest is not None and latest.digest == digest:
+                return latest
+            mine = Snapshot(number=latest.number + 1 if latest else 1, digest=digest, **content)
+            if self.store.create(self._snapshot_path(corpus, mine.number), _dumps(asdict(mine))):
+                return mine
+
+    def latest(self, corpus: str) -> Snapshot | None:
+        """The newest snapshot of a corpus, if any."""
+        stems = (name.removesuffix(".json") for name in self.store.names(f"{self.prefix}/snapshots/{corpus}"))
+        numbers = [int(stem) for stem in stems if stem.isdigit()]
+        return self.read_snapshot(corpus, max(numbers)) if numbers else None
+
+    def read_snapshot(self, corpus: str, number: int) -> Snapshot:
+        """One snapshot; FileNotFoundError if there is none, StorageError if it is damaged."""
+        tree = _parse(self.store, self._snapshot_path(corpus, number), Snapshot)
+        return Snapshot(**{**tree, "shards": tuple(tree["shards"])})
+
+    def _find_commit(self, shard: str) -> Commit | None:
+        try:
+            return self.read_commit(shard)
+        except FileNotFoundError:
+            return None
+
+    def _write_table(self, corpus: str, name: str, table: pa.Table) -> str:
+        data = encode(table, [table.num_rows] if table.num_rows else [])
+        path = f"{self.prefix}/snapshots/{corpus}/{name}-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
+        if not self.store.exists(path):
+            self.store.write(path, data)
+        return path
+
+    def _commit_path(self, shard: str) -> str:
+        return f"{self.prefix}/commits/{shard}.json"
+
+    def _snapshot_path(self, corpus: str, number: int) -> str:
+        return f"{self.prefix}/snapshots/{corpus}/{number}.json"
+
+
+def songs_table(commits: Iterable[Commit]) -> pa.Table:
+    """The songs of these commits, one row each, in the order of the commits; schema SONGS."""
+    columns: dict[str, list[Any]] = {name: [] for name in SONGS.names}
+    for commit in commits:
+        for placed in commit.tracks:
+            for name, value in placed._asdict().items():
+                columns[name].append(value)
+        columns["shard"] += [commit.shard] * len(commit.tracks)
+        columns["path"] += [commit.path] * len(commit.tracks)
+    return pa.table(columns, schema=SONGS)
+
+
+def quarantine_table(commits: Iterable[Commit]) -> pa.Table:
+    """The quarantined inputs of these commits, one row each; schema QUARANTINE."""
+    records = [{**record, "shard": commit.shard} for commit in commits for record in commit.quarantined]
+    return pa.Table.from_pylist(records, schema=QUARANTINE)
+
+
+def _place(table: pa.Table, row_group_rows: Sequence[int]) -> tuple[Placed, ...]:
+    positions = [(group, row) for group, rows in enumerate(row_group_rows) for row in range(rows)]
+    columns = (table[name].to_pylist() for name in ("track_id", "version", "n_frames"))
+    return tuple(Placed(*values, *position) for *values, position in zip(*columns, positions, strict=True))
+
+
+def _dumps(tree: Any) -> bytes:
+    return json.dumps(tree, sort_keys=True, ensure_ascii=False).encode()
+
+
+def _parse(store: Store, path: str, record: type[Any]) -> dict[str, Any]:
+    """The JSON object at `path`, which has exactly the fields of `record`."""
+    try:
+        tree = json.loads(store.read(path))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise StorageError(f"{store.uri(path)}: not JSON ({error})") from error
+    wanted = {field.name for field in fields(record)}
+    if not isinstance(tree, dict) or tree.keys() != wanted:
+        raise StorageError(f"{store.uri(path)}: not a {record.__name__.lower()}, expected {sorted(wanted)}")
+    return tree

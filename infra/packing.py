@@ -1,0 +1,91 @@
+"""Which tracks share a shard: a pure function of the tracks, so that any number of workers agrees on it."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+# Audio bytes of a second, by extension; what is not listed is taken for 128 kbit/s.
+ENCODED_RATES = {
+    **dict.fromkeys(("wav", "wave", "w64", "rf64", "aif", "aiff", "aifc", "au", "snd", "caf"), 176_400),
+    **dict.fromkeys(("flac", "alac"), 100_000),
+}
+DEFAULT_RATE = 16_000
+
+# A corpus that would fit one shard is still cut into some, for the workers to share.
+SMALL_CORPUS_SHARDS = 32
+MIN_SHARD_TRACKS = 8
+
+
+class Track(NamedTuple):
+    """A row of the track list; `bytes` is the size of the audio file."""
+
+    track_id: str
+    uri: str
+    bytes: int
+    version: str
+
+
+class Shard(NamedTuple):
+    """Tracks that are extracted and committed together; the name is a hash of them and the specification."""
+
+    name: str
+    tracks: tuple[Track, ...]
+    feature_bytes: int
+
+
+def pack(
+    tracks: Iterable[Track],
+    fingerprint: str,
+    bytes_per_second: float,
+    shard_bytes: int,
+    shard_tracks: int,
+) -> list[Shard]:
+    """Consecutive tracks by track_id, up to `shard_bytes` of estimated features and `shard_tracks` tracks.
+
+    `bytes_per_second` are feature bytes for a second of audio.
+    """
+    ordered = sorted(tracks)
+    most = min(shard_tracks, _fair_tracks(len(ordered)))
+    sizes = [estimated_bytes(track, bytes_per_second) for track in ordered]
+    return [
+        Shard(_name(fingerprint, ordered[start:stop]), tuple(ordered[start:stop]), sum(sizes[start:stop]))
+        for start, stop in _cut(sizes, shard_bytes, most)
+    ]
+
+
+def estimated_bytes(track: Track, bytes_per_second: float) -> int:
+    """Feature bytes that a track will give, guessed from its size and extension."""
+    extension = track.track_id.rpartition(".")[2].lower()
+    return int(track.bytes / ENCODED_RATES.get(extension, DEFAULT_RATE) * bytes_per_second) + 1
+
+
+def row_groups(row_bytes: Sequence[int], row_group_bytes: int) -> list[int]:
+    """Rows of each row group: consecutive rows up to `row_group_bytes`, at least one row each."""
+    return [stop - start for start, stop in _cut(row_bytes, row_group_bytes, len(row_bytes))]
+
+
+def _fair_tracks(n_tracks: int) -> int:
+    """Tracks of a shard in a small corpus: a power of two, so that a few tracks more change little."""
+    share = n_tracks // SMALL_CORPUS_SHARDS
+    return max(MIN_SHARD_TRACKS, 1 << max(share.bit_length() - 1, 0))
+
+
+def _cut(sizes: Sequence[int], most_bytes: int, most_items: int) -> Iterator[tuple[int, int]]:
+    """Half-open ranges that cover the sizes in order; a range of one item may exceed `most_bytes`."""
+    start, total = 0, 0
+    for index, size in enumerate(sizes):
+        if index > start and (total + size > most_bytes or index - start >= most_items):
+            yield start, index
+            start, total = index, 0
+        total += size
+    if sizes:
+        yield start, len(sizes)
+
+
+def _name(fingerprint: str, tracks: Sequence[Track]) -> str:
+    digest = hashlib.sha256(fingerprint.encode())
+    for track in tracks:
+        for part in (track.track_id, track.version):
+            encoded = part.encode()
+            digest.update(len(encoded).to_bytes(4, "big") + encoded)
+    return digest.hexdigest()[:24]

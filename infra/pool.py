@@ -1,0 +1,103 @@
+"""A bounded window of work over plain actors: one unit an actor, and whoever dies gives its unit back.
+
+Ray's own retries are off (`max_restarts=0`, `max_task_retries=0`): what is retried, how often, and what is
+never retried is decided here.
+"""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from infra.errors import Incomplete, StorageError
+
+Unit = TypeVar("Unit")
+PATIENCE_SECONDS = 60.0
+log = logging.getLogger(__name__)
+
+
+class Pool(Generic[Unit]):
+    """`make(slot)` gives an actor for a slot below `size`; `call(actor, unit)` a streaming generator of it.
+
+    A unit is tried `attempts` times if its actor dies or its storage fails; other errors pass at once.
+    """
+
+    def __init__(
+        self, make: Callable[[int], Any], call: Callable[[Any, Unit], Any], size: int, attempts: int = 4
+    ) -> None:
+        self.make, self.call, self.size, self.attempts = make, call, size, attempts
+        self._failures: Counter[int] = Counter()
+
+    def run(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, Any]]:
+        """(unit, item) for all that the generators yield, as it comes; a unit tried again starts over.
+
+        Raises Incomplete for a unit whose actors keep dying, StorageError for one whose storage keeps failing.
+        """
+        self._queue = deque(enumerate(units))
+        self._active: dict[Any, tuple[int, Any, tuple[int, Unit] | None]] = {}
+        for slot in range(min(self.size, len(self._queue))):
+            self._start(slot)
+        try:
+            while self._queue or any(work for _, _, work in self._active.values()):
+                ready, _ = ray.wait(list(self._active), num_returns=1, timeout=PATIENCE_SECONDS)
+                for item in ready:
+                    yield from self._advance(item)
+                if not ready and not any(work for _, _, work in self._active.values()):
+                    log.warning("no free CPU for a worker yet")
+        finally:
+            for _, actor, _ in self._active.values():
+                ray.kill(actor)
+
+    def _start(self, slot: int) -> None:
+        """An actor gets work only once it is alive: with fewer CPUs than slots the others do it all."""
+        actor = self.make(slot)
+        self._active[actor.__ray_ready__.remote()] = (slot, actor, None)
+
+    def _advance(self, ready: Any) -> Iterator[tuple[Unit, Any]]:
+        slot, _, work = self._active[ready]
+        try:
+            if work is None:
+                ray.get(ready)
+                self._assign(ready)
+            else:
+                yield work[1], ray.get(next(ready))
+        except StopIteration:
+            self._assign(ready)
+        except RayActorError as error:
+            del self._active[ready]
+            self._give_back(work, Incomplete(f"workers keep dying: {_first_line(error)}"))
+            self._start(slot)
+        except StorageError as error:
+            self._give_back(work, _cause(error))
+            self._assign(ready)
+
+    def _assign(self, finished: Any) -> None:
+        """The actor of a finished call gets the next unit, or stays idle out of sight."""
+        slot, actor, _ = self._active.pop(finished)
+        if self._queue:
+            work = self._queue.popleft()
+            self._active[self.call(actor, work[1])] = (slot, actor, work)
+        else:
+            ray.kill(actor)
+
+    def _give_back(self, work: tuple[int, Unit] | None, error: Incomplete | StorageError) -> None:
+        number = work[0] if work else -1
+        self._failures[number] += 1
+        log.warning("%s; attempt %d of %d", error, self._failures[number], self.attempts)
+        if self._failures[number] >= self.attempts:
+            raise error
+        if work:
+            self._queue.append(work)
+
+
+def _cause(error: StorageError) -> StorageError:
+    """The error as the actor raised it; Ray's own copy carries a traceback in its text."""
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    return cause if isinstance(cause, StorageError) else error
+
+
+def _first_line(error: RayActorError) -> str:
+    return str(error).strip().splitlines()[0]

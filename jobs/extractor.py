@@ -1,0 +1,189 @@
+"""One worker of the extraction: reads tracks ahead, lets the isolated child work, commits whole shards."""
+
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from infra.errors import StorageError
+from infra.isolate import Extracted, Isolated, Refused
+from infra.ledger import Commit, Tree
+from infra.packing import Shard, Track, row_groups
+from infra.retry import patiently
+from infra.runs import now
+from infra.storage import Store, read_uri
+
+TICK_SECONDS = 1.0
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """How far a shard is."""
+
+    tracks: int = 0
+    quarantined: int = 0
+    audio_seconds: float = 0.0
+    audio_bytes: int = 0
+
+    def __add__(self, other: "Tick") -> "Tick":
+        return Tick(*(a + b for a, b in zip(asdict(self).values(), asdict(other).values(), strict=True)))
+
+
+class Extractor:
+    """Turns shards into commits. The child process starts with the first shard and stays warm."""
+
+    def __init__(
+        self,
+        root: str,
+        tree: str,
+        n_features: int,
+        command: Sequence[str],
+        slot: int,
+        track_seconds: float,
+        row_group_bytes: int,
+    ) -> None:
+        self.tree = Tree(Store(root), tree)
+        self.n_features, self.row_group_bytes = n_features, row_group_bytes
+        self.child = Isolated(command, child_environment(slot), track_seconds)
+        self.reader = ThreadPoolExecutor(1)
+
+    def extract_shard(self, shard: Shard) -> Iterator[Tick | Commit]:
+        """Ticks on the way, then the commit. Raises StorageError if the storage keeps failing."""
+        rows: list[tuple[Track, Extracted]] = []
+        quarantined: list[dict[str, Any]] = []
+        tick, told = Tick(), time.monotonic()
+        for track, content in self._read_ahead(shard.tracks):
+            result = content if isinstance(content, Refused) else self.child.extract(track.track_id, content)
+            if isinstance(result, Refused):
+                stage = "read" if isinstance(content, Refused) else "extract"
+                quarantined.append(quarantine_record(track, stage, result))
+                tick += Tick(1, 1, 0.0, track.bytes)
+            else:
+                rows.append((track, result))
+                tick += Tick(1, 0, result.duration_seconds, track.bytes)
+            if time.monotonic() - told >= TICK_SECONDS:
+                told = time.monotonic()
+                yield tick
+        yield tick
+        yield self._commit(shard, rows, quarantined)
+
+    def _read_ahead(self, tracks: Sequence[Track]) -> Iterator[tuple[Track, bytes | Refused]]:
+        """The bytes of each track; the next ones are read while the caller works."""
+        following: Future[bytes | Refused] | None = None
+        for index, track in enumerate(tracks):
+            current = following or self.reader.submit(fetch, track)
+            content = current.result()
+            rest = tracks[index + 1 : index + 2]
+            following = self.reader.submit(fetch, rest[0]) if rest else None
+            yield track, content
+
+    def _commit(
+        self, shard: Shard, rows: list[tuple[Track, Extracted]], quarantined: list[dict[str, Any]]
+    ) -> Commit:
+        table = feature_table(rows, self.n_features)
+        groups = row_groups([result.frames.nbytes for _, result in rows], self.row_group_bytes)
+        inputs = len(shard.tracks)
+        return patiently(lambda: self.tree.commit(shard.name, table, quarantined, inputs, groups))
+
+
+def fetch(track: Track) -> bytes | Refused:
+    """The file's bytes if it still is the one that was indexed. Raises StorageError if it cannot be known."""
+    try:
+        data = patiently(lambda: read_uri(track.uri))
+    except FileNotFoundError:
+        return Refused("MISSING", "the file is in the track list and no longer there")
+    except StorageError as error:
+        # On a disk this is the file's own fault; a bucket's refusal may be about all of them.
+        if isinstance(error.__cause__, PermissionError) and not track.uri.startswith("s3://"):
+            return Refused("MISSING", "no permission to read the file")
+        raise
+    if len(data) != track.bytes:
+        return Refused("SIZE_MISMATCH", f"{len(data)} bytes, the track list says {track.bytes}")
+    return data
+
+
+def quarantine_record(track: Track, stage: str, refused: Refused) -> dict[str, Any]:
+    """A row of the quarantine table."""
+    seen = now()
+    return {
+        "track_id": track.track_id,
+        "version": track.version,
+        "stage": stage,
+        **asdict(refused),
+        "first_seen": seen,
+        "last_seen": seen,
+    }
+
+
+def feature_schema(n_features: int) -> pa.Schema:
+    """The columns of a feature shard."""
+    return pa.schema(
+        [
+            ("track_id", pa.string()),
+            ("version", pa.string()),
+            ("n_frames", pa.int32()),
+            ("frames", pa.list_(pa.list_(pa.float32(), n_features))),
+            ("duration_seconds", pa.float64()),
+            ("sample_rate", pa.int32()),
+            ("channels", pa.int32()),
+            ("decoder", pa.string()),
+        ]
+    )
+
+
+def feature_table(rows: Sequence[tuple[Track, Extracted]], n_features: int) -> pa.Table:
+    """The rows of a feature shard, in the order given."""
+    lengths = [len(result.frames) for _, result in rows]
+    frames = [result.frames for _, result in rows] or [np.empty((0, n_features), np.float32)]
+    values = pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(frames).ravel()), n_features)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    columns = {
+        "track_id": [track.track_id for track, _ in rows],
+        "version": [track.version for track, _ in rows],
+        "n_frames": lengths,
+        "frames": pa.ListArray.from_arrays(offsets, values),
+        **{
+            name: [getattr(result, name) for _, result in rows]
+            for name in ("duration_seconds", "sample_rate", "channels", "decoder")
+        },
+    }
+    return pa.table(columns, schema=feature_schema(n_features))
+
+
+def child_command(preset: str) -> list[str]:
+    """How to start the child that decodes and computes features."""
+    return [sys.executable, "-m", "features.worker", "--preset", preset]
+
+
+def child_environment(slot: int) -> dict[str, str]:
+    """One thread a worker, a private numba cache that stays warm between runs, and this repository's code."""
+    paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    return {
+        **os.environ,
+        **dict.fromkeys(threads, "1"),
+        "NUMBA_CACHE_DIR": str(_numba_cache() / f"{platform.node()}-{slot}"),
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+    }
+
+
+def _numba_cache() -> Path:
+    key = "-".join([platform.python_version(), version("numba"), version("librosa")])
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / "hdpgmm" / f"numba-{key}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.gettempdir()) / f"hdpgmm-{os.getuid()}-numba-{key}"
+    return folder

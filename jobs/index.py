@@ -1,0 +1,127 @@
+"""`python -m jobs.index`: the track list of a corpus, with labels where a label file is given."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from infra import cli
+from infra.config import Config, LabelConfig, load
+from infra.errors import ConfigError
+from infra.shards import encode
+from infra.source import Found, list_audio
+from infra.storage import Store
+from infra.tables import is_table, read_table
+from infra.tracklist import read_list
+from jobs.labels import Columns, LabelFile, Names, attach, metadata
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class IndexResult:
+    """The track list: `path` is relative to the root; `changed` says whether this run wrote it."""
+
+    path: str
+    n_tracks: int
+    n_labelled: int
+    changed: bool
+
+
+def run(config: Config) -> IndexResult:
+    """List the audio, join the labels, replace the track list if it differs.
+
+    Raises ConfigError for music or labels that do not fit, StorageError for a root that cannot be written.
+    """
+    store = Store(config.root)
+    store.check()
+    table, n_labelled = build(config)
+    path = f"corpus/{config.corpus}/tracks.parquet"
+    data = encode(table, [table.num_rows])
+    changed = not store.exists(path) or store.read(path) != data
+    if changed:
+        store.write(path, data)
+    news = "" if changed else ", as before"
+    log.info("index: %d tracks, %d with labels%s", table.num_rows, n_labelled, news)
+    return IndexResult(path, table.num_rows, n_labelled, changed)
+
+
+def build(config: Config) -> tuple[pa.Table, int]:
+    """The track list and how many of its tracks have a row in the label file."""
+    if not config.music:
+        raise ConfigError("music: not set; give --music FOLDER, an s3:// prefix or a .csv or .parquet list")
+    found = read_list(config.music) if is_table(config.music) else list_audio(config.music)
+    tracks = track_table(_representable(found))
+    columns, n_labelled = None, 0
+    if config.labels.file:
+        tracks, columns, n_labelled = _label(tracks, config.labels, config.labels.file)
+    else:
+        tracks = tracks.append_column("group", pa.nulls(tracks.num_rows, pa.string()))
+    about = json.dumps(metadata(config.music, config.labels.file, columns), ensure_ascii=False)
+    return tracks.replace_schema_metadata({b"hdpgmm": about.encode()}), n_labelled
+
+
+def plan_text(config: Config) -> str:
+    """What `run` would list, in one line."""
+    table, n_labelled = build(config)
+    size = sum(table["bytes"].to_pylist()) / 1e9
+    return f"{table.num_rows} tracks, {size:.3g} GB, {n_labelled} with labels; nothing written"
+
+
+def track_table(found: Sequence[Found]) -> pa.Table:
+    """One row per file; the track_id is the name."""
+    columns = {
+        "track_id": [item.name for item in found],
+        "uri": [item.uri for item in found],
+        "bytes": pa.array([item.bytes for item in found], pa.int64()),
+        "version": [item.version for item in found],
+    }
+    return pa.table(columns)
+
+
+def _label(tracks: pa.Table, config: LabelConfig, file: str) -> tuple[pa.Table, Columns, int]:
+    labels = LabelFile(file.rpartition("/")[2], read_table(file))
+    columns = labels.columns(config, Names(tracks["track_id"].to_pylist()))
+    log.info("labels: %s: %s", labels.name, columns)
+    return attach(tracks, labels, columns), columns, labels.n_rows
+
+
+def _representable(found: Sequence[Found]) -> list[Found]:
+    """Names that are not UTF-8 cannot be written to a table; they are left out, and said to be."""
+    kept = [item for item in found if _is_utf8(item.name)]
+    if len(kept) < len(found):
+        first = next(item.name for item in found if not _is_utf8(item.name))
+        log.warning("index: %d files left out, their names are not UTF-8: %a", len(found) - len(kept), first)
+    return kept
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def main(
+    config_file: cli.ConfigFile = None,
+    overrides: cli.Set = None,
+    root: cli.Root = None,
+    music: cli.Music = None,
+    labels: cli.Labels = None,
+    corpus: cli.Corpus = None,
+    dry_run: cli.DryRun = False,
+) -> None:
+    """List the audio files of a folder, an s3:// prefix or a table, and join their labels."""
+    fields = {"root": root, "music": music, "corpus": corpus, "labels_file": labels}
+    config = load(config_file, tuple(overrides or ()), **fields)
+    if dry_run:
+        print(plan_text(config))
+    else:
+        run(config)
+
+
+if __name__ == "__main__":
+    cli.run(main, "labels")

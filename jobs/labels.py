@@ -1,0 +1,210 @@
+"""Labels of tracks from a table that somebody made: which column names the file, which are labels, which groups.
+
+Detection is conservative: well-known names, checked against the values. What it missed can be configured.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from infra.config import LabelConfig
+from infra.errors import ConfigError
+
+SINGLE_NAMES = (
+    *("genre", "top_genre", "subgenre", "style", "substyle", "label", "class", "category"),
+    *("mood", "emotion", "mode", "tempo", "language", "instrument", "dance", "rhythm", "era", "decade"),
+)
+GROUP_NAMES = (
+    *("group", "artist", "artist_id", "artist_name", "performer", "composer", "band", "album", "album_id"),
+    *("source", "recording", "recording_id", "song", "song_id", "track", "track_id"),
+)
+SEPARATOR = "|"
+MAX_LABELS = 100
+
+Values = list[Any]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The parts that the columns of a label file play."""
+
+    key: str
+    single: tuple[str, ...]
+    multi: tuple[str, ...]
+    group: str | None
+
+    def __str__(self) -> str:
+        parts = {"key": self.key, "single": ", ".join(self.single), "multi": ", ".join(self.multi)}
+        return "; ".join(f"{name} {value or '-'}" for name, value in {**parts, "group": self.group}.items())
+
+
+class Names:
+    """Finds a track by its id, by its file name, or by its file name without extension if that is unique."""
+
+    def __init__(self, track_ids: Sequence[str]) -> None:
+        self._exact = {name: row for row, name in enumerate(track_ids)}
+        self._loose: dict[str, int | None] = {}
+        for row, name in enumerate(track_ids):
+            base = name.rpartition("/")[2]
+            for short in {base, base.rpartition(".")[0]}:
+                self._loose[short] = None if short in self._loose else row
+
+    def exact(self, value: str) -> bool:
+        """Whether the value is a track id as it is."""
+        return _path(value) in self._exact
+
+    def find(self, value: str | None) -> int | None:
+        """The row of the track in the track list, or None."""
+        if not value:
+            return None
+        path = _path(value)
+        if path in self._exact:
+            return self._exact[path]
+        return self._loose.get(path.rpartition("/")[2])
+
+
+class LabelFile:
+    """The columns of a label file as lists of stripped strings, or of lists of strings."""
+
+    def __init__(self, name: str, table: pa.Table) -> None:
+        self.name = name
+        self.values: dict[str, Values] = {
+            column: [_clean(value) for value in table[column].to_pylist()] for column in table.column_names
+        }
+        self.n_rows = table.num_rows
+
+    def columns(self, config: LabelConfig, names: Names) -> Columns:
+        """What is configured, and what is not is detected. Raises ConfigError for columns that are not there."""
+        asked = (config.key, config.group, *(config.single or ()), *(config.multi or ()))
+        for column in filter(None, asked):
+            if column not in self.values:
+                raise ConfigError(f"{self.name}: no column {column!r}; it has {', '.join(self.values)}")
+        key = config.key or self._detect_key(names)
+        taken = {key}
+        group = config.group or self._detect_group(taken)
+        multi = config.multi if config.multi is not None else self._detect_multi(taken)
+        taken |= {*multi, *filter(None, [group])}
+        single = config.single if config.single is not None else self._detect_single(taken)
+        return Columns(key, single, multi, group)
+
+    def rows(self, key: str, names: Names) -> dict[int, int]:
+        """Row of the track list -> row of this file. Raises ConfigError for rows without a track of their own."""
+        found = [names.find(value) for value in self.values[key]]
+        unknown = [value for value, row in zip(self.values[key], found, strict=True) if row is None]
+        if unknown:
+            raise ConfigError(
+                f"{self.name}: {len(unknown)} of {self.n_rows} rows name no track of the corpus, "
+                f"the first is {unknown[0]!r} (column {key}); set labels.key for another column"
+            )
+        rows = {row: index for index, row in enumerate(found) if row is not None}
+        if len(rows) < len(found):
+            twice = next(value for index, value in enumerate(self.values[key]) if rows[found[index]] != index)  # pyright: ignore[reportArgumentType]
+            raise ConfigError(f"{self.name}: more than one row names the track {twice!r} (column {key})")
+        return rows
+
+    def _detect_key(self, names: Names) -> str:
+        def matches(column: str) -> tuple[int, int]:
+            values = [value for value in self.values[column] if isinstance(value, str)]
+            found = {row for row in map(names.find, values) if row is not None}
+            return len(found), sum(map(names.exact, values))
+
+        best = max(self.values, key=matches, default=None)
+        if best is None or not matches(best)[0]:
+            first = next(iter(self.values.values()), [None])[:1]
+            raise ConfigError(
+                f"{self.name}: {self.n_rows} of {self.n_rows} rows name no track of the corpus in any column, "
+                f"the first row begins {first}; set labels.key if a column names the files"
+            )
+        return best
+
+    def _detect_single(self, taken: set[str]) -> tuple[str, ...]:
+        return tuple(
+            column
+            for column, values in self.values.items()
+            if column.lower() in SINGLE_NAMES and column not in taken and _are_labels(values)
+        )
+
+    def _detect_multi(self, taken: set[str]) -> tuple[str, ...]:
+        return tuple(
+            column
+            for column, values in self.values.items()
+            if column not in taken and any(isinstance(value, list) or _has_separator(value) for value in values)
+            and _are_labels([label for value in values for label in split(value)])
+        )  # fmt: skip
+
+    def _detect_group(self, taken: set[str]) -> str | None:
+        lower = {column.lower(): column for column in self.values if column not in taken}
+        candidates = [lower[name] for name in GROUP_NAMES if name in lower]
+        return next((column for column in candidates if _are_groups(self.values[column])), None)
+
+
+def attach(tracks: pa.Table, file: LabelFile, columns: Columns) -> pa.Table:
+    """The track list with `label_`, `tags_` and `group` columns; null where a track has no row."""
+    track_ids = tracks["track_id"].to_pylist()
+    rows = file.rows(columns.key, Names(track_ids))
+    places = [rows.get(row) for row in range(len(track_ids))]
+
+    def lay(column: str) -> Values:
+        return [None if place is None else file.values[column][place] for place in places]
+
+    for column in columns.single:
+        tracks = tracks.append_column(f"label_{column}", pa.array(map(_joined, lay(column)), pa.string()))
+    for column in columns.multi:
+        tags = [split(value) or None for value in lay(column)]
+        tracks = tracks.append_column(f"tags_{column}", pa.array(tags, pa.list_(pa.string())))
+    groups = map(_joined, lay(columns.group)) if columns.group else [None] * len(places)
+    return tracks.append_column("group", pa.array(groups, pa.string()))
+
+
+def split(value: str | list[str] | None) -> list[str]:
+    """The labels of a multi-label value, each once, in order."""
+    parts = value if isinstance(value, list) else (value or "").split(SEPARATOR)
+    return list(dict.fromkeys(filter(None, (part.strip() for part in parts))))
+
+
+def _are_labels(values: Iterable[str | None]) -> bool:
+    """At least two words, few different ones, and each used twice on average."""
+    known = [value for value in values if value]
+    distinct = set(known)
+    return 2 <= len(distinct) <= MAX_LABELS and len(known) >= 2 * len(distinct) and not _are_numbers(distinct)
+
+
+def _are_groups(values: Iterable[str | None]) -> bool:
+    """At least two groups, and some group with two members."""
+    known = [value for value in values if value]
+    return 2 <= len(set(known)) < len(known)
+
+
+def _are_numbers(values: Iterable[str]) -> bool:
+    try:
+        return bool([float(value) for value in values])
+    except ValueError:
+        return False
+
+
+def _has_separator(value: Any) -> bool:
+    return isinstance(value, str) and SEPARATOR in value
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, list):
+        return [str(item) for item in value if item is not None]
+    return None if value is None else str(value).strip() or None
+
+
+def _joined(value: str | list[str] | None) -> str | None:
+    return SEPARATOR.join(value) if isinstance(value, list) else value
+
+
+def _path(value: str) -> str:
+    return value.replace("\\", "/").removeprefix("./")
+
+
+def metadata(music: str, labels: str | None, columns: Columns | None) -> Mapping[str, Any]:
+    """What the track list says about itself."""
+    parts: dict[str, Any] = {"single": [], "multi": [], "group": None}
+    if columns:
+        parts = {"single": list(columns.single), "multi": list(columns.multi), "group": columns.group}
+    return {"music": music, "labels": labels, **parts}

@@ -1,0 +1,149 @@
+"""`python -m jobs.status`: what exists under a root."""
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from infra import cli
+from infra.config import Config, load
+from infra.errors import ConfigError
+from infra.ledger import Snapshot, Tree
+from infra.songs import read_quarantine
+from infra.storage import Store
+from jobs.audit import quarantine_lines
+from jobs.extract import read_tracks
+
+LOG_WIDTH = 160
+Rows = list[tuple[str, ...]]
+
+
+def run(config: Config) -> dict[str, Rows]:
+    """One table of strings for each kind of thing; kinds without anything are left out.
+
+    Raises ConfigError if there is nothing at all.
+    """
+    store = Store(config.root)
+    tables = {
+        "corpus": corpora(store),
+        "features": list(features(store)),
+        "quarantined": list(quarantined(store)),
+        "models": list(models(store)),
+        "vectors": list(vectors(store)),
+        "scores": [(name,) for name in store.names("scores")],
+        "report": [(store.uri("report/index.html"),)] if store.exists("report/index.html") else [],
+        "runs": list(runs(store)),
+    }
+    found = {kind: rows for kind, rows in tables.items() if rows}
+    if not found:
+        raise ConfigError(f"root {store.root}: nothing there yet")
+    return found
+
+
+HEADS = {
+    "corpus": ("corpus", "tracks", "GB", "music", "labels"),
+    "features": ("features", "corpus", "snapshot", "shards", "songs", "frames", "hours", "MB", "quarantined"),
+    "models": ("model", "checkpoints", "newest step", "finished"),
+    "vectors": ("vectors of model", "corpus", "snapshot", "songs"),
+    "scores": ("scores of model",),
+    "report": ("report",),
+    "runs": ("run", "ended", "summary"),
+}
+
+
+def corpora(store: Store) -> Rows:
+    """Name, tracks, size, origin and label columns of each track list."""
+    rows = []
+    for name in store.names("corpus"):
+        table = read_tracks(store, name)
+        about = json.loads((table.schema.metadata or {}).get(b"hdpgmm", b"{}"))
+        labels = [*about.get("single", ()), *about.get("multi", ())]
+        size = sum(table["bytes"].to_pylist()) / 1e9
+        rows.append(
+            (name, str(table.num_rows), f"{size:.3g}", str(about.get("music")), ", ".join(labels) or "-")
+        )
+    return rows
+
+
+def features(store: Store) -> Iterator[tuple[str, ...]]:
+    """The newest snapshot of each corpus in each feature tree."""
+    for tree, corpus, snapshot in _snapshots(store, "features"):
+        spec = tree.read_spec()
+        hours = snapshot.n_frames * spec["hop_length"] / spec["sample_rate"] / 3600
+        size = sum(shard["bytes"] for shard in snapshot.shards) / 1e6
+        counts = (snapshot.number, len(snapshot.shards), snapshot.n_songs, snapshot.n_frames)
+        sizes = (f"{hours:.2f}", f"{size:.1f}")
+        yield (tree.prefix.rpartition("/")[2], corpus, *map(str, counts), *sizes, str(snapshot.n_quarantined))
+
+
+def quarantined(store: Store) -> Iterator[tuple[str]]:
+    """The quarantined tracks by reason, of every feature tree."""
+    for tree, corpus, snapshot in _snapshots(store, "features"):
+        if snapshot.n_quarantined:
+            yield (f"quarantined in {tree.prefix}, corpus {corpus}",)
+            yield from ((f"  {line}",) for line in quarantine_lines(read_quarantine(store, snapshot)))
+
+
+def models(store: Store) -> Iterator[tuple[str, ...]]:
+    """Each model with its checkpoints."""
+    for name in store.names("models"):
+        steps = [step.removesuffix(".json") for step in store.names(f"models/{name}/index")]
+        finished = store.exists(f"models/{name}/final.json")
+        yield name, str(len(steps)), max(steps, default="-"), "yes" if finished else "no"
+
+
+def vectors(store: Store) -> Iterator[tuple[str, ...]]:
+    """The newest snapshot of each corpus in each tree of vectors."""
+    for tree, corpus, snapshot in _snapshots(store, "vectors"):
+        yield tree.prefix.rpartition("/")[2], corpus, str(snapshot.number), str(snapshot.n_songs)
+
+
+def runs(store: Store) -> Iterator[tuple[str, ...]]:
+    """How the runs ended; one without a summary was interrupted or is still going."""
+    for name in store.names("runs"):
+        try:
+            summary: dict[str, Any] = json.loads(store.read(f"runs/{name}/summary.json"))
+        except FileNotFoundError:
+            yield name, "-", "no summary yet"
+            continue
+        ended = summary.pop("time", "-")
+        yield name, ended, ", ".join(f"{key} {_short(value)}" for key, value in summary.items())
+
+
+def _snapshots(store: Store, kind: str) -> Iterator[tuple[Tree, str, Snapshot]]:
+    for name in store.names(kind):
+        tree = Tree(store, f"{kind}/{name}")
+        for corpus in store.names(f"{tree.prefix}/snapshots"):
+            snapshot = tree.latest(corpus)
+            if snapshot:
+                yield tree, corpus, snapshot
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)[:60]
+
+
+def print_tables(tables: dict[str, Rows], console: Console) -> None:
+    """The tables for a person."""
+    for kind, rows in tables.items():
+        if kind == "quarantined":
+            console.print(*(row[0] for row in rows), sep="\n", soft_wrap=True)
+            continue
+        table = Table(*HEADS[kind], title_justify="left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+
+
+def main(config_file: cli.ConfigFile = None, overrides: cli.Set = None, root: cli.Root = None) -> None:
+    """What exists under a root: track lists, features, quarantined files, models, vectors, scores, report."""
+    tables = run(load(config_file, tuple(overrides or ()), root=root))
+    width = None if sys.stdout.isatty() else LOG_WIDTH
+    print_tables(tables, Console(highlight=False, markup=False, width=width))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,167 @@
+"""The commit protocol: what counts, counts once and whole, whoever dies when."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pytest
+
+from infra.errors import ConfigError, StorageError
+from infra.ledger import QUARANTINE, SONGS, Commit, Snapshot, Tree, quarantine_table, songs_table
+from infra.songs import read_quarantine, read_songs
+from infra.storage import Store
+from tests.infra.faults import Crash, CrashingStore
+
+pytestmark = pytest.mark.s3
+
+TEXT = ("track_id", "version")
+SHARDS = {"s1": ["a", "b", "c"], "s2": ["d", "BAD"], "s3": ["BAD2"]}
+
+
+def table_of(tracks: list[str], value: int = 0) -> pa.Table:
+    good = [track for track in tracks if not track.startswith("BAD")]
+    columns = {"track_id": good, "version": ["1"] * len(good), "n_frames": [value] * len(good)}
+    return pa.table(columns, schema=pa.schema({**dict.fromkeys(TEXT, pa.string()), "n_frames": pa.int32()}))
+
+
+def bad(track: str) -> dict:
+    facts = {"stage": "extract", "reason": "NOT_AUDIO", "message": "no", "attempts": 1}
+    return {"track_id": track, "version": "1", **facts, "first_seen": "then", "last_seen": "now"}
+
+
+def commit(tree: Tree, shard: str, value: int = 0) -> Commit:
+    tracks = SHARDS[shard]
+    table = table_of(tracks, value)
+    quarantined = [bad(track) for track in tracks if track.startswith("BAD")]
+    groups = [2, table.num_rows - 2] if table.num_rows > 2 else [table.num_rows] * (table.num_rows > 0)
+    return tree.commit(shard, table, quarantined, len(tracks), groups)
+
+
+def publish(tree: Tree, commits: list[Commit]) -> Snapshot:
+    songs = songs_table(commits).sort_by("track_id")
+    references = [item.reference() for item in commits]
+    return tree.publish("default", references, songs, quarantine_table(commits).sort_by("track_id"))
+
+
+@pytest.fixture
+def tree(any_root: str) -> Tree:
+    return Tree(Store(any_root), "features/f00")
+
+
+def test_a_commit_is_read_back(tree: Tree):
+    made = commit(tree, "s1")
+    assert tree.read_commit("s1") == made
+    assert (made.rows, made.inputs, made.bytes) == (3, 3, tree.store.size(made.path))
+    assert tree.store.digest(made.path) == made.digest
+    assert [(track.track_id, track.row_group, track.row) for track in made.tracks] == [
+        ("a", 0, 0),
+        ("b", 0, 1),
+        ("c", 1, 0),
+    ]
+    assert tree.read_commits(["none", "s1"]) == {"s1": made}
+
+
+def test_a_shard_of_bad_tracks_only(tree: Tree):
+    made = commit(tree, "s3")
+    assert (made.rows, len(made.quarantined), made.tracks) == (0, 1, ())
+    assert quarantine_table([made]).to_pylist() == [{**bad("BAD2"), "shard": "s3"}]
+
+
+def test_rows_and_quarantined_must_be_the_inputs(tree: Tree):
+    with pytest.raises(ValueError, match="3 rows \\+ 1 quarantined != 3 inputs"):
+        tree.commit("s1", table_of(SHARDS["s1"]), [bad("x")], 3, [3])
+    assert tree.read_commits(["s1"]) == {}
+    assert tree.store.names("features/f00") == []
+
+
+def test_the_loser_of_a_race_reads_the_winners_commit(tree: Tree):
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(lambda value: commit(tree, "s1", value), range(6)))
+    assert len(set(made)) == 1
+    assert tree.read_commit("s1") == made[0]
+    assert tree.store.digest(made[0].path) == made[0].digest
+
+
+def test_a_specification_is_declared_once(tree: Tree):
+    with pytest.raises(FileNotFoundError):
+        tree.read_spec()
+    tree.write_spec({"hop": 512, "names": ("a", "b")})
+    tree.write_spec({"names": ["a", "b"], "hop": 512})
+    with pytest.raises(ConfigError, match="another specification"):
+        tree.write_spec({"hop": 256})
+    assert tree.read_spec() == {"hop": 512, "names": ["a", "b"]}
+
+
+def test_a_snapshot_lists_songs_and_quarantine(tree: Tree):
+    assert tree.latest("default") is None
+    commits = [commit(tree, shard) for shard in SHARDS]
+    snapshot = publish(tree, commits)
+    assert tree.latest("default") == snapshot
+    assert (snapshot.number, snapshot.n_songs, snapshot.n_quarantined) == (1, 4, 2)
+    songs = read_songs(tree.store, snapshot)
+    assert songs.schema == SONGS
+    assert songs["track_id"].to_pylist() == list("abcd")
+    assert read_quarantine(tree.store, snapshot).schema == QUARANTINE
+    assert tree.latest("another") is None
+
+
+def test_the_same_content_is_not_published_twice(tree: Tree):
+    commits = [commit(tree, shard) for shard in SHARDS]
+    first = publish(tree, commits)
+    assert publish(tree, commits[::-1]) == first
+    second = publish(tree, commits[:1])
+    assert second.number == 2
+    assert tree.latest("default") == second
+    assert publish(tree, commits).number == 3
+
+
+def test_two_publishers_at_once(tree: Tree):
+    commits = [commit(tree, shard) for shard in SHARDS]
+    with ThreadPoolExecutor(6) as pool:
+        same = list(pool.map(lambda _: publish(tree, commits), range(3)))
+        both = list(pool.map(lambda n: publish(tree, commits[:n]), (1, 2)))
+    assert {item.number for item in same} == {1}
+    assert sorted(item.number for item in both) == [2, 3]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"shard": 1}', "\xff", '{"tracks": [[1]]}'])
+def test_a_damaged_record_is_a_storage_error(tree: Tree, text: str):
+    tree.store.write("features/f00/commits/s1.json", text.encode("latin-1"))
+    with pytest.raises(StorageError, match=r"s1.json: not"):
+        tree.read_commits(["s1"])
+
+
+def test_a_commit_with_odd_tracks_is_a_storage_error(tree: Tree):
+    commit(tree, "s1")
+    path = "features/f00/commits/s1.json"
+    tree.store.write(path, json.dumps({**json.loads(tree.store.read(path)), "tracks": [[1, 2]]}).encode())
+    with pytest.raises(StorageError, match="not a commit"):
+        tree.read_commit("s1")
+
+
+@pytest.mark.parametrize("applied", [False, True], ids=["before the call", "after it, reply lost"])
+def test_a_crash_at_any_call_loses_nothing(any_root: str, applied: bool):
+    """Kill the job at its k-th write, for every k; another run must end with the same content."""
+
+    def job(store: Store) -> Snapshot:
+        tree = Tree(store, "features/f00")
+        tree.write_spec({"hop": 512})
+        found = tree.read_commits(SHARDS)
+        commits = [found.get(shard) or commit(tree, shard) for shard in SHARDS]
+        return publish(tree, commits)
+
+    expected = job(Store(f"{any_root}/whole"))
+    crashes = 0
+    while True:
+        root = f"{any_root}/{crashes}"
+        try:
+            job(CrashingStore(root, crashes, applied))
+            break
+        except Crash:
+            crashes += 1
+        snapshot = job(Store(root))
+        assert snapshot == expected
+        for shard in snapshot.shards:
+            assert Store(root).digest(shard["path"]) == shard["digest"]
+    # spec, three times data and commit, two tables, the snapshot
+    assert crashes == 10

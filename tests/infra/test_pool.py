@@ -1,0 +1,84 @@
+"""The window of actors: every unit gets done, whoever dies; nothing is tried for ever."""
+
+import os
+from pathlib import Path
+
+import pytest
+import ray
+
+from infra.errors import Incomplete, StorageError
+from infra.pool import Pool
+
+pytestmark = pytest.mark.ray
+
+
+class Worker:
+    """Yields a unit's parts; 'die' units kill the process until their file has enough lines."""
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+
+    def work(self, unit: str):
+        yield f"{unit} begun"
+        verb, _, rest = unit.partition(" ")
+        if verb == "die":
+            path, times = rest.split()
+            with open(path, "a") as file:
+                file.write("x")
+            if Path(path).stat().st_size <= int(times):
+                os._exit(1)
+        if verb == "storage":
+            raise StorageError("the disk is gone")
+        if verb == "bug":
+            raise ValueError("a bug")
+        yield f"{unit} done"
+
+
+@pytest.fixture
+def pool(ray_session: None) -> Pool[str]:
+    actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Worker)
+    return Pool(
+        make=lambda slot: actor.remote(slot),
+        call=lambda worker, unit: worker.work.options(num_returns="streaming").remote(unit),
+        size=2,
+        attempts=3,
+    )
+
+
+def done(pool: Pool[str], units: list[str]) -> list[str]:
+    return sorted(unit for unit, item in pool.run(units) if item == f"{unit} done")
+
+
+def test_every_unit_is_done_once(pool: Pool[str]):
+    units = [f"u{number:02}" for number in range(9)]
+    assert done(pool, units) == units
+
+
+def test_more_workers_than_cpus_or_units(pool: Pool[str]):
+    pool.size = 7
+    assert done(pool, ["a", "b", "c", "d", "e"]) == ["a", "b", "c", "d", "e"]
+    assert done(pool, ["a"]) == ["a"]
+    assert done(pool, []) == []
+
+
+def test_a_dead_workers_unit_is_done_by_another(pool: Pool[str], tmp_path: Path):
+    units = ["a", f"die {tmp_path}/x 2", "b", "c"]
+    assert done(pool, units) == sorted(units)
+    assert (tmp_path / "x").stat().st_size == 3
+
+
+def test_a_unit_that_always_kills_ends_the_run(pool: Pool[str], tmp_path: Path):
+    with pytest.raises(Incomplete, match="workers keep dying"):
+        done(pool, [f"die {tmp_path}/x 99", "b"])
+    assert (tmp_path / "x").stat().st_size == 3
+
+
+def test_a_storage_that_keeps_failing_ends_the_run_with_its_own_words(pool: Pool[str]):
+    with pytest.raises(StorageError) as raised:
+        done(pool, ["a", "storage", "b"])
+    assert str(raised.value) == "the disk is gone"
+
+
+def test_a_bug_is_not_tried_again(pool: Pool[str]):
+    with pytest.raises(ValueError, match="a bug"):
+        done(pool, ["bug"])

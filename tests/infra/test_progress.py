@@ -1,0 +1,31 @@
+"""Progress in a log."""
+
+import pytest
+
+from infra import progress
+from infra.progress import Progress
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_the_line_has_count_rate_figures_and_time_left(clock: list[float]):
+    bar = Progress(100, "tracks", "extract")
+    clock[0] += 10
+    bar.advance(25, bad=1, seconds=0.123456)
+    assert bar.line() == "extract: 25/100 tracks 2.5/s  bad 1  seconds 0.1235, 0:00:30 left"
+
+
+def test_a_log_gets_a_line_every_half_minute_and_one_at_the_end(
+    clock: list[float], capfd: pytest.CaptureFixture[str]
+):
+    with Progress(100, "tracks", "x") as bar:
+        for _ in range(100):
+            clock[0] += 1
+            bar.advance()
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split()[1] for line in lines] == ["30/100", "60/100", "90/100", "100/100"]

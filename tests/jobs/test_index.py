@@ -1,0 +1,116 @@
+"""From a folder, a prefix or a list to the track list."""
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from infra.config import load
+from infra.errors import ConfigError, StorageError
+from infra.shards import decode
+from infra.storage import Store
+from jobs import index
+from tests.jobs.standin import write_corpus
+
+pytestmark = pytest.mark.s3
+
+SHARED = Path(__file__).resolve().parents[3] / "shared/music"
+
+
+def tracks_of(root: str) -> pa.Table:
+    return decode(Store(root).read("corpus/default/tracks.parquet"))
+
+
+def test_a_folder_with_labels(tone_corpus: Path, any_root: str):
+    config = load(root=any_root, music=str(tone_corpus), labels_file=str(tone_corpus / "labels.csv"))
+    result = index.run(config)
+    assert (result.n_tracks, result.n_labelled, result.changed) == (24, 20, True)
+    table = tracks_of(any_root)
+    assert table.column_names == ["track_id", "uri", "bytes", "version", "label_style", "tags_tags", "group"]
+    rows = {row["track_id"]: row for row in table.to_pylist()}
+    assert list(rows) == sorted(rows)
+    first = rows["low/00.wav"]
+    assert (first["label_style"], first["tags_tags"], first["group"]) == ("low", ["low", "tone"], "artist 0")
+    assert (first["uri"], first["bytes"]) == (str(tone_corpus / "low/00.wav"), os.path.getsize(first["uri"]))
+    assert (rows["silent.wav"]["label_style"], rows["silent.wav"]["group"]) == (None, None)
+    about = json.loads(table.schema.metadata[b"hdpgmm"])
+    assert about == {
+        "music": str(tone_corpus),
+        "labels": str(tone_corpus / "labels.csv"),
+        "single": ["style"],
+        "multi": ["tags"],
+        "group": "artist",
+    }
+
+
+def test_again_writes_nothing(tone_corpus: Path, tmp_path: Path):
+    config = load(root=str(tmp_path), music=str(tone_corpus))
+    assert index.run(config).changed
+    written = (tmp_path / "corpus/default/tracks.parquet").stat().st_mtime_ns
+    assert not index.run(config).changed
+    assert (tmp_path / "corpus/default/tracks.parquet").stat().st_mtime_ns == written
+
+
+def test_a_corpus_has_its_name(tone_corpus: Path, tmp_path: Path):
+    index.run(load(root=str(tmp_path), music=str(tone_corpus), corpus="other"))
+    assert Store(str(tmp_path)).names("corpus") == ["other"]
+
+
+def test_a_list_of_files_on_s3(s3_root: str, tmp_path: Path):
+    store = Store(write_corpus(s3_root, {"m/a.mp3": "123", "m/b.mp3": "4567"}))
+    store.write("list.csv", b"path,genre\nm/b.mp3,x\nm/a.mp3,y\n")
+    index.run(load(root=str(tmp_path), music=store.uri("list.csv")))
+    table = tracks_of(str(tmp_path))
+    assert table["uri"].to_pylist() == [store.uri("m/a.mp3"), store.uri("m/b.mp3")]
+    assert table["bytes"].to_pylist() == [3, 4]
+
+
+def test_a_prefix_and_a_label_file_on_s3(s3_root: str, tmp_path: Path):
+    music = write_corpus(f"{s3_root}/music", {f"{number}.mp3": "x" for number in range(4)})
+    Store(music).write("labels.csv", b"\xef\xbb\xbffile,genre\n0,a\n1,b\n2.mp3,a\n3,b\n")
+    config = load(root=str(tmp_path), music=music, labels_file=f"{music}/labels.csv")
+    assert index.run(config).n_labelled == 4
+    assert tracks_of(str(tmp_path))["label_genre"].to_pylist() == ["a", "b", "a", "b"]
+
+
+def test_names_that_are_not_utf8_are_left_out_aloud(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music/a.mp3").touch()
+    Path(os.fsdecode(os.fsencode(tmp_path / "music") + b"/\xff.mp3")).touch()
+    with caplog.at_level("WARNING"):
+        assert index.run(load(root=str(tmp_path / "root"), music=str(tmp_path / "music"))).n_tracks == 1
+    assert "1 files left out, their names are not UTF-8: '\\udcff.mp3'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        ({"music": "{tmp}/nowhere"}, ConfigError, "nowhere: no such folder"),
+        ({"music": "{tmp}"}, ConfigError, "no audio files there"),
+        ({}, ConfigError, "music: not set"),
+        ({"music": "s3://no-such-bucket-here/x"}, StorageError, "no such bucket"),
+        ({"music": "{tones}", "root": "s3://no-such-bucket-here/x"}, StorageError, "no such bucket"),
+        ({"music": "{tones}", "root": "/proc/x"}, StorageError, "root /proc/x: cannot write there"),
+        ({"music": "{tones}", "labels_file": "{tmp}/none.csv"}, ConfigError, "none.csv: no such file"),
+        ({"music": "{tones}", "labels_file": "{tones}"}, ConfigError, "expected a .csv, .tsv, .parquet file"),
+    ],
+)
+def test_what_cannot_be_indexed(
+    s3_server: str, tmp_path: Path, tone_corpus: Path, fields: dict, error: type, message: str
+):
+    places = {"tmp": str(tmp_path), "tones": str(tone_corpus)}
+    filled = {name: value.format(**places) for name, value in {"root": "{tmp}/out", **fields}.items()}
+    with pytest.raises(error, match=message):
+        index.run(load(**filled))
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared music is not on this machine")
+def test_the_shared_music(tmp_path: Path):
+    """../shared/music as it lies there: 215 labelled clips and 15 files without labels."""
+    config = load(root=str(tmp_path), music=str(SHARED), labels_file=str(SHARED / "labels.csv"))
+    result = index.run(config)
+    assert (result.n_tracks, result.n_labelled) == (230, 215)
+    about = json.loads(tracks_of(str(tmp_path)).schema.metadata[b"hdpgmm"])
+    assert (about["single"], about["multi"], about["group"]) == (["genre"], ["tags"], "artist")

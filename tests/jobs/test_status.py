@@ -1,0 +1,38 @@
+"""What exists under a root."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.errors import ConfigError
+from infra.storage import Store
+from jobs import status
+from tests.jobs.standin import config_of, extract_inline, write_corpus
+
+
+def test_an_extracted_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    music = write_corpus(str(tmp_path / "music"), {"a.mp3": "ok 2", "b.mp3": "bad SILENT"})
+    config = config_of(str(tmp_path / "root"), music)
+    snapshot = extract_inline(config)
+    store = Store(config.root)
+    store.write("models/m/index/step-00000007.json", b"{}")
+    store.write("runs/train-m/config.json", b"{}")
+    store.write("runs/extract-default/summary.json", json.dumps({"time": "now", "shards": 1}).encode())
+    tables = status.run(config)
+    assert tables["corpus"] == [("default", "2", "1.4e-08", music, "-")]
+    ((_, *features),) = tables["features"]
+    size = sum(shard["bytes"] for shard in snapshot.shards)
+    assert features == ["default", "1", "1", "1", "2", "0.00", f"{size / 1e6:.1f}", "1"]
+    assert tables["quarantined"][1:] == [("  SILENT: 1",), ("    b.mp3: as asked",)]
+    assert tables["models"] == [("m", "1", "step-00000007", "no")]
+    assert tables["runs"] == [("extract-default", "now", "shards 1"), ("train-m", "-", "no summary yet")]
+    assert "vectors" not in tables
+    status.main(root=config.root)
+    assert "b.mp3: as asked" in capsys.readouterr().out
+
+
+def test_an_empty_root(tmp_path: Path):
+    with pytest.raises(ConfigError, match="nothing there yet"):
+        status.run(config_of(str(tmp_path / "none"), "x"))
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,72 @@
+"""Speaks the protocol of `features.worker` and does what the bytes of a track say, without any audio.
+
+"ok N" N frames of 52 values, all equal to N; "slow SECONDS" 3 frames after that time; "bad REASON";
+"crash", "exit", "hang", "killed";
+"crash-once PATH" crashes unless PATH exists, and creates it. Names go to the file $STANDIN_LOG, if set.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import struct
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def answer(text: str) -> tuple[dict, bytes]:
+    verb, _, rest = text.partition(" ")
+    if verb == "crash-once":
+        if not Path(rest).exists():
+            Path(rest).touch()
+            os.kill(os.getpid(), signal.SIGSEGV)
+        verb, rest = "ok", "3"
+    if verb == "slow":
+        time.sleep(float(rest))
+        rest = "3"
+    if verb == "crash":
+        print("the decoder's last words", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if verb == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if verb == "exit":
+        sys.exit(3)
+    if verb == "hang":
+        time.sleep(1000)
+    if verb == "bad":
+        return {"ok": False, "reason": rest, "message": "as asked"}, b""
+    frames = np.full((int(rest), 52), int(rest), "<f4")
+    facts = {
+        "duration_seconds": len(frames) * 512 / 22050,
+        "sample_rate": 22050,
+        "channels": 1,
+        "decoder": "none",
+    }
+    return {"ok": True, "shape": frames.shape, **facts}, frames.tobytes()
+
+
+def main() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    write(answers, {"ready": True})
+    while head := requests.read(4):
+        request = json.loads(requests.read(struct.unpack(">I", head)[0]))
+        text = requests.read(request["bytes"]).decode()
+        if "STANDIN_LOG" in os.environ:
+            with open(os.environ["STANDIN_LOG"], "a") as log:
+                log.write(request["name"] + "\n")
+        header, payload = answer(text)
+        write(answers, {"id": request["id"], **header}, payload)
+
+
+def write(stream, header: dict, payload: bytes = b"") -> None:
+    text = json.dumps(header).encode()
+    stream.write(struct.pack(">I", len(text)) + text + payload)
+    stream.flush()
+
+
+if __name__ == "__main__":
+    main()
