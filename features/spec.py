@@ -1,0 +1,116 @@
+"""The feature specification: every number that changes a feature value, and its fingerprint."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import soundfile
+import soxr
+
+# What the code does without a choice; written down because another way would change the last bits.
+_FIXED = {
+    "definitions": "librosa 0.11",
+    "decoder": "libsndfile, float32, in order without seeking",
+    "mono": "mean of the channels, before resampling",
+    "resampler": "soxr",
+    "stft": "float64, rounded to complex64, centred, zero padding",
+}
+_PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """The frame features by librosa's definitions; the defaults are the paper's (preset `paper-52`).
+
+    Units are in the names; levels without one are linear, 1.0 is full scale. Raises ValueError on nonsense.
+    """
+
+    sample_rate: int = 22050
+    n_fft: int = 2048
+    hop_length: int = 512
+    window: str = "hann"
+    n_mels: int = 128
+    mel_fmin_hz: float = 0.0
+    mel_fmax_hz: float = 11025.0
+    power_floor: float = 1e-10
+    top_db: float = 80.0
+    n_mfcc: int = 13
+    delta_width: int = 9
+    n_chroma: int = 12
+    tuning_fmin_hz: float = 150.0
+    tuning_fmax_hz: float = 4000.0
+    tuning_threshold: float = 0.1
+    tuning_resolution: float = 0.01
+    onset_lag: int = 1
+    log_floor: float = 1e-8
+    resample_quality: str = "HQ"
+    silence_peak: float = 1e-4
+    overflow_peak: float = 1e12
+    max_seconds: float = 3600.0
+    # Raised by hand when a change of our code changes feature values.
+    revision: int = 1
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, str) and value < 0:
+                raise ValueError(f"{field.name} must not be negative, got {value}")
+        for name in ("sample_rate", "n_fft", "hop_length", "n_mels", "n_mfcc", "n_chroma", "onset_lag"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.hop_length > self.n_fft:
+            raise ValueError(f"hop_length must not exceed n_fft = {self.n_fft}, got {self.hop_length}")
+        if self.n_mfcc > self.n_mels:
+            raise ValueError(f"n_mfcc must not exceed n_mels = {self.n_mels}, got {self.n_mfcc}")
+        if self.delta_width < 3 or self.delta_width % 2 == 0:
+            raise ValueError(f"delta_width must be odd and at least 3, got {self.delta_width}")
+
+    @property
+    def n_features(self) -> int:
+        """Columns of a frame: MFCC, delta, delta-delta, log chroma, log onset strength."""
+        return 3 * self.n_mfcc + self.n_chroma + 1
+
+    @property
+    def min_frames(self) -> int:
+        """Frames that a track needs: librosa's delta fits a polynomial to `delta_width` of them."""
+        return self.delta_width
+
+    def n_frames(self, n_samples: int) -> int:
+        """Frames of a centred STFT over `n_samples`."""
+        return 1 + n_samples // self.hop_length
+
+    def to_json(self) -> dict[str, Any]:
+        """The specification, what the code fixes, and the versions of the libraries that fix its values."""
+        return {**dataclasses.asdict(self), "fixed": dict(_FIXED), "libraries": library_versions()}
+
+
+PRESETS: dict[str, FeatureSpec] = {"paper-52": FeatureSpec()}
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of everything between the file's bytes and the frame values."""
+    packages = ("numpy", "scipy", "soundfile", "soxr")
+    return {
+        **{name: version(name) for name in packages},
+        "libsndfile": soundfile.__libsndfile_version__,
+        "libsoxr": soxr.__libsoxr_version__,
+    }
+
+
+def fingerprint(spec: FeatureSpec) -> str:
+    """16 hex digits that change with any field and any library version."""
+    canonical = json.dumps(spec.to_json(), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def columns(spec: FeatureSpec) -> list[str]:
+    """The names of the columns of a frame, in order."""
+    chroma = _PITCH_CLASSES if spec.n_chroma == 12 else tuple(str(i) for i in range(spec.n_chroma))
+    return [
+        *(f"{kind}_{i:02d}" for kind in ("mfcc", "delta", "delta2") for i in range(spec.n_mfcc)),
+        *(f"log_chroma_{name}" for name in chroma),
+        "log_onset",
+    ]

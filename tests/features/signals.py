@@ -1,0 +1,42 @@
+"""Audio whose features can be foreseen, and its bytes in a file format."""
+
+import io
+
+import numpy as np
+import soundfile as sf
+
+RATE_HZ = 22050
+
+
+def sine(frequency_hz: float, seconds: float = 2.0, rate_hz: int = RATE_HZ, level: float = 0.5) -> np.ndarray:
+    """(n_samples,) float32."""
+    time = np.arange(int(seconds * rate_hz)) / rate_hz
+    return (level * np.sin(2 * np.pi * frequency_hz * time)).astype(np.float32)
+
+
+def noise(seconds: float = 2.0, rate_hz: int = RATE_HZ, level: float = 0.1, seed: int = 0) -> np.ndarray:
+    """(n_samples,) float32."""
+    rng = np.random.default_rng(seed)
+    return (level * rng.standard_normal(int(seconds * rate_hz))).astype(np.float32)
+
+
+def chords(seconds: float = 2.0, rate_hz: int = RATE_HZ, detune: float = 1.0) -> np.ndarray:
+    """Two triads in turn with a soft beat: (n_samples,) float32."""
+    time = np.arange(int(seconds * rate_hz)) / rate_hz
+    root = np.where(time % 1.0 < 0.5, 220.0, 261.63) * detune
+    tone = sum(np.sin(2 * np.pi * root * step * time) / step for step in (1, 1.2, 1.5, 2, 3, 4))
+    beat = np.exp(-20 * (time % 0.25)) * noise(seconds, rate_hz, 0.2)
+    return (0.15 * tone + beat).astype(np.float32)
+
+
+def stereo(mono: np.ndarray, rate_hz: int = RATE_HZ) -> np.ndarray:
+    """Two different channels: (n_samples, 2)."""
+    other = noise(len(mono) / rate_hz, rate_hz, 0.05, seed=1)
+    return np.stack([mono, 0.5 * mono + np.resize(other, len(mono))], axis=1)
+
+
+def encode(samples: np.ndarray, rate_hz: int, file_format: str, subtype: str | None = None) -> bytes:
+    """The bytes of an audio file."""
+    file = io.BytesIO()
+    sf.write(file, samples, rate_hz, format=file_format, subtype=subtype)
+    return file.getvalue()

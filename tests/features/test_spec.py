@@ -1,0 +1,72 @@
+"""The specification and its fingerprint."""
+
+import dataclasses
+
+import pytest
+
+from features import spec as spec_module
+from features.spec import PRESETS, FeatureSpec, columns, fingerprint
+
+_SPEC = PRESETS["paper-52"]
+_FIELDS = [field.name for field in dataclasses.fields(FeatureSpec)]
+
+
+def _other(value):
+    """A different value that the rules still allow: odd stays odd, orders of magnitude stay."""
+    return value + "!" if isinstance(value, str) else value * 3 or 1.0
+
+
+def _changed(name):
+    if name == "hop_length":
+        return dataclasses.replace(_SPEC, hop_length=256)
+    return dataclasses.replace(_SPEC, **{name: _other(getattr(_SPEC, name))})
+
+
+@pytest.mark.parametrize("name", _FIELDS)
+def test_every_field_changes_the_fingerprint(name):
+    assert fingerprint(_changed(name)) != fingerprint(_SPEC)
+
+
+@pytest.mark.parametrize("library", ["libsndfile", "libsoxr", "numpy", "scipy", "soundfile", "soxr"])
+def test_every_library_version_changes_the_fingerprint(library, monkeypatch):
+    before = fingerprint(_SPEC)
+    versions = spec_module.library_versions()
+    assert library in versions
+    versions[library] = "0.0"
+    monkeypatch.setattr(spec_module, "library_versions", lambda: versions)
+    assert fingerprint(_SPEC) != before
+
+
+def test_fingerprint_is_stable_and_short():
+    assert fingerprint(_SPEC) == fingerprint(FeatureSpec())
+    assert len(fingerprint(_SPEC)) == 16
+    assert set(fingerprint(_SPEC)) <= set("0123456789abcdef")
+
+
+def test_columns_of_the_paper():
+    names = columns(_SPEC)
+    assert len(names) == len(set(names)) == _SPEC.n_features == 52
+    assert [names[i] for i in (0, 12, 13, 26, 39, 50, 51)] == [
+        "mfcc_00",
+        "mfcc_12",
+        "delta_00",
+        "delta2_00",
+        "log_chroma_C",
+        "log_chroma_B",
+        "log_onset",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"sample_rate": 0}, "sample_rate must be at least 1, got 0"),
+        ({"hop_length": 4096}, "hop_length must not exceed n_fft = 2048, got 4096"),
+        ({"n_mfcc": 129}, "n_mfcc must not exceed n_mels = 128, got 129"),
+        ({"delta_width": 8}, "delta_width must be odd and at least 3, got 8"),
+        ({"top_db": -1.0}, "top_db must not be negative, got -1.0"),
+    ],
+)
+def test_nonsense_is_refused(changes, rule):
+    with pytest.raises(ValueError, match=rule):
+        FeatureSpec(**changes)
