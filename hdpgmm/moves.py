@@ -4,6 +4,7 @@ Frames belong to a song's atoms, and atoms to components. Merging components k a
 one-hot varphi the change of the bound is closed: the evidence of the pooled statistics against the two, and the sticks.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -31,8 +32,9 @@ def merge_all(state: State, candidates: int = 4) -> tuple[State, list[Merge]]:
     Gaussians) are tried.
     """
     merges: list[Merge] = []
-    gains = pair_gains(state, _near_pairs(state, candidates))
-    while gains:
+    evidence = _evidence_gains(state, _near_pairs(state, candidates))
+    while evidence:
+        gains = _with_sticks(state, evidence)
         (kept, dropped), gain = max(gains.items(), key=lambda item: item[1])
         if gain <= 0.0:
             break
@@ -41,8 +43,8 @@ def merge_all(state: State, candidates: int = 4) -> tuple[State, list[Merge]]:
         partners = {a + b - kept for a, b in gains if kept in (a, b)} | {
             a + b - dropped for a, b in gains if dropped in (a, b)
         }
-        gains = {pair: value for pair, value in gains.items() if not {kept, dropped} & set(pair)}
-        gains |= pair_gains(state, [(kept, other) for other in sorted(partners - {kept, dropped})])
+        evidence = {pair: value for pair, value in evidence.items() if not {kept, dropped} & set(pair)}
+        evidence |= _evidence_gains(state, [(kept, other) for other in sorted(partners - {kept, dropped})])
     return state, merges
 
 
@@ -59,16 +61,30 @@ def merged(state: State, kept: int, dropped: int) -> State:
 
 def pair_gains(state: State, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], float]:
     """Change of the bound, nats, of merging each pair."""
+    return _with_sticks(state, _evidence_gains(state, pairs))
+
+
+def _evidence_gains(state: State, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], float]:
+    """The frames' part of the change: of the two components alone, so it stands while others merge."""
     if not pairs:
         return {}
-    stats = state.stats
-    one = torch.tensor([a for a, _ in pairs])
-    two = torch.tensor([b for _, b in pairs])
-    own = log_evidence(state.prior, stats)
-    gain = log_evidence(state.prior, stats.take(one) + stats.take(two)) - own[one] - own[two]
-    before = stick_evidence(stats.atoms, state.prior.gamma)
-    after = [stick_evidence(merged(state, a, b).stats.atoms, state.prior.gamma) - before for a, b in pairs]
-    return dict(zip(pairs, (gain + torch.stack(after)).tolist(), strict=True))
+    one, two = torch.tensor(pairs).T
+    own = log_evidence(state.prior, state.stats)
+    pooled = log_evidence(state.prior, state.stats.take(one) + state.stats.take(two))
+    return dict(zip(pairs, (pooled - own[one] - own[two]).tolist(), strict=True))
+
+
+def _with_sticks(state: State, evidence: dict[tuple[int, int], float]) -> dict[tuple[int, int], float]:
+    """The sticks' part added: it depends on the atoms of every component, so each merge changes it for all pairs."""
+    if not evidence:
+        return {}
+    one, two = torch.tensor(list(evidence)).T
+    atoms = state.stats.atoms.repeat(len(evidence), 1)
+    row = torch.arange(len(evidence))
+    atoms[row, one] += atoms[row, two]
+    atoms[row, two] = 0.0
+    gains = stick_evidence(atoms, state.prior.gamma) - stick_evidence(state.stats.atoms, state.prior.gamma)
+    return {pair: value + gain for (pair, value), gain in zip(evidence.items(), gains.tolist(), strict=True)}
 
 
 def log_evidence(prior: Prior, stats: Statistics) -> Tensor:
@@ -81,13 +97,14 @@ def log_evidence(prior: Prior, stats: Statistics) -> Tensor:
 
 
 def stick_evidence(atoms: Tensor, gamma: float) -> Tensor:
-    """E[log p(c | beta)] - KL(q(beta') || p) at the optimal q.
+    """E[log p(c | beta)] - KL(q(beta') || p) at the optimal q, along the last axis.
 
-    It is sum_k log B(1 + c_k, gamma + later c) - log B(1, gamma).
+    It is sum_k log B(1 + c_k, gamma + later c) - log B(1, gamma), over sticks in order of falling atom count.
     """
-    first, second = (part[:-1] for part in sticks.beta_posterior(atoms[sticks.size_order(atoms)], gamma))
+    falling = torch.sort(atoms, dim=-1, descending=True).values
+    first, second = (part[..., :-1] for part in sticks.beta_posterior(falling, gamma))
     log_beta = torch.lgamma(first) + torch.lgamma(second) - torch.lgamma(first + second)
-    return (log_beta + torch.log(torch.as_tensor(gamma, dtype=torch.float64))).sum()
+    return (log_beta + math.log(gamma)).sum(-1)
 
 
 def _near_pairs(state: State, candidates: int) -> list[tuple[int, int]]:

@@ -40,13 +40,16 @@ def posterior(prior: Prior, stats: Statistics) -> NormalWishart:
 
 
 def _cholesky(scale_inv: Tensor, prior: Prior) -> Tensor:
-    """Cholesky factors; where float32 sums made a scatter indefinite, its eigenvalues are lifted to the prior's."""
+    """Cholesky factors; where float32 sums made a scatter indefinite, its eigenvalues are lifted to the prior's.
+
+    And to 1e-12 of the largest: below that, float64 could not factor the lifted matrix either.
+    """
     chol, info = torch.linalg.cholesky_ex(scale_inv)
     broken = torch.nonzero(info).flatten()
     if len(broken):
         values, vectors = torch.linalg.eigh(scale_inv[broken])
-        floor = torch.linalg.eigvalsh(prior.scale_inv).min().to(values.device)
-        values = values.clamp(min=floor)
+        floor = float(torch.linalg.eigvalsh(prior.scale_inv).min())
+        values = torch.maximum(values, (1e-12 * values[:, -1:]).clamp(min=floor))
         chol[broken] = torch.linalg.cholesky(vectors * values[:, None, :] @ vectors.mT)
     return chol
 

@@ -1,0 +1,104 @@
+"""Moments and whitening on data that break naive ones."""
+
+import functools
+import operator
+
+import numpy as np
+import pytest
+
+from hdpgmm import whitening as w
+from hdpgmm.prior import whitened_prior
+
+
+def _frames(n: int = 500, dim: int = 4) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    return rng.normal(size=(n, dim)) @ rng.normal(size=(dim, dim)) + rng.normal(scale=5, size=dim)
+
+
+def test_merged_moments_equal_numpys_in_any_grouping():
+    frames = _frames()
+    parts = [w.moments(part) for part in np.split(frames, [1, 1, 7, 300])]  # one of them empty
+    for order in (parts, parts[::-1]):
+        total = functools.reduce(operator.add, order)
+        assert total.count == 500
+        np.testing.assert_allclose(total.mean, frames.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(total.scatter, 500 * np.cov(frames.T, bias=True), rtol=1e-11, atol=1e-9)
+
+
+def test_moments_far_from_the_origin_keep_their_digits():
+    """Raw second moments about 1e8 would lose every digit of a unit variance."""
+    frames = _frames() + 1e8
+    total = w.moments(frames[:200]) + w.moments(frames[200:])
+    np.testing.assert_allclose(total.scatter, 500 * np.cov(frames.T, bias=True), rtol=1e-6)
+
+
+def test_empty_moments_are_neutral():
+    empty = w.moments(np.empty((0, 4)))
+    both = empty + empty
+    assert both.count == 0
+    total = empty + w.moments(_frames())
+    np.testing.assert_allclose(total.mean, _frames().mean(0), rtol=1e-13)
+
+
+@pytest.mark.parametrize("scales", [[1, 1, 1, 1], [1e6] * 4, [1e-9, 1, 1e9, 1e4]])
+def test_whitened_frames_have_identity_covariance(scales: list[float]):
+    frames = _frames() * scales
+    whitened = w.whitening(w.moments(frames))(frames)
+    assert whitened.dtype == np.float32
+    np.testing.assert_allclose(whitened.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(np.cov(whitened.T, bias=True), np.eye(4), atol=1e-3)
+
+
+def test_it_is_the_papers_transform():
+    """x -> (x - mean) @ chol(inv(cov)), up to the ridge of 1e-6."""
+    frames = _frames()
+    expected = (frames - frames.mean(0)) @ np.linalg.cholesky(np.linalg.inv(np.cov(frames.T, bias=True)))
+    np.testing.assert_allclose(w.whitening(w.moments(frames))(frames), expected, atol=1e-3)
+
+
+def test_constant_and_duplicated_features_stay_finite():
+    frames = _frames()
+    frames = np.column_stack([frames, np.full(500, 0.1), frames[:, 0], -3 * frames[:, 1] + 2]).astype(
+        np.float32
+    )
+    whitened = w.whitening(w.moments(frames))(frames)
+    assert np.isfinite(whitened).all()
+    assert np.abs(whitened[:, 4]).max() < 1e-6
+    assert np.abs(whitened).max() < 50
+    variances = np.linalg.eigvalsh(np.cov(whitened.T, bias=True))
+    np.testing.assert_allclose(variances, [0, 0, 0, 1, 1, 1, 1], atol=1e-3)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_fewer_frames_than_features_stay_finite(n: int):
+    frames = _frames(n)
+    assert np.isfinite(w.whitening(w.moments(frames))(frames)).all()
+
+
+def test_log_det_is_the_change_of_volume():
+    """Of a parallelepiped of differences, measured through the transform itself."""
+    frames = _frames() * [1, 10, 0.1, 3]
+    transform = w.whitening(w.moments(frames))
+    corners = np.vstack([np.zeros(4), np.eye(4)])
+    moved = (corners - transform.mean) @ transform.transform
+    sides = moved[1:] - moved[0]
+    assert transform.log_det == pytest.approx(np.log(abs(np.linalg.det(sides))), abs=1e-9)
+
+
+def test_no_frames_are_refused():
+    with pytest.raises(ValueError, match="at least one frame"):
+        w.whitening(w.moments(np.empty((0, 3))))
+
+
+def test_whitened_prior_expects_a_tenth_of_the_datas_covariance():
+    prior = whitened_prior(5, 2.0, 0.5)
+    np.testing.assert_allclose(prior.scale_inv / (prior.dof - prior.dim - 1), 0.1 * np.eye(5))
+    assert (prior.gamma, prior.alpha0, prior.dim) == (2.0, 0.5, 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"), [((0, 1.0, 1.0), "dim"), ((3, 0.0, 1.0), "gamma"), ((3, 1.0, -1.0), "alpha0")]
+)
+def test_whitened_prior_names_what_is_wrong(arguments: tuple, word: str):
+    with pytest.raises(ValueError, match=word):
+        whitened_prior(*arguments)
