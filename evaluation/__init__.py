@@ -1,0 +1,1 @@
+"""Probes, comparison models, interpretation and the report page: numpy in, records out."""

@@ -1,0 +1,130 @@
+"""Reading the model: which components are used, what they go with, how they sound.
+
+A component's share of a song is the mean responsibility of the component over the song's frames. Everything is
+counted in tallies that add, so that songs can come in any number of parts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+SMOOTHING_SONGS = 5.0  # average songs added to every label, so that rare labels need more evidence
+NOTABLE = 1.1  # lift below which a label is not characteristic
+PLAIN = 0.4  # standard deviations below which a difference is not worth a word
+STRONG = 1.2
+
+
+@dataclass(frozen=True)
+class Lift:
+    """How much more of a component the songs of a label have than songs have on average."""
+
+    label: str
+    lift: float
+    n_songs: int
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Sums over songs. frames, songs: (component,) shares weighted by frames, and by songs;
+    by_label: (label, component) shares of each label's songs; members: (label,) its songs."""
+
+    n_songs: int
+    frames: np.ndarray
+    songs: np.ndarray
+    by_label: np.ndarray
+    members: np.ndarray
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.n_songs + other.n_songs,
+            self.frames + other.frames,
+            self.songs + other.songs,
+            self.by_label + other.by_label,
+            self.members + other.members,
+        )
+
+
+@dataclass(frozen=True)
+class FrameTally:
+    """Sums over frames of some features. total, square: (feature,); weight: (component,) sum of responsibilities;
+    weighted: (component, feature)."""
+
+    n_frames: int
+    total: np.ndarray
+    square: np.ndarray
+    weight: np.ndarray
+    weighted: np.ndarray
+
+    def __add__(self, other: "FrameTally") -> "FrameTally":
+        return FrameTally(
+            self.n_frames + other.n_frames,
+            self.total + other.total,
+            self.square + other.square,
+            self.weight + other.weight,
+            self.weighted + other.weighted,
+        )
+
+
+def tally(shares: np.ndarray, n_frames: np.ndarray, members: np.ndarray) -> Tally:
+    """Count songs: shares (song, component), n_frames (song,), members bool (label, song)."""
+    shares, labels = shares.astype(np.float64), members.astype(np.float64)
+    return Tally(len(shares), n_frames @ shares, shares.sum(axis=0), labels @ shares, members.sum(axis=1))
+
+
+def tally_frames(features: np.ndarray, responsibility: np.ndarray) -> FrameTally:
+    """Count frames: features (frame, feature), responsibility (frame, component)."""
+    features, weights = features.astype(np.float64), responsibility.astype(np.float64)
+    total, square = features.sum(axis=0), (features**2).sum(axis=0)
+    return FrameTally(len(features), total, square, weights.sum(axis=0), weights.T @ features)
+
+
+def usage(counted: Tally) -> np.ndarray:
+    """Share of all frames that each component explains, (component,)."""
+    return counted.frames / counted.frames.sum()
+
+
+def label_lift(counted: Tally) -> np.ndarray:
+    """Smoothed lift (label, component): (sum of shares over the label's songs + m mu) / ((songs + m) mu).
+
+    mu is the mean share over all songs, m is SMOOTHING_SONGS; 1 means "as usual".
+    """
+    mu, n = counted.songs / counted.n_songs, counted.members[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        lift = (counted.by_label + SMOOTHING_SONGS * mu) / ((n + SMOOTHING_SONGS) * mu)
+    return np.where(mu > 0, lift, 1.0)
+
+
+def deviations(counted: FrameTally) -> np.ndarray:
+    """How far a component's mean is from that of all frames, in a frame's standard deviations: (component, feature)."""
+    mean = counted.total / counted.n_frames
+    sd = np.sqrt(np.maximum(counted.square / counted.n_frames - mean**2, 0.0))
+    own = counted.weighted / np.maximum(counted.weight, 1e-12)[:, None]
+    return np.where(counted.weight[:, None] > 0, (own - mean) / np.where(sd > 0, sd, 1.0), 0.0)
+
+
+def in_words(deviation: float, less: str, more: str) -> str:
+    """A deviation in standard deviations as a person says it: "much louder", "as usual"."""
+    if abs(deviation) < PLAIN:
+        return "as usual"
+    return ("much " if abs(deviation) >= STRONG else "") + (more if deviation > 0 else less)
+
+
+def effective_number(share: np.ndarray) -> float:
+    """exp of the entropy: how many equally used components would be as diverse."""
+    used = share[share > 0]
+    return float(np.exp(-(used * np.log(used)).sum()))
+
+
+def carrying(share: np.ndarray, part: float = 0.99) -> int:
+    """The smallest number of components that together explain `part` of the frames."""
+    return int(np.searchsorted(np.sort(share)[::-1].cumsum(), part - 1e-12) + 1)
+
+
+def top_labels(
+    lift: np.ndarray, names: Sequence[str], counts: np.ndarray, min_count: int, limit: int
+) -> list[Lift]:
+    """The labels a component goes with most, where that is worth saying; lift, counts (label,)."""
+    order = [int(i) for i in np.argsort(-lift, kind="stable")]
+    kept = [i for i in order if counts[i] >= min_count and lift[i] >= NOTABLE]
+    return [Lift(names[i], float(lift[i]), int(counts[i])) for i in kept[:limit]]

@@ -1,0 +1,109 @@
+"""What an evaluation starts from: a model's vectors, the features behind them, and the labels, aligned by track id."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import pyarrow as pa
+
+from evaluation.tasks import Skipped, Task, multi_label, single_label
+from infra import models
+from infra.errors import ConfigError
+from infra.ledger import Snapshot, Tree
+from infra.songs import read_songs
+from infra.storage import Store
+from jobs.extract import read_tracks
+
+Notes = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What scores depend on: one model's vectors, the features they came from, the labels."""
+
+    store: Store
+    corpus: str
+    model: str
+    vectors: Snapshot
+    features: Snapshot
+    feature_prefix: str
+    tracks: pa.Table
+
+    def digest(self, *settings: Mapping[str, Any]) -> str:
+        """Changes with any input, any of the settings and the program's version."""
+        tracks = self.store.digest(f"corpus/{self.corpus}/tracks.parquet")
+        parts = [self.model, self.vectors.digest, self.features.digest, tracks, version("hdpgmm"), *settings]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def find_inputs(store: Store, corpus: str, model: str | None) -> Inputs:
+    """The newest vectors of the corpus, or those of `model`. Raises ConfigError where there are none."""
+    run, vectors = _choose(store, corpus, model)
+    prefix = f"features/{Tree(store, f'vectors/{run}').read_spec()['fingerprint']}"
+    features = Tree(store, prefix).latest(corpus)
+    if features is None:
+        raise ConfigError(f"{store.uri(prefix)}: the features behind model {run} are gone")
+    return Inputs(store, corpus, run, vectors, features, prefix, read_tracks(store, corpus))
+
+
+def _choose(store: Store, corpus: str, model: str | None) -> tuple[str, Snapshot]:
+    found = []
+    for run in [model] if model else store.names("vectors"):
+        snapshot, final = Tree(store, f"vectors/{run}").latest(corpus), models.find(store, run)
+        if snapshot is not None and final is not None:
+            found.append((final.finished, run, snapshot))
+    if not found:
+        of = f" of model {model}" if model else ""
+        raise ConfigError(
+            f"no vectors{of} under {store.root}: run python -m jobs.represent --root {store.root}"
+        )
+    return max(found, key=lambda item: item[:2])[1:]
+
+
+def align(inputs: Inputs) -> tuple[set[str], Notes]:
+    """Ids of the tracks that have features and a vector of the same version of the file; the rest is counted."""
+    features, vectors = (
+        dict(zip(songs["track_id"].to_pylist(), songs["version"].to_pylist(), strict=True))
+        for songs in (read_songs(inputs.store, snapshot) for snapshot in (inputs.features, inputs.vectors))
+    )
+    listed = inputs.tracks["track_id"].to_pylist()
+    extracted = {track for track in listed if track in features}
+    living = {track for track in extracted if vectors.get(track) == features[track]}
+    notes: Notes = []
+    if len(extracted) < len(listed):
+        notes.append(
+            ("all tasks", f"{len(listed) - len(extracted)} tracks have no features (set aside or new)")
+        )
+    if len(living) < len(extracted):
+        notes.append(
+            ("all tasks", f"{len(extracted) - len(living)} tracks have no vector, or an outdated one")
+        )
+    return living, notes
+
+
+def make_tasks(tracks: pa.Table, living: set[str], min_count: int) -> tuple[list[Task], Notes]:
+    """One task per label column, over the tracks that every model has a vector for."""
+    tracks = tracks.filter(
+        pa.array([track in living for track in tracks["track_id"].to_pylist()], pa.bool_())
+    )
+    ids = tracks["track_id"].to_pylist()
+    groups = tracks["group"].to_pylist() if "group" in tracks.column_names else [None]
+    known = groups if any(group is not None for group in groups) else None
+    tasks, notes = [], []
+    for column in tracks.column_names:
+        kind, _, name = column.partition("_")
+        build: Callable[..., Task | Skipped] | None = {"label": single_label, "tags": multi_label}.get(kind)
+        if build is None or not name:
+            continue
+        made = build(name, ids, tracks[column].to_pylist(), known, min_count)
+        if isinstance(made, Skipped):
+            notes.append((name, f"skipped: {made.reason}"))
+        else:
+            tasks.append(made)
+            notes += [(name, note) for note in made.notes]
+    if not tasks and not notes:
+        notes.append(("all tasks", "the track list has no labels"))
+    return tasks, notes

@@ -1,0 +1,108 @@
+"""`python -m jobs.report`: one HTML page about a model: what it found, what it knows, how it learnt, from what."""
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from evaluation.interpret import usage
+from evaluation.page import Epoch, Report, inputs_of, render
+from features.spec import PRESETS
+from infra import cli, models
+from infra.config import Config, load
+from infra.errors import StorageError
+from infra.runs import now
+from infra.storage import Store
+from jobs.evaluate import read_summary, summary_path
+from jobs.evaluate_inputs import Inputs, find_inputs
+from jobs.model import load_model, require_features
+from jobs.report_components import component_cards, count_songs
+from jobs.report_corpus import describe_corpus, read_labels
+
+log = logging.getLogger(__name__)
+
+PATH = "report/index.html"
+
+
+@dataclass(frozen=True)
+class Reported:
+    """Where the page is, the model it is about, and whether this call made it."""
+
+    uri: str
+    model: str
+    made: bool
+
+
+def run(config: Config, model: str | None = None) -> Reported:
+    """Make the page, unless the one that is there is about the same model, scores and settings."""
+    store = Store(config.root)
+    inputs = find_inputs(store, config.corpus, model)
+    scored = read_summary(store, summary_path(inputs.model))
+    settings = {"report": config.report.model_dump(mode="json"), "scores": scored[2] if scored else None}
+    key = inputs.digest(settings)
+    uri = store.uri(PATH)
+    if store.exists(PATH) and inputs_of(store.read(PATH)) == key:
+        log.info("report: %s is up to date, nothing to do", uri)
+        return Reported(uri, inputs.model, False)
+    store.write(PATH, render(build(config, inputs, key)))
+    log.info("report: %s", uri)
+    return Reported(uri, inputs.model, True)
+
+
+def build(config: Config, inputs: Inputs, key: str) -> Report:
+    """Everything the page shows."""
+    spec = PRESETS[config.extract.preset]
+    model = load_model(inputs.store, inputs.model)
+    require_features(model, inputs.feature_prefix.rpartition("/")[2])
+    labels = read_labels(inputs.tracks)
+    counted = count_songs(inputs, labels)
+    summaries, notes, _ = read_summary(inputs.store, summary_path(inputs.model)) or ([], [], "")
+    return Report(
+        model=inputs.model,
+        made=now()[:16].replace("T", " "),
+        inputs=key,
+        corpus=describe_corpus(inputs, labels),
+        epochs=read_history(inputs.store, inputs.model),
+        summaries=tuple(summaries),
+        notes=tuple(notes),
+        usage=usage(counted),
+        cards=component_cards(inputs, model, counted, labels, spec, config.report),
+    )
+
+
+def read_history(store: Store, model: str) -> tuple[Epoch, ...]:
+    """The epochs of the training run, () where it left no history."""
+    path = f"{models.prefix(model)}/history.json"
+    try:
+        rows = json.loads(store.read(path))
+        return tuple(Epoch(row["epoch"], row["bound"], row["heldout"], row["components"]) for row in rows)
+    except FileNotFoundError:
+        return ()
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise StorageError(f"{store.uri(path)}: not a training history ({error!r})") from error
+
+
+def main(
+    root: cli.Root = None,
+    config: cli.ConfigFile = None,
+    set_: cli.Set = None,
+    corpus: cli.Corpus = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="RUN", help="Name under vectors/. [default: the last trained]"),
+    ] = None,
+    dry_run: cli.DryRun = False,
+) -> None:
+    """Make one HTML page about a model: scores, training, and components to listen to."""
+    resolved = load(config, tuple(set_ or ()), root=root, corpus=corpus)
+    if dry_run:
+        inputs = find_inputs(Store(resolved.root), resolved.corpus, model)
+        print(f"report: {inputs.store.uri(PATH)} about model {inputs.model}, {inputs.vectors.n_songs} songs")
+        return
+    print(run(resolved, model).uri)
+
+
+if __name__ == "__main__":
+    cli.run(main, "report")

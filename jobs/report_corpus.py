@@ -1,0 +1,130 @@
+"""What the page says about the music: counts, durations, labels, and the files that were set aside."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evaluation.page_corpus import Corpus, Histogram, LabelColumn, Quarantined
+from infra.songs import read_quarantine, read_songs
+from jobs.evaluate_inputs import Inputs
+
+SOURCE_COLUMNS = ("duration_seconds", "sample_rate", "channels")
+BINS = 24
+
+
+@dataclass(frozen=True)
+class Labels:
+    """`names`: all labels, with the column where two columns share one; `of`: a track's places in `names`.
+
+    columns: (column, per track its labels or None).
+    """
+
+    names: tuple[str, ...]
+    of: dict[str, tuple[int, ...]]
+    columns: tuple[tuple[str, tuple[tuple[str, ...] | None, ...]], ...]
+
+    def words(self, track_id: str) -> tuple[str, ...]:
+        """The labels of a track as people write them."""
+        return tuple(self.names[i] for i in self.of.get(track_id, ()))
+
+    def members(self, track_ids: Sequence[str]) -> np.ndarray:
+        """bool (label, song): which of these songs carry which label."""
+        table = np.zeros((len(self.names), len(track_ids)), dtype=bool)
+        for column, track_id in enumerate(track_ids):
+            table[list(self.of.get(track_id, ())), column] = True
+        return table
+
+
+def read_labels(tracks: pa.Table) -> Labels:
+    """All label columns of a track list, single and multi."""
+    columns = []
+    for column in tracks.column_names:
+        kind, _, name = column.partition("_")
+        if kind in ("label", "tags") and name:
+            columns.append((name, tuple(_as_tuple(value) for value in tracks[column].to_pylist())))
+    distinct = Counter(
+        label for _, values in columns for label in {label for v in values for label in v or ()}
+    )
+    places: dict[str, int] = {}
+    of: dict[str, list[int]] = {}
+    for name, values in columns:
+        for track_id, labels in zip(tracks["track_id"].to_pylist(), values, strict=True):
+            words = [label if distinct[label] == 1 else f"{label} ({name})" for label in labels or ()]
+            of.setdefault(track_id, []).extend(places.setdefault(word, len(places)) for word in words)
+    return Labels(tuple(places), {track: tuple(found) for track, found in of.items()}, tuple(columns))
+
+
+def describe_corpus(inputs: Inputs, labels: Labels) -> Corpus:
+    """The corpus section of the page, from the snapshot of features; no frame is read."""
+    sources = _read_sources(inputs)
+    seconds = sources["duration_seconds"].to_numpy()
+    living = sources["track_id"].to_pylist()
+    counts, edges = np.histogram(seconds, bins=_edges(seconds))
+    quarantine = read_quarantine(inputs.store, inputs.features).to_pylist()
+    return Corpus(
+        name=inputs.corpus,
+        n_tracks=inputs.tracks.num_rows,
+        n_songs=len(living),
+        seconds=float(seconds.sum()),
+        formats=_count(_extension(track) for track in living),
+        sample_rates=_count(f"{rate / 1000:g} kHz" for rate in sources["sample_rate"].to_pylist()),
+        channels=_count(
+            {1: "mono", 2: "stereo"}.get(n, f"{n} channels") for n in sources["channels"].to_pylist()
+        ),
+        durations=Histogram(tuple(edges.tolist()), tuple(counts.tolist())),
+        labels=tuple(_label_column(name, values) for name, values in labels.columns),
+        quarantined=tuple(map(_quarantined, quarantine)),
+    )
+
+
+def _read_sources(inputs: Inputs) -> pa.Table:
+    songs = read_songs(inputs.store, inputs.features)
+    living = set(zip(songs["track_id"].to_pylist(), songs["path"].to_pylist(), strict=True))
+    parts = []
+    for shard in inputs.features.shards:
+        if not shard["rows"]:
+            continue
+        with inputs.store.open(shard["path"]) as source, pq.ParquetFile(source) as file:
+            table = file.read(columns=["track_id", *SOURCE_COLUMNS])
+        mask = [(track, shard["path"]) in living for track in table["track_id"].to_pylist()]
+        parts.append(table.filter(pa.array(mask, pa.bool_())))
+    return pa.concat_tables(parts)
+
+
+def _edges(seconds: np.ndarray) -> np.ndarray:
+    """Bins of a round width, from the shortest to the longest song."""
+    spread = max(float(seconds.max() - seconds.min()), 1.0)
+    width = next(
+        w for w in (0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600) if spread / w <= BINS or w == 600
+    )
+    first = np.floor(seconds.min() / width)
+    return width * np.arange(first, np.floor(seconds.max() / width) + 2)
+
+
+def _quarantined(row: dict[str, Any]) -> Quarantined:
+    name = row["track_id"]
+    return Quarantined(name, row["reason"], row["message"].removeprefix(f"{name}: "))
+
+
+def _label_column(name: str, values: Sequence[tuple[str, ...] | None]) -> LabelColumn:
+    counts = _count(label for labels in values for label in labels or ())
+    return LabelColumn(name, counts, sum(labels is None for labels in values))
+
+
+def _count(values: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
+
+
+def _extension(name: str) -> str:
+    return name.rpartition("/")[2].rpartition(".")[2].lower()
+
+
+def _as_tuple(value: str | list[str] | None) -> tuple[str, ...] | None:
+    if value is None or isinstance(value, list):
+        return None if value is None else tuple(value)
+    return (value,)

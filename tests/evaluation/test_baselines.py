@@ -1,0 +1,75 @@
+"""G1 and the codebook against numpy, one song at a time."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from evaluation.baselines import fit_codebook, g1, log_floor, sample_frames, vq_histogram
+
+
+def ragged(rng: np.random.Generator, lengths: list[int], dim: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return rng.normal(size=(offsets[-1], dim)).astype(np.float32), offsets
+
+
+def test_g1_is_mean_and_sd_of_each_song():
+    values, offsets = ragged(np.random.default_rng(0), [5, 1, 9])
+    values += 1000
+    vectors = g1(values, offsets)
+    for row, start, stop in zip(vectors, offsets[:-1], offsets[1:], strict=True):
+        song = values[start:stop].astype(np.float64)
+        np.testing.assert_allclose(row, np.r_[song.mean(0), song.std(0)], atol=1e-9)
+
+
+def test_a_song_without_frames_is_refused():
+    values, _ = ragged(np.random.default_rng(0), [4])
+    with pytest.raises(ValueError, match="without frames"):
+        g1(values, np.array([0, 2, 2, 4]))
+
+
+def test_the_sample_does_not_depend_on_packing():
+    values, offsets = ragged(np.random.default_rng(0), [50, 3, 20])
+    whole = sample_frames(["a", "b", "c"], values, offsets, 10, seed=1)
+    parts = [
+        sample_frames([name], values[start:stop], np.array([0, stop - start]), 10, seed=1)
+        for name, start, stop in zip("abc", offsets[:-1], offsets[1:], strict=True)
+    ]
+    np.testing.assert_array_equal(whole, np.concatenate(parts))
+    assert len(whole) == 10 + 3 + 10
+    twice = sample_frames(["a", "b"], np.tile(values[:23], (2, 1)), np.array([0, 23, 46]), 10, seed=1)
+    assert not np.array_equal(twice[:10], twice[10:])
+    assert not np.array_equal(whole, sample_frames(["a", "b", "c"], values, offsets, 10, seed=2))
+
+
+def test_codewords_find_clusters_and_histograms_count_them():
+    rng = np.random.default_rng(0)
+    places = np.array([[0.0, 0], [500, 0], [0, 5]])
+    which = rng.integers(0, 3, 3000)
+    frames = (places[which] + 0.01 * rng.normal(size=(3000, 2))).astype(np.float32)
+    book = fit_codebook(frames, 3, seed=0)
+    offsets = np.array([0, 1000, 3000])
+    found = np.sort(vq_histogram(book, frames, offsets), axis=1)
+    wanted = [np.sort(np.bincount(which[a:b], minlength=3) / (b - a)) for a, b in ((0, 1000), (1000, 3000))]
+    np.testing.assert_allclose(found, wanted)
+
+
+def test_histograms_in_chunks_equal_one_distance_table(monkeypatch: pytest.MonkeyPatch):
+    values, offsets = ragged(np.random.default_rng(1), [100, 60, 40], dim=4)
+    book = fit_codebook(values, 8, seed=0)
+    monkeypatch.setattr("evaluation.baselines._CHUNK_FRAMES", 7)
+    z = (values - book.mean) / book.scale
+    nearest = ((z[:, None] - book.centres) ** 2).sum(-1).argmin(1)
+    wanted = [np.bincount(nearest[a:b], minlength=8) / (b - a) for a, b in pairwise(offsets)]
+    np.testing.assert_allclose(vq_histogram(book, values, offsets), wanted)
+
+
+def test_few_frames_give_few_codewords_and_constant_features_pass():
+    frames = np.zeros((35, 2), np.float32)
+    frames[:, 0] = np.arange(35)
+    assert len(fit_codebook(frames, 256, seed=0).centres) == 3
+    assert len(fit_codebook(frames[:2], 256, seed=0).centres) == 1
+
+
+def test_the_log_floor():
+    np.testing.assert_allclose(log_floor(np.array([0.0, 1.0, 1e-9])), [np.log(1e-8), 0, np.log(1e-8)])

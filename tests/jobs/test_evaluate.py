@@ -1,0 +1,151 @@
+"""The job around the probes: aligned by name, honest about what is missing, done once."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evaluation.compare import Summary
+from infra import models
+from infra.config import Config, load
+from infra.errors import ConfigError
+from infra.storage import Store
+from jobs import evaluate
+from jobs.evaluate_inputs import find_inputs
+from tests.jobs.scored_roots import MARK, make_songs, write_root, write_tracks, write_vectors
+
+pytestmark = pytest.mark.ray
+
+SETTINGS = ("evaluate.repeats=2", "evaluate.folds=3", "evaluate.bootstrap=50", "evaluate.codewords=8")
+
+
+def config_of(root: Path) -> Config:
+    return load(None, SETTINGS, root=str(root))
+
+
+def mean_of(rows: list[Summary], representation: str, task: str, metric: str) -> float:
+    (mean,) = [r.mean for r in rows if (r.representation, r.task, r.metric) == (representation, task, metric)]
+    return mean
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> tuple[Path, list[Summary], str]:
+    """36 songs, one without a vector, one without labels, two files quarantined."""
+    root = tmp_path_factory.mktemp("root")
+    songs = make_songs(36)
+    songs[5] = replace(songs[5], style=None, tags=None)
+    store = write_root(root, songs, without_vector=[songs[9].track_id], bad=["x/silent.wav", "x/other.wav"])
+    result = evaluate.run(config_of(root))
+    assert (result.model, result.tasks, result.computed) == ("m1", 2, True)
+    found = evaluate.read_summary(store, result.summary)
+    assert found is not None
+    return root, found[0], " | ".join(note for _, note in found[1])
+
+
+def test_every_table_has_chance_majority_and_the_simple_models(scored: tuple[Path, list[Summary], str]):
+    _, rows, _ = scored
+    names = [row.representation for row in rows if (row.task, row.metric) == ("style", "macro_f1")]
+    assert names[:3] == ["chance", "majority", "G1"]
+    assert names[3:5] == ["VQCodebook 8 log", "VQCodebook 8 sqrt"]
+    assert names[5:] == ["HDPGMM log posterior", "HDPGMM sqrt posterior", "HDPGMM responsibility"]
+    for task, metric in (("style", "accuracy"), ("mood", "macro_auroc"), ("mood", "macro_ap")):
+        assert [row.representation for row in rows if (row.task, row.metric) == (task, metric)] == names
+
+
+def test_rows_meet_their_labels(scored: tuple[Path, list[Summary], str]):
+    """Track list, features and vectors lie in three different orders, and vectors tell the label exactly."""
+    _, rows, _ = scored
+    for model in ("G1", "VQCodebook 8 sqrt", "HDPGMM log posterior", "HDPGMM responsibility"):
+        assert mean_of(rows, model, "style", "accuracy") > 0.9
+    assert mean_of(rows, "HDPGMM sqrt posterior", "mood", "macro_auroc") > 0.95
+    assert mean_of(rows, "chance", "style", "accuracy") == pytest.approx(1 / 3, abs=0.1)
+
+
+def test_what_is_missing_is_counted_and_nobody_moves_up(scored: tuple[Path, list[Summary], str]):
+    _, rows, notes = scored
+    assert {row.n_songs for row in rows if row.task == "style"} == {34}
+    assert "2 tracks have no features" in notes
+    assert "1 tracks have no vector" in notes
+    assert "1 songs without a label" in notes
+
+
+def test_all_models_share_the_splits_of_a_task(scored: tuple[Path, list[Summary], str]):
+    _, rows, _ = scored
+    assert len({row.splits for row in rows if row.task == "style"}) == 1
+    assert len({row.splits for row in rows}) == 2
+
+
+def test_scores_of_every_repeat_are_kept(scored: tuple[Path, list[Summary], str]):
+    root, rows, _ = scored
+    from infra.shards import decode
+
+    scores = decode(Store(str(root)).read("scores/m1/scores.parquet")).to_pylist()
+    mine = [s["value"] for s in scores if (s["representation"], s["metric"]) == ("G1", "macro_auroc")]
+    assert len(mine) == 2
+    assert sum(mine) / 2 == pytest.approx(mean_of(rows, "G1", "mood", "macro_auroc"))
+
+
+def test_run_again_it_does_nothing_until_something_changes(
+    scored: tuple[Path, list[Summary], str], capsys: pytest.CaptureFixture[str]
+):
+    root, _, _ = scored
+    config = config_of(root)
+    before = Store(str(root)).read("scores/m1/summary.parquet")
+    assert not evaluate.run(config).computed
+    assert "HDPGMM responsibility" in capsys.readouterr().out
+    assert Store(str(root)).read("scores/m1/summary.parquet") == before
+    other = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"seed": 1})})
+    assert evaluate.run(other).computed
+    renamed = [replace(song, style="z" if song.style == "a" else song.style) for song in make_songs(36)]
+    write_tracks(Store(str(root)), renamed)
+    assert evaluate.run(other).computed
+
+
+def test_a_vector_of_an_older_file_is_not_used(tmp_path: Path):
+    songs = make_songs(12)
+    renewed = [replace(song, version="2") if i < 3 else song for i, song in enumerate(songs)]
+    store = write_root(tmp_path, renewed)
+    write_vectors(store, songs, "m1")
+    living, notes = evaluate.align(find_inputs(store, "default", "m1"))
+    assert living == {song.track_id for song in songs[3:]}
+    assert any("3 tracks have no vector, or an outdated one" in note for _, note in notes)
+
+
+def test_without_labels_there_is_an_empty_table_and_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    songs = [replace(song, style=None, tags=None) for song in make_songs(12)]
+    store = write_root(tmp_path, songs)
+    result = evaluate.run(config_of(tmp_path))
+    assert result.tasks == 0
+    assert "no labels to predict" in capsys.readouterr().out
+    found = evaluate.read_summary(store, result.summary)
+    assert found is not None
+    assert found[0] == []
+    assert [task for task, note in found[1] if note.startswith("skipped")] == ["style", "mood"]
+
+
+def test_the_newest_model_is_taken_unless_one_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    songs = make_songs(12)
+    store = write_root(tmp_path, songs, run="young")
+    monkeypatch.setattr(models, "now", lambda: "1999-01-01T00:00:00+00:00")
+    write_vectors(store, songs, "old")
+    models.finish(store, "old", {"fingerprint": MARK}, [], {}, 1)
+    assert find_inputs(store, "default", None).model == "young"
+    assert find_inputs(store, "default", "old").model == "old"
+
+
+def test_no_vectors_is_a_wrong_request_that_says_what_to_do(tmp_path: Path):
+    write_tracks(Store(str(tmp_path)), make_songs(6))
+    for model in (None, "nobody"):
+        with pytest.raises(ConfigError, match=r"python -m jobs\.represent --root") as error:
+            evaluate.run(config_of(tmp_path), model)
+        assert error.value.exit_code == 2
+
+
+def test_the_plan_names_model_and_tasks(scored: tuple[Path, list[Summary], str]):
+    root, _, _ = scored
+    text = evaluate.plan_text(config_of(root))
+    assert "model m1" in text
+    assert re.search(r"style \(3\d songs, 3 labels\)", text)
