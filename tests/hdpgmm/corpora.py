@@ -7,12 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hdpgmm import normal_wishart
-from hdpgmm.local import SongPosterior
+from hdpgmm import model, normal_wishart
+from hdpgmm.local import LocalOptions, SongPosterior
 from hdpgmm.model import State
 from hdpgmm.prior import Prior
 from hdpgmm.statistics import Statistics
 from tests.oracles import elbo
+
+OPTIONS = LocalOptions(n_atoms=4, tolerance=1e-8, max_refreshes=100)
+F64 = torch.float64
 
 
 @dataclass(frozen=True)
@@ -97,3 +100,20 @@ def oracle_sticks(counts: list[float], concentration: float) -> tuple[Tensor, Te
     a = [1.0 + c for c in counts[:-1]]
     b = [concentration + sum(counts[i + 1 :]) for i in range(len(counts) - 1)]
     return torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)
+
+
+def small_case() -> tuple[Corpus, State]:
+    """Seven songs of 1 to 9 frames from five overlapping components, and a state near them."""
+    corpus = mixture(seed=3, n_songs=7, n_comp=5, dim=2, frames=(1, 9), spread=1.5)
+    return corpus, partition_state(corpus, 5, skewed_prior(2))
+
+
+def songs_of(state: State, corpus: Corpus) -> list[elbo.SongQ]:
+    """The local step in float64, in the words of the oracle."""
+    posteriors = model.infer(model.prepare(state, F64), corpus.values, corpus.offsets, OPTIONS)
+    return [oracle_song(corpus.values[frames], song, state.prior.alpha0) for frames, song in posteriors]
+
+
+def batch_of(state: State, corpus: Corpus, splash: float = 0.0) -> tuple[Statistics, model.BatchInfo]:
+    """Statistics of the corpus as one batch, in float64."""
+    return model.batch_statistics(model.prepare(state, F64), corpus.values, corpus.offsets, OPTIONS, splash)

@@ -24,10 +24,11 @@ def _state() -> State:
 
 
 def _song(counts: list[int], seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Frames in pairs of neighbours of one component: (frames, components of the even ones)."""
+    """Even frames with these counts of components, odd ones of any: (frames, components of the even ones)."""
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.repeat([0, 1, 2], counts))
-    return CENTRES[np.repeat(labels, 2)] + rng.normal(size=(2 * len(labels), 2)), labels
+    both = np.column_stack([labels, rng.integers(3, size=len(labels))]).ravel()
+    return CENTRES[both] + rng.normal(size=(len(both), 2)), labels
 
 
 def _student_t(state: State, frames: np.ndarray, k: int) -> np.ndarray:

@@ -69,6 +69,16 @@ def test_constant_and_duplicated_features_stay_finite():
     np.testing.assert_allclose(variances, [0, 0, 0, 1, 1, 1, 1], atol=1e-3)
 
 
+@pytest.mark.parametrize("value", [0.1, 1e6 / 3, -7e8 / 9])
+def test_a_constant_feature_is_centred_however_its_mean_is_rounded(value: float):
+    """Merged means of a constant differ from it in the last digit; that difference is not a scale."""
+    frames = np.column_stack([_frames(), np.full(500, value)])
+    total = functools.reduce(operator.add, [w.moments(part) for part in np.array_split(frames, 37)])
+    whitened = w.whitening(total)(frames)
+    assert np.abs(whitened[:, 4]).max() < 1e-6
+    np.testing.assert_allclose(np.cov(whitened[:, :4].T, bias=True), np.eye(4), atol=1e-3)
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_fewer_frames_than_features_stay_finite(n: int):
     frames = _frames(n)
