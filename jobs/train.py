@@ -56,7 +56,7 @@ def run(config: Config) -> Trained:
     with connect(config.ray), RunFolder(store, f"runs/train-{name}") as folder:
         folder.begin(config.model_dump(mode="json"))
         history = _follow(assignment, folder)
-        folder.summary({"run": name, "epochs": history[-1:]})
+        folder.summary({"model": name, **(history[-1] if history else {})})
     _finish(store, name, assignment, history)
     log.info("train: model %s is complete", name)
     return Trained(name, True)
