@@ -5,7 +5,6 @@ Both read songs in blocks: `values` float32 (frame, dim) of consecutive songs, `
 
 import hashlib
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,20 +38,16 @@ def g1(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return np.concatenate([mean, sd], axis=1)
 
 
-def sample_frames(
-    track_ids: Sequence[str], values: np.ndarray, offsets: np.ndarray, per_song: int, seed: int
-) -> np.ndarray:
-    """At most `per_song` random frames of each song, (frame, dim).
+def sample_frames(track_id: str, frames: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """At most `most` random frames of a song, (frame, dim), in their order.
 
     The draw depends on the seed and the track id only, not on how songs are packed into blocks.
     """
-    taken = []
-    for track_id, start, stop in zip(track_ids, offsets[:-1], offsets[1:], strict=True):
-        unit = int.from_bytes(hashlib.sha256(track_id.encode()).digest()[:8], "big")
-        rng = np.random.default_rng([seed, unit])
-        size = min(per_song, int(stop - start))
-        taken.append(start + np.sort(rng.choice(int(stop - start), size=size, replace=False)))
-    return values[np.concatenate(taken)]
+    unit = int.from_bytes(hashlib.sha256(track_id.encode()).digest()[:8], "big")
+    chosen = np.random.default_rng([seed, unit]).choice(
+        len(frames), size=min(most, len(frames)), replace=False
+    )
+    return frames[np.sort(chosen)]
 
 
 def fit_codebook(sample: np.ndarray, codewords: int, seed: int) -> Codebook:

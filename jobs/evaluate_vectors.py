@@ -29,15 +29,15 @@ def baseline_vectors(inputs: Inputs, wanted: Sequence[str], config: EvaluateConf
     songs = read_songs(inputs.store, inputs.features)
     sampled = _sample_songs(songs["track_id"].to_pylist(), config.seed)
     per_song = max(1, baselines.SAMPLE_FRAMES // len(sampled))
-    kept, simple, frames = set(wanted), {}, []
+    kept, simple, frames = set(wanted), {}, {}
     for block in blocks(inputs.store, songs, kept | sampled):
         simple.update(zip(block.track_ids, baselines.g1(block.values, block.offsets), strict=True))
-        part = select(block, sampled)
-        if part.track_ids:
-            frames.append(
-                baselines.sample_frames(part.track_ids, part.values, part.offsets, per_song, config.seed)
-            )
-    codebook = baselines.fit_codebook(np.concatenate(frames), config.codewords, config.seed)
+        for track, values in songs_of(block):
+            if track in sampled:
+                frames[track] = baselines.sample_frames(track, values, per_song, config.seed)
+    # In the order of the names: how songs are packed into shards must not change a centre.
+    sample = np.concatenate([frames[track] for track in sorted(frames)])
+    codebook = baselines.fit_codebook(sample, config.codewords, config.seed)
     shares: dict[str, np.ndarray] = {}
     for block in blocks(inputs.store, songs, kept):
         histogram = baselines.vq_histogram(codebook, block.values, block.offsets)
@@ -93,11 +93,7 @@ def blocks(store: Store, songs: pa.Table, wanted: set[str]) -> Iterator[SongBloc
         yield read_block(store, path, row_group, [row for _, _, row, _ in members])
 
 
-def select(block: SongBlock, wanted: set[str]) -> SongBlock:
-    """The wanted songs of a block."""
-    keep = [i for i, track in enumerate(block.track_ids) if track in wanted]
-    if len(keep) == len(block.track_ids) or not keep:
-        return block if keep else SongBlock([], block.values[:0], np.zeros(1, np.int64))
-    parts = [block.values[block.offsets[i] : block.offsets[i + 1]] for i in keep]
-    offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
-    return SongBlock([block.track_ids[i] for i in keep], np.concatenate(parts), offsets)
+def songs_of(block: SongBlock) -> Iterator[tuple[str, np.ndarray]]:
+    """(track id, frames) of each song of a block."""
+    for track, start, stop in zip(block.track_ids, block.offsets[:-1], block.offsets[1:], strict=True):
+        yield track, block.values[start:stop]

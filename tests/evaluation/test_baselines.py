@@ -28,18 +28,16 @@ def test_a_song_without_frames_is_refused():
         g1(values, np.array([0, 2, 2, 4]))
 
 
-def test_the_sample_does_not_depend_on_packing():
-    values, offsets = ragged(np.random.default_rng(0), [50, 3, 20])
-    whole = sample_frames(["a", "b", "c"], values, offsets, 10, seed=1)
-    parts = [
-        sample_frames([name], values[start:stop], np.array([0, stop - start]), 10, seed=1)
-        for name, start, stop in zip("abc", offsets[:-1], offsets[1:], strict=True)
-    ]
-    np.testing.assert_array_equal(whole, np.concatenate(parts))
-    assert len(whole) == 10 + 3 + 10
-    twice = sample_frames(["a", "b"], np.tile(values[:23], (2, 1)), np.array([0, 23, 46]), 10, seed=1)
-    assert not np.array_equal(twice[:10], twice[10:])
-    assert not np.array_equal(whole, sample_frames(["a", "b", "c"], values, offsets, 10, seed=2))
+def test_sampled_frames_depend_on_seed_and_name_alone():
+    frames = np.arange(46, dtype=np.float32).reshape(23, 2)
+    found = sample_frames("a", frames, 10, seed=1)
+    np.testing.assert_array_equal(found, sample_frames("a", frames.copy(), 10, seed=1))
+    assert len(np.unique(found[:, 0])) == 10
+    assert set(found[:, 0]) <= set(frames[:, 0])
+    assert (np.diff(found[:, 0]) > 0).all()
+    assert not np.array_equal(found, sample_frames("b", frames, 10, seed=1))
+    assert not np.array_equal(found, sample_frames("a", frames, 10, seed=2))
+    np.testing.assert_array_equal(sample_frames("a", frames[:3], 10, seed=1), frames[:3])
 
 
 def test_codewords_find_clusters_and_histograms_count_them():

@@ -22,19 +22,25 @@ def clustered_songs(seed: int, n_songs: int, n_clusters: int, dim: int, n_frames
     return songs
 
 
-def commit_songs(root: Path | str, songs: list[np.ndarray], shards: int = 3, group: int = 5) -> Snapshot:
-    """A snapshot of corpus `default` under the fingerprint of the paper-52 preset; ids are s0000, s0001, ..."""
+def commit_songs(
+    root: Path | str, songs: list[np.ndarray], shards: int = 3, group: int = 5, names: str = "abcdefgh"
+) -> Snapshot:
+    """A snapshot of corpus `default` under the fingerprint of the paper-52 preset; ids are s0000, s0001, ...
+
+    `names` are the shards' names, a letter each.
+    """
     tree = Tree(Store(str(root)), f"features/{fingerprint(PRESETS['paper-52'])}")
-    names = [f"s{number:04d}" for number in range(len(songs))]
+    ids = [f"s{number:04d}" for number in range(len(songs))]
     commits = []
     for shard, members in enumerate(np.array_split(np.arange(len(songs)), shards)):
         parts = [songs[i] for i in members]
-        table = _table([names[i] for i in members], parts)
+        table = _table([ids[i] for i in members], parts)
         full, rest = divmod(len(parts), group)
         sizes = [group] * full + ([rest] if rest else [])
-        commits.append(tree.commit(f"shard-{shard}", table, [], len(parts), sizes))
+        commits.append(tree.commit(f"shard-{names[shard]}", table, [], len(parts), sizes))
     references = [commit.reference() for commit in commits]
-    return tree.publish("default", references, songs_table(commits), quarantine_table(commits))
+    songs_by_id = songs_table(commits).sort_by("track_id")
+    return tree.publish("default", references, songs_by_id, quarantine_table(commits))
 
 
 def _table(names: list[str], songs: list[np.ndarray]) -> pa.Table:
