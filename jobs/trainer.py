@@ -71,6 +71,7 @@ class Trainer:
         self.batch_songs = config.batch_songs or batch_size(self.plan.n_songs)
         self.history: list[Event] = []
         self.partial = BatchInfo(0, 0, 0.0, 0)
+        self.kl = 0.0
 
     def train(self) -> Iterator[Event]:
         """Run or continue to the last epoch."""
@@ -131,6 +132,8 @@ class Trainer:
     def _step(self, batch: Batch, values: np.ndarray, offsets: np.ndarray) -> Event:
         splash = self.config.splash * SPLASH_DECAY / (self.state.step + SPLASH_DECAY)
         model = prepare(self.state)
+        if batch.last:  # of the state that the songs' bounds belong to, so before it moves
+            self.kl = corpus_kl(self.state)
         frames, bounds = self._tensors(values, offsets)
         stats, info = batch_statistics(model, frames, bounds, self.options, splash)
         rho = step_size(self.state.step + 1, self.config.tau0, self.config.kappa)
@@ -154,8 +157,7 @@ class Trainer:
         row = {
             "epoch": batch.epoch + 1,
             "step": self.state.step,
-            "bound": (self.partial.bound - corpus_kl(self.state)) / self.partial.frames
-            + self.whitening.log_det,
+            "bound": (self.partial.bound - self.kl) / self.partial.frames + self.whitening.log_det,
             "heldout": self._score(heldout),
             "components": effective_components(self.state.stats.count),
             "rho": step_size(self.state.step, self.config.tau0, self.config.kappa),
