@@ -1,0 +1,151 @@
+"""`ray job submit` of the pipeline to a head that asks for a token, as in the README but for the ports."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from infra.config import load
+from jobs import audit
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+UPLOADED = ("hdpgmm", "features", "evaluation", "infra", "jobs", "pyproject.toml", ".gitignore")
+IGNORED = (".venv", "demo", "out")
+SETTINGS = (
+    *(
+        "train.n_components=8",
+        "train.epochs=2",
+        "train.threads=1",
+        "labels.single=[style]",
+        "labels.multi=[]",
+    ),
+    *("evaluate.repeats=1", "evaluate.codewords=8", "evaluate.bootstrap=100"),
+)
+
+
+@dataclass(frozen=True)
+class Head:
+    """A running head: where jobs are submitted, what a shell that uses it has exported, its files, the checkout."""
+
+    address: str
+    environment: dict[str, str]
+    session: Path
+    checkout: Path
+
+    def ray(self, *arguments: str, **exported: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["ray", *arguments],
+            cwd=self.checkout,
+            env={**self.environment, **exported},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    # Sockets lie below it, and the path of a socket has 107 bytes at most.
+    with tempfile.TemporaryDirectory(prefix="ray-") as folder:
+        environment = shell(tmp_path_factory.mktemp("home"))
+        started = Head(
+            f"http://127.0.0.1:{free_port()}", environment, Path(folder), checkout(tmp_path_factory)
+        )
+        assert started.ray("get-auth-token", "--generate").returncode == 0
+        process = start(started)
+        try:
+            await_head(started, process)
+            yield started
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def shell(home: Path) -> dict[str, str]:
+    """The exports of the README, in a home folder of its own and with the environment's programs first."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    exported = {"RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    return {**kept, **exported, "HOME": str(home), "PATH": programs}
+
+
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository's code, with what must stay behind: an environment, a demo, results."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in UPLOADED:
+        copy = shutil.copytree if (REPOSITORY / name).is_dir() else shutil.copy
+        copy(REPOSITORY / name, folder / name)
+    for name in IGNORED:
+        (folder / name).mkdir()
+        (folder / name / "large").write_bytes(os.urandom(1 << 20))
+    return folder
+
+
+def start(head: Head) -> subprocess.Popen[bytes]:
+    """`ray start --head` in the foreground, so that ending it ends all of it."""
+    port = head.address.rpartition(":")[2]
+    more = ("--port=0", "--dashboard-agent-listen-port=0", f"--temp-dir={head.session}", "--num-cpus=2")
+    with (head.session / "log").open("wb") as log:
+        return subprocess.Popen(
+            ["ray", "start", "--head", "--block", f"--dashboard-port={port}", "--disable-usage-stats", *more,
+             "--object-store-memory=268435456"],
+            env=head.environment, stdout=log, stderr=log,
+        )  # fmt: skip
+
+
+def await_head(head: Head, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 90
+    while head.ray("job", "list", "--address", head.address).returncode:
+        assert process.poll() is None, (head.session / "log").read_text()
+        assert time.monotonic() < deadline, (head.session / "log").read_text()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_submitted_pipeline_runs_to_the_end(head: Head, tone_corpus: Path, tmp_path: Path) -> None:
+    root, settings = tmp_path / "root", [part for setting in SETTINGS for part in ("--set", setting)]
+    places = ("--root", str(root), "--music", str(tone_corpus), "--labels", str(tone_corpus / "labels.csv"))
+    entry = ("python", "-m", "jobs.pipeline", *places, *settings)
+    ended = head.ray("job", "submit", "--address", head.address, "--working-dir", ".", "--", *entry)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert f"report: {root}/report/index.html" in ended.stdout
+    result = audit.run(load(root=str(root)))
+    assert (result.problems, result.coverage[0].songs) == ((), 20)
+    (package,) = head.session.glob("session_2*/runtime_resources/working_dir_files/_ray_pkg_*/")
+    uploaded = {path.name for path in package.iterdir()} - {"__pycache__"}
+    assert {"jobs", "features"} < uploaded
+    assert not uploaded & {*IGNORED, ".git"}
+
+
+def test_a_failed_job_fails_the_command(head: Head, tmp_path: Path) -> None:
+    """With the job's one line, although Ray makes every exit code a 1."""
+    entry = ("python", "-m", "jobs.index", "--root", str(tmp_path / "root"), "--music", "/no/music")
+    ended = head.ray("job", "submit", "--address", head.address, "--working-dir", ".", "--", *entry)
+    assert ended.returncode == 1
+    assert "\nerror: /no/music: no such folder\n" in ended.stdout
+    assert "exit code 2" in ended.stdout + ended.stderr
+
+
+def test_a_wrong_token_and_none_are_refused(head: Head) -> None:
+    ended = head.ray("job", "submit", "--address", head.address, "--", "true", RAY_AUTH_TOKEN="wrong")
+    assert ended.returncode == 1
+    assert "Invalid authentication token" in ended.stderr
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{head.address}/api/jobs/")
+    assert refused.value.code == 401
