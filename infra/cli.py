@@ -40,6 +40,10 @@ Labels = Annotated[
 Corpus = Annotated[
     str | None, typer.Option("--corpus", metavar="NAME", help="Name of the track list. [default: default]")
 ]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", metavar="RUN", help="Name under models/. [default: the last finished]"),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")]
 
 

@@ -4,12 +4,11 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray
-import typer
 from ray.exceptions import RayTaskError
 from rich.console import Console
 from rich.table import Table
@@ -153,10 +152,7 @@ def main(
     config: cli.ConfigFile = None,
     set_: cli.Set = None,
     corpus: cli.Corpus = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="RUN", help="Name under vectors/. [default: the last trained]"),
-    ] = None,
+    model: cli.Model = None,
     dry_run: cli.DryRun = False,
 ) -> None:
     """Score the song vectors on the labels, next to G1, VQCodebook, chance and majority."""

@@ -3,9 +3,6 @@
 import json
 import logging
 from dataclasses import dataclass
-from typing import Annotated
-
-import typer
 
 from evaluation.interpret import usage
 from evaluation.page import Epoch, Report, inputs_of, render
@@ -89,10 +86,7 @@ def main(
     config: cli.ConfigFile = None,
     set_: cli.Set = None,
     corpus: cli.Corpus = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="RUN", help="Name under vectors/. [default: the last trained]"),
-    ] = None,
+    model: cli.Model = None,
     dry_run: cli.DryRun = False,
 ) -> None:
     """Make one HTML page about a model: scores, training, and components to listen to."""

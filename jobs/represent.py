@@ -6,13 +6,12 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray
 import torch
-import typer
 
 from hdpgmm.represent import SongVector, floored_log
 from infra import cli
@@ -193,10 +192,7 @@ def main(
     config: cli.ConfigFile = None,
     set_: cli.Set = None,
     corpus: cli.Corpus = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="RUN", help="Name under models/. [default: the last finished]"),
-    ] = None,
+    model: cli.Model = None,
     dry_run: cli.DryRun = False,
 ) -> None:
     """Compute a vector for every song. Run again, it computes only what is missing."""
