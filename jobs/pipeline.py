@@ -41,7 +41,7 @@ def main(
     if dry_run:
         print(index.plan_text(resolved))
         return
-    print(f"report: {run(resolved)}")
+    run(resolved)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from hdpgmm.local import LocalOptions
+from hdpgmm.model import batch_statistics, corpus_kl, prepare
+from hdpgmm.record import from_arrays
 from infra import models
 from infra.checkpoints import Checkpoints
 from infra.config import Config, load
 from infra.errors import ConfigError
+from infra.order import heldout_mask
 from infra.storage import Store
 from jobs import train
 from tests.jobs.trees import clustered_songs, commit_songs
@@ -60,6 +65,24 @@ def test_history_and_summary_describe_the_run(reference: tuple[Path, str]) -> No
     weights = json.loads((root / f"models/{run}/summary.json").read_text())["weights"]
     assert len(weights) == 12
     assert sum(weights) == pytest.approx(1.0)
+
+
+def test_the_last_bound_is_that_of_the_final_model(reference: tuple[Path, str]) -> None:
+    """The epoch's figure mixes the states of its steps, which by then hardly move; KL is 0.09 nats a frame here."""
+    root, run = reference
+    store = Store(str(root))
+    final = models.find(store, run)
+    assert final is not None
+    state, whitening = from_arrays(models.read_arrays(store, final))
+    songs = clustered_songs(0, n_songs=60, n_clusters=6, dim=5, n_frames=60)
+    heldout = heldout_mask([f"s{i:04d}" for i in range(60)], 0.2, 256, 0)
+    training = [song for song, out in zip(songs, heldout, strict=True) if not out]
+    frames = torch.from_numpy(whitening(np.concatenate(training)))
+    offsets = torch.tensor(np.cumsum([0, *map(len, training)]))
+    _, info = batch_statistics(prepare(state), frames, offsets, LocalOptions(n_atoms=4))
+    bound = (info.bound - corpus_kl(state)) / len(frames) + whitening.log_det
+    history = json.loads((root / f"models/{run}/history.json").read_text())
+    assert history[-1]["bound"] == pytest.approx(bound, abs=0.02)
 
 
 def test_checkpoints_are_indexed_and_old_ones_forgotten(reference: tuple[Path, str]) -> None:
