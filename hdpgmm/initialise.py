@@ -1,11 +1,13 @@
 """First components: k-means++ seeds on a sample of frames, a few Lloyd iterations, sorted by mass."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from hdpgmm.model import State
 from hdpgmm.prior import Prior
-from hdpgmm.statistics import add_products, contract, zero_sums
+from hdpgmm.statistics import Statistics, zeros
 
 
 def from_sample(
@@ -13,40 +15,55 @@ def from_sample(
 ) -> State:
     """State whose statistics are those of a k-means partition of `sample` (frame, dim), scaled to the corpus.
 
-    frames, songs: size of the training corpus. Fewer distinct frames than components leave the rest empty, which is
-    well-defined: an empty component is the prior.
+    frames, songs: size of the training corpus. Components are in order of falling mass; where the sample has fewer
+    distinct frames than `n_components`, there are fewer.
     """
     if sample.ndim != 2 or sample.shape[0] < 1:
         raise ValueError(
             f"sample must be (frame, dim) with at least one frame, found shape {tuple(sample.shape)}"
         )
     centres = lloyd(sample, plus_plus(sample, n_components, generator))
-    resp = torch.nn.functional.one_hot(nearest(sample, centres)[0], n_components).to(sample.dtype)
-    order = torch.argsort(resp.sum(0), descending=True, stable=True)
-    sums = zero_sums(n_components, sample.shape[1], sample.device)
-    add_products(sums, resp[:, order], sample)
-    stats = contract(
-        sums, torch.zeros(n_components, dtype=torch.float64, device=sample.device), sample.shape[1]
+    index, _ = nearest(sample, centres)
+    parts = sorted((sample[index == k] for k in range(n_components)), key=len, reverse=True)
+    stats = partition_statistics([part for part in parts if len(part)], prior.diagonal).scaled(
+        frames / len(sample)
     )
-    stats = stats.scaled(frames / sample.shape[0])
-    return State(prior, type(stats)(stats.count, stats.first, stats.second, songs * stats.count / frames))
+    stats = replace(stats, atoms=songs * stats.count / frames)
+    return State(prior, stats, prior.gamma.initial, prior.alpha0.initial)
+
+
+def partition_statistics(parts: list[Tensor], diagonal: bool) -> Statistics:
+    """Statistics of frames that belong to one component each: parts[k] (frame, dim). No atoms, no sticks."""
+    total = zeros(len(parts), parts[0].shape[1], parts[0].device, diagonal)
+    for k, part in enumerate(parts):
+        frames = part.double()
+        total.count[k] = len(frames)
+        total.first[k] = frames.sum(0)
+        total.second[k] = frames.square().sum(0) if diagonal else frames.T @ frames
+    return total
 
 
 def plus_plus(sample: Tensor, n_centres: int, generator: torch.Generator, trials: int = 4) -> Tensor:
     """Greedy k-means++ (Arthur, Vassilvitskii 2007): of `trials` draws by squared distance keep the best."""
-    chosen = [sample[int(torch.randint(len(sample), (1,), generator=generator))]]
-    distance = ((sample - chosen[0]) ** 2).sum(1)
+    norms = (sample**2).sum(1)
+    first = int(torch.randint(len(sample), (1,), generator=generator))
+    chosen, distance = [first], _squared(sample, norms, torch.tensor([first]))[0]
     for _ in range(n_centres - 1):
-        if not bool(distance.sum() > 0):
-            distance = torch.ones_like(distance)
-        draws = torch.multinomial(distance, trials, replacement=True, generator=generator)
-        options = torch.minimum(
-            distance, torch.cdist(sample[draws], sample, compute_mode="donot_use_mm_for_euclid_dist") ** 2
-        )
+        mass = distance.double().cumsum(0)
+        shots = torch.rand(trials, generator=generator, dtype=torch.float64).to(sample.device) * mass[-1]
+        draws = torch.searchsorted(mass, shots, right=True).clamp(max=len(sample) - 1)
+        options = torch.minimum(distance, _squared(sample, norms, draws))
         best = int(options.sum(1).argmin())
-        chosen.append(sample[draws[best]])
+        chosen.append(int(draws[best]))
         distance = options[best]
-    return torch.stack(chosen)
+    return sample[torch.tensor(chosen)]
+
+
+def _squared(sample: Tensor, norms: Tensor, index: Tensor) -> Tensor:
+    """Squared distances from the frames at `index`, (index, frame); exactly zero from a frame to itself."""
+    found = (norms[index][:, None] - 2.0 * (sample[index] @ sample.T) + norms).clamp_(min=0.0)
+    found[torch.arange(len(index)), index] = 0.0
+    return found
 
 
 def nearest(sample: Tensor, centres: Tensor, block: int = 65536) -> tuple[Tensor, Tensor]:

@@ -1,25 +1,33 @@
 """State of the model and its two steps over ragged batches: state in, state and info out."""
 
-import itertools
-from collections.abc import Iterator
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from hdpgmm import normal_wishart, sticks
-from hdpgmm.local import LocalOptions, SongPosterior, infer_song
-from hdpgmm.normal_wishart import Predictive
+from hdpgmm import direct, local, normal_gamma, normal_wishart, sticks
+from hdpgmm.local import LocalOptions, Posterior
 from hdpgmm.prior import Prior
-from hdpgmm.statistics import Statistics, add_products, contract, expand, zero_sums
+from hdpgmm.songs import Group, groups
+from hdpgmm.statistics import BLOCK, Statistics, contract, expand, expanded_size
+
+GROUP_FRAMES = {"cpu": 8192, "cuda": 1 << 18}  # scored at once: the log-likelihoods of a group are kept
 
 
 @dataclass(frozen=True)
 class State:
-    """All that must persist: the prior and the averaged, corpus-scaled statistics; the posterior follows from them."""
+    """All that must persist: the prior, the averaged corpus-scaled statistics, and the two concentrations."""
 
     prior: Prior
     stats: Statistics
+    gamma: float
+    alpha0: float
     step: int = 0
 
     @property
@@ -29,22 +37,29 @@ class State:
 
 @dataclass(frozen=True)
 class Globals:
-    """What the local step and the scores need of a state: theta (expanded_size, comp), log_beta (comp,)."""
+    """What the local step and the scores need of a state.
 
-    predictive: Predictive
+    theta (expanded_size, comp); log_beta (comp,) = E[log beta_k]; beta (comp,) float64 = E[beta_k], of which the
+    components not seen so far have what is missing to one; predictive: log_density(values, log_lik).
+    """
+
     theta: Tensor
     log_beta: Tensor
+    beta: Tensor
     alpha0: float
+    predictive: normal_wishart.Predictive | normal_gamma.Predictive
+    diagonal: bool
+    direct: bool
 
 
 @dataclass(frozen=True)
 class BatchInfo:
     """Worth logging, not state. bound: sum of the songs' local bounds, nats."""
 
-    songs: int
-    frames: int
-    bound: float
-    refreshes: int
+    songs: int = 0
+    frames: int = 0
+    bound: float = 0.0
+    refreshes: int = 0
 
     def __add__(self, other: "BatchInfo") -> "BatchInfo":
         return BatchInfo(
@@ -55,43 +70,64 @@ class BatchInfo:
         )
 
 
-def corpus_sticks(stats: Statistics, gamma: float) -> Tensor:
-    """E[log beta_k], (comp,), with the sticks broken in order of falling atom count."""
-    order = sticks.size_order(stats.atoms)
-    log_beta = torch.empty_like(stats.atoms)
-    log_beta[order] = sticks.expected_log_weights(stats.atoms[order], gamma)
-    return log_beta
+def family(prior: Prior) -> ModuleType:
+    """The components' conjugate family: normal-Wishart, or normal-gamma with diagonal covariances."""
+    return normal_gamma if prior.diagonal else normal_wishart
+
+
+def song_level(direct_assignment: bool) -> ModuleType:
+    """The songs' inference: by direct assignment, or with atoms on sticks of their own."""
+    return direct if direct_assignment else local
+
+
+def corpus_weights(atoms: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
+    """E[log beta_k] and E[beta_k], (comp,) each, with the sticks broken in order of falling atom count."""
+    order = sticks.size_order(atoms)
+    log_beta, beta = torch.empty_like(atoms), torch.empty_like(atoms)
+    log_beta[order] = sticks.expected_log_weights(atoms[order], gamma)
+    beta[order] = sticks.expected_weights(atoms[order], gamma)
+    return log_beta, beta
 
 
 def prepare(state: State, dtype: torch.dtype = torch.float32) -> Globals:
     """Expectations under q of the corpus-level variables."""
-    nw = normal_wishart.posterior(state.prior, state.stats)
-    theta = normal_wishart.log_density_coefficients(nw).to(dtype)
-    log_beta = corpus_sticks(state.stats, state.prior.gamma).to(dtype)
-    return Globals(normal_wishart.predictive(nw), theta, log_beta, state.prior.alpha0)
+    components = family(state.prior)
+    posterior = components.posterior(state.prior, state.stats)
+    theta = components.log_density_coefficients(posterior).to(dtype)
+    log_beta, beta = corpus_weights(state.stats.atoms, state.gamma)
+    predictive = components.predictive(posterior)
+    return Globals(
+        theta, log_beta.to(dtype), beta, state.alpha0, predictive, state.prior.diagonal, state.prior.direct
+    )
 
 
-def log_likelihoods(model: Globals, values: Tensor, block: int = 2048) -> Tensor:
-    """E[log p(x_n | phi_k)]: (frame, dim) -> (frame, comp), through blocks of the expanded frames."""
-    out = values.new_empty(values.shape[0], model.theta.shape[1])
-    for start in range(0, values.shape[0], block):
-        torch.mm(expand(values[start : start + block]), model.theta, out=out[start : start + block])
-    return out
+def log_likelihoods(model: Globals, values: Tensor, block: int = BLOCK) -> Tensor:
+    """E[log p(x_n | phi_k)]: (..., dim) -> (..., comp), through blocks of the expanded frames."""
+    flat = values.reshape(-1, values.shape[-1])
+    out = values.new_empty(len(flat), model.theta.shape[1])
+    expanded = values.new_empty(model.theta.shape[0], min(block, len(flat)))
+    for start in range(0, len(flat), block):
+        part = flat[start : start + block]
+        buffer = expanded if len(part) == expanded.shape[1] else None
+        torch.mm(expand(part, model.diagonal, buffer).T, model.theta, out=out[start : start + block])
+    return out.view(*values.shape[:-1], -1)
 
 
 def infer(
     model: Globals, values: Tensor, offsets: Tensor, options: LocalOptions
-) -> Iterator[tuple[slice, SongPosterior]]:
-    """The local step of every song with frames, in order: (frames of the song, its posterior).
+) -> Iterator[tuple[Group, Tensor, Posterior]]:
+    """The local step of every song with frames, group by group: (group, log-likelihoods, posterior).
 
-    values (frame, dim) of all songs one after the other; offsets (song + 1,) int64.
+    values (frame, dim) of all songs one after the other; offsets (song + 1,) int64, on the CPU. The groups follow from
+    the songs' lengths, and on the CPU each is one thread's, so the result does not depend on the number of threads.
     """
-    for chunk in _song_chunks(offsets.tolist()):
-        log_lik = log_likelihoods(model, values[chunk[0] : chunk[-1]])
-        for first, last in itertools.pairwise(chunk):
-            if last > first:
-                part = log_lik[first - chunk[0] : last - chunk[0]]
-                yield slice(first, last), infer_song(part, model.log_beta, model.alpha0, options)
+    level = song_level(model.direct)
+
+    def one(group: Group) -> tuple[Group, Tensor, Posterior]:
+        log_lik = log_likelihoods(model, group.values)
+        return group, log_lik, level.infer_songs(log_lik, group.mask, model.log_beta, model.alpha0, options)
+
+    return in_threads(one, groups(values, offsets, GROUP_FRAMES[values.device.type]))
 
 
 def batch_statistics(
@@ -102,44 +138,125 @@ def batch_statistics(
     splash mixes that share of a uniform distribution over components into each responsibility (the paper's
     regulariser); 0 leaves the posterior alone.
     """
-    n_comp, dim = model.theta.shape[1], values.shape[1]
-    sums = zero_sums(n_comp, dim, values.device)
-    atoms = torch.zeros(n_comp, dtype=torch.float64, device=values.device)
-    info = BatchInfo(0, 0, 0.0, 0)
-    for frames, song in infer(model, values, offsets, options):
-        resp = song.responsibilities()
-        if splash:
-            resp = (1.0 - splash) * resp + splash / n_comp
-        add_products(sums, resp, values[frames])
-        atoms += song.varphi.sum(0, dtype=torch.float64)
-        info += BatchInfo(1, frames.stop - frames.start, song.bound, song.refreshes)
-    return contract(sums, atoms, dim), info
+    n_comp, dim, device = model.theta.shape[1], values.shape[1], values.device
+    level = song_level(model.direct)
+
+    def one(group: Group) -> tuple[Tensor, Tensor, Tensor, BatchInfo]:
+        log_lik = log_likelihoods(model, group.values)
+        posterior = level.infer_songs(log_lik, group.mask, model.log_beta, model.alpha0, options)
+        n_frames, refreshes = int(group.mask.sum()), int(posterior.refreshes.sum())
+        info = BatchInfo(len(group.songs), n_frames, float(posterior.bound.sum()), refreshes)
+        draws, used = posterior.component_draws().sum(0), posterior.usage.sum(0)
+        return products(group.values, posterior, model.diagonal), draws, used, info
+
+    sums = torch.zeros(n_comp, model.theta.shape[0], dtype=torch.float64, device=device)
+    atoms = torch.zeros(n_comp, dtype=torch.float64, device=device)
+    used, info = torch.zeros(2, dtype=torch.float64, device=device), BatchInfo()
+    for part in in_threads(one, groups(values, offsets, GROUP_FRAMES[device.type])):
+        sums += part[0]
+        atoms += part[1]
+        used += part[2]
+        info += part[3]
+    if splash:
+        everything = torch.zeros(model.theta.shape[0], dtype=torch.float64, device=device)
+        for start in range(0, len(values), BLOCK):
+            everything += expand(values[start : start + BLOCK], model.diagonal).sum(1, dtype=torch.float64)
+        sums = (1.0 - splash) * sums + (splash / n_comp) * everything
+    return contract(sums, atoms, used, dim, model.diagonal), info
+
+
+def products(values: Tensor, posterior: Posterior, diagonal: bool) -> Tensor:
+    """R^T t(X) of a group, (comp, expanded_size), as varphi^T (zeta^T t(X)) song by song: T columns instead of K.
+
+    Rows of zeta^T t(X) whose varphi is one-hot are added where they belong; a product is left to the others. Songs
+    shorter than their atoms are many take R^T t(X) itself, which is less work for them.
+    """
+    n_songs, n_frames, dim = values.shape
+    out = values.new_zeros(posterior.varphi.shape[2], expanded_size(dim, diagonal))
+    at_once = max(1, BLOCK // n_frames)
+    for first in range(0, n_songs, at_once):
+        songs = slice(first, first + at_once)
+        zeta, varphi = posterior.zeta[songs], posterior.varphi[songs].flatten(0, 1)
+        if n_frames <= zeta.shape[2]:
+            expanded = expand(values[songs].flatten(0, 1), diagonal)
+            out.addmm_((zeta @ posterior.varphi[songs]).flatten(0, 1).T, expanded.T)
+            continue
+        moments = values.new_zeros(*zeta.mT.shape[:2], out.shape[1])
+        for start in range(0, n_frames, BLOCK):
+            part = values[songs, start : start + BLOCK]
+            expanded = expand(part.flatten(0, 1), diagonal).view(-1, *part.shape[:2])
+            moments += zeta[:, start : start + BLOCK].mT @ expanded.permute(1, 2, 0)
+        rows, (weight, comp) = moments.flatten(0, 1), varphi.max(1)
+        certain, soft = weight == 1.0, torch.nonzero((weight < 1.0) & (weight > 0.0))[:, 0]
+        out.index_add_(0, comp[certain], rows[certain])
+        if len(soft):
+            out.addmm_(varphi[soft].T, rows[soft])
+    return out
 
 
 def blend(state: State, batch: Statistics, scale: float, rho: float) -> State:
     """Natural-gradient step (Hoffman et al. 2013, section 2.4): the statistics move by rho towards scale * batch.
 
     scale = songs of the corpus / songs of the batch. rho = 1 with the whole corpus is the batch update. Averaging
-    statistics, not means and covariances, leaves a component absent from the batch where it is.
+    statistics, not means and covariances, leaves a component absent from the batch where it is. Learned concentrations
+    then move to their optimum given the averaged sticks.
     """
     if not 0.0 < rho <= 1.0:
         raise ValueError(f"rho must be in (0, 1], found {rho}")
-    return replace(
-        state, stats=state.stats.scaled(1.0 - rho) + batch.scaled(rho * scale), step=state.step + 1
-    )
+    stats = state.stats.scaled(1.0 - rho) + batch.scaled(rho * scale)
+    return with_concentrations(replace(state, stats=stats, step=state.step + 1))
 
 
-def step_size(step: int, tau0: float, kappa: float) -> float:
-    """rho_t = (tau0 + t)^-kappa, t from 1 (Hoffman et al. 2013, equation 26), at most 1."""
-    return min(1.0, (tau0 + step) ** -kappa)
+def with_concentrations(state: State) -> State:
+    """gamma and alpha0 at their optimum given the sticks' posteriors, where they are learned."""
+    prior, gamma, alpha0 = state.prior, state.gamma, state.alpha0
+    if prior.gamma.learned:
+        atoms = state.stats.atoms.sort(descending=True).values
+        used, log_rest = sticks.usage(atoms, gamma)
+        gamma = sticks.learned(float(used), float(log_rest), prior.gamma.initial)
+    if prior.alpha0.learned:
+        used, log_rest = state.stats.sticks.tolist()
+        alpha0 = sticks.learned(used, log_rest, prior.alpha0.initial)
+    return replace(state, gamma=gamma, alpha0=alpha0)
 
 
-def corpus_kl(state: State) -> float:
-    """KL of all corpus-level variables to their priors, nats: sticks and components."""
-    order = sticks.size_order(state.stats.atoms)
-    kl = sticks.kl_to_prior(state.stats.atoms[order], state.prior.gamma)
-    nw = normal_wishart.posterior(state.prior, state.stats)
-    return float(kl + normal_wishart.kl_to_prior(nw, state.prior).sum())
+def step_size(step: int, tau0: float, kappa: float, share: float = 1.0) -> float:
+    """rho_t = (tau0 + t)^-kappa, t from 1 (Hoffman et al. 2013, equation 26), at most 1.
+
+    A mini-batch that is only a `share` of the songs a step should rest on counts as that share of a step.
+    """
+    return share * min(1.0, (tau0 + share * step) ** -kappa)
+
+
+def corpus_terms(state: State) -> dict[str, float]:
+    """The corpus level's part of the bound, nats: minus the divergences of sticks and components from their priors."""
+    components = family(state.prior)
+    atoms = state.stats.atoms.sort(descending=True).values
+    kl = components.kl_to_prior(components.posterior(state.prior, state.stats), state.prior)
+    learned = [
+        (c, v) for c, v in ((state.prior.gamma, state.gamma), (state.prior.alpha0, state.alpha0)) if c.learned
+    ]
+    return {
+        "corpus_sticks": -float(sticks.kl_to_prior(atoms, state.gamma)),
+        "components": -float(kl.sum()),
+        "concentrations": math.fsum(sticks.log_hyperprior(value, c.initial) for c, value in learned),
+    }
+
+
+def corpus_bound(state: State) -> float:
+    """Sum of `corpus_terms`: add it to the songs' bounds for the bound of a corpus."""
+    return math.fsum(corpus_terms(state).values())
+
+
+def bound_terms(state: State, values: Tensor, offsets: Tensor, options: LocalOptions) -> dict[str, float]:
+    """The bound of a corpus by name, nats: `song_terms` summed over its songs, and `corpus_terms`."""
+    model = prepare(state, values.dtype)
+    total, level = corpus_terms(state), song_level(state.prior.direct)
+    for group, log_lik, posterior in infer(model, values, offsets, options):
+        terms = level.song_terms(log_lik, group.mask, model.log_beta, model.alpha0, posterior)
+        for name, nats in terms.items():
+            total[name] = total.get(name, 0.0) + float(nats.sum())
+    return total
 
 
 def effective_components(weights: Tensor, mass: float = 0.99) -> int:
@@ -148,13 +265,25 @@ def effective_components(weights: Tensor, mass: float = 0.99) -> int:
     return int((shares < mass - 1e-12).sum()) + 1
 
 
-def _song_chunks(offsets: list[int], max_frames: int = 16384) -> Iterator[list[int]]:
-    """Consecutive songs whose frames are scored together: lists of offsets."""
-    chunk = [offsets[0]]
-    for end in offsets[1:]:
-        if len(chunk) > 1 and end - chunk[0] > max_frames:
-            yield chunk
-            chunk = [chunk[-1]]
-        chunk.append(end)
-    if len(chunk) > 1:
-        yield chunk
+def in_threads(task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """task(item) of each, in order; on as many threads as torch has, each with single-threaded products.
+
+    Small tensor operations lose more by forking than they gain: a group on one thread runs near the core's limit, and
+    two groups on two threads run at twice that. At most two results a thread are kept waiting.
+    """
+    n_threads = torch.get_num_threads()
+    if n_threads == 1:
+        yield from map(task, items)
+        return
+    torch.set_num_threads(1)
+    waiting: deque[Any] = deque()
+    try:
+        with ThreadPoolExecutor(n_threads) as pool:
+            for item in items:
+                waiting.append(pool.submit(task, item))
+                if len(waiting) >= 2 * n_threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+    finally:
+        torch.set_num_threads(n_threads)

@@ -93,6 +93,18 @@ def log_normaliser(nw: NormalWishart) -> Tensor:
     )
 
 
+def expected_covariance(nw: NormalWishart) -> Tensor:
+    """E[Lambda_k^-1] = W^-1 / (dof - dim - 1), (comp, dim, dim); it needs dof > dim + 1."""
+    return nw.chol @ nw.chol.mT / (nw.dof - nw.dim - 1.0)[:, None, None]
+
+
+def expected_moments(nw: NormalWishart) -> Tensor:
+    """t(x) of the Gaussian with mean m_k and precision dof W, averaged over it, (comp, expanded_size)."""
+    second = nw.chol @ nw.chol.mT / nw.dof[:, None, None] + nw.mean[:, :, None] * nw.mean[:, None, :]
+    rows, cols = torch.triu_indices(nw.dim, nw.dim, device=nw.mean.device)
+    return torch.cat([second[:, rows, cols], nw.mean, torch.ones_like(nw.mean[:, :1])], dim=1)
+
+
 def prior_record(prior: Prior, device: torch.device | str = "cpu") -> NormalWishart:
     """The prior as a NormalWishart of one component."""
     one = torch.ones(1, dtype=torch.float64, device=device)
@@ -138,8 +150,11 @@ class Predictive:
     slope: Tensor
     peak: Tensor
 
-    def log_density(self, log_lik: Tensor) -> Tensor:
-        """(frame, comp) E[log p(x_n | phi_k)] -> (frame, comp) log p(x_n | data, k), float64 nats."""
+    def log_density(self, values: Tensor, log_lik: Tensor) -> Tensor:
+        """(..., comp) E[log p(x_n | phi_k)] -> (..., comp) log p(x_n | data, k), float64 nats.
+
+        The frames themselves, `values` (..., dim), are needed by diagonal covariances alone.
+        """
         quadratic = 2.0 * (self.peak - log_lik.double()).clamp(min=0.0)
         return self.constant - self.power * torch.log1p(self.slope * quadratic)
 

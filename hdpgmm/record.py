@@ -4,17 +4,18 @@ import numpy as np
 import torch
 
 from hdpgmm.model import State
-from hdpgmm.prior import Prior
+from hdpgmm.prior import Concentration, Prior
 from hdpgmm.statistics import Statistics
 from hdpgmm.whitening import Whitening
 
-STATISTICS = ("count", "first", "second", "atoms")
+STATISTICS = ("count", "first", "second", "atoms", "sticks")
 
 
 def to_arrays(state: State, whitening: Whitening) -> dict[str, np.ndarray]:
     """Everything a prediction or the next step depends on."""
     prior = state.prior
-    numbers = [prior.gamma, prior.alpha0, prior.strength, prior.dof, state.step]
+    numbers = [state.gamma, prior.gamma.initial, prior.gamma.learned, state.alpha0, prior.alpha0.initial]
+    numbers += [prior.alpha0.learned, prior.strength, prior.dof, prior.direct, state.step]
     arrays = {name: part.cpu().numpy() for name, part in zip(STATISTICS, state.stats.tensors(), strict=True)}
     return arrays | {
         "prior_numbers": np.array(numbers, dtype=np.float64),
@@ -28,20 +29,42 @@ def to_arrays(state: State, whitening: Whitening) -> dict[str, np.ndarray]:
 def from_arrays(arrays: dict[str, np.ndarray], device: torch.device | str = "cpu") -> tuple[State, Whitening]:
     """Inverse of `to_arrays`. Raises ValueError naming the array that is missing or has another shape."""
     _check(arrays)
-    gamma, alpha0, strength, dof, step = arrays["prior_numbers"].tolist()
-    mean, scale_inv = torch.tensor(arrays["prior_mean"]), torch.tensor(arrays["prior_scale_inv"])
-    prior = Prior(gamma, alpha0, mean, strength, dof, scale_inv)
+    numbers = arrays["prior_numbers"].tolist()
+    (
+        gamma,
+        gamma_initial,
+        gamma_learned,
+        alpha0,
+        alpha0_initial,
+        alpha0_learned,
+        strength,
+        dof,
+        direct,
+        step,
+    ) = numbers
+    prior = Prior(
+        torch.tensor(arrays["prior_mean"]),
+        strength,
+        dof,
+        torch.tensor(arrays["prior_scale_inv"]),
+        Concentration(gamma_initial, bool(gamma_learned)),
+        Concentration(alpha0_initial, bool(alpha0_learned)),
+        bool(direct),
+    )
     stats = Statistics(*(torch.tensor(arrays[name], device=device) for name in STATISTICS))
-    return State(prior, stats, int(step)), Whitening(arrays["whitening_mean"], arrays["whitening_transform"])
+    whitening = Whitening(arrays["whitening_mean"], arrays["whitening_transform"])
+    return State(prior, stats, gamma, alpha0, int(step)), whitening
 
 
 def _check(arrays: dict[str, np.ndarray]) -> None:
     if "first" not in arrays or arrays["first"].ndim != 2:
         raise ValueError("first: expected an array of shape (comp, dim)")
     comp, dim = arrays["first"].shape
+    full = "second" not in arrays or arrays["second"].ndim == 3
     shapes = {
-        "count": (comp,), "second": (comp, dim, dim), "atoms": (comp,), "prior_numbers": (5,), "prior_mean": (dim,),
-        "prior_scale_inv": (dim, dim), "whitening_mean": (dim,), "whitening_transform": (dim, dim),
+        "count": (comp,), "second": (comp, dim, dim) if full else (comp, dim), "atoms": (comp,), "sticks": (2,),
+        "prior_numbers": (10,), "prior_mean": (dim,), "prior_scale_inv": (dim, dim) if full else (dim,),
+        "whitening_mean": (dim,), "whitening_transform": (dim, dim),
     }  # fmt: skip
     for name, shape in shapes.items():
         if name not in arrays or arrays[name].shape != shape:

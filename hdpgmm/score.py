@@ -1,24 +1,32 @@
 """How well a song's frames are predicted, in nats, with the posterior predictive of the components."""
 
-import itertools
-
 import torch
 from torch import Tensor
 
-from hdpgmm import sticks
-from hdpgmm.local import LocalOptions, SongPosterior, infer_song
-from hdpgmm.model import Globals, log_likelihoods
+from hdpgmm.local import LocalOptions, Posterior
+from hdpgmm.model import Globals, infer, log_likelihoods
 
 
-def component_weights(song: SongPosterior, alpha0: float) -> Tensor:
-    """E[weight of each component in the song] = sum_t E[pi_t] varphi_tk, (comp,) float64, sums to one."""
-    return sticks.expected_weights(song.counts, alpha0) @ song.varphi.double()
+def component_weights(model: Globals, posterior: Posterior) -> Tensor:
+    """E[weight of each component in a song | its frames' components, beta], (song, comp) float64, each sums to one.
+
+    (n_k + alpha0 beta_k) / (n + alpha0): exact for the HDP whatever the atoms (Teh et al. 2006, section 5.3). What beta
+    leaves to components never seen is spread over the known ones.
+    """
+    shares = posterior.shares()
+    return (shares + model.alpha0 * model.beta / model.beta.sum()) / (
+        shares.sum(1, keepdim=True) + model.alpha0
+    )
 
 
-def log_likelihood(model: Globals, log_lik: Tensor, song: SongPosterior) -> float:
-    """sum_n log sum_k E[weight_k] p(x_n | data, k) of frames with E[log p(x_n | phi_k)] = log_lik (frame, comp)."""
-    weights = component_weights(song, model.alpha0).clamp(min=torch.finfo(torch.float64).tiny)
-    return float(torch.logsumexp(model.predictive.log_density(log_lik) + weights.log(), dim=1).sum())
+def log_likelihood(model: Globals, values: Tensor, log_lik: Tensor, weights: Tensor) -> Tensor:
+    """log sum_k weight_k p(x_n | data, k), (song, frame) float64.
+
+    values (song, frame, dim); log_lik (song, frame, comp) = E[log p(x_n | phi_k)]; weights (song, comp).
+    """
+    density = model.predictive.log_density(values.flatten(0, 1), log_lik.flatten(0, 1)).view(log_lik.shape)
+    log_weights = weights.clamp(min=torch.finfo(torch.float64).tiny).log()
+    return torch.logsumexp(density + log_weights[:, None, :], dim=2)
 
 
 def completion(model: Globals, values: Tensor, offsets: Tensor, options: LocalOptions) -> tuple[float, int]:
@@ -26,13 +34,19 @@ def completion(model: Globals, values: Tensor, offsets: Tensor, options: LocalOp
 
     A song's weights come from its even frames; its odd frames are scored. Songs under two frames are passed over.
     """
-    total, scored = 0.0, 0
-    bounds = offsets.tolist()
-    for first, last in itertools.pairwise(bounds):
-        if last - first < 2:
-            continue
-        log_lik = log_likelihoods(model, values[first:last])
-        seen = infer_song(log_lik[0::2].contiguous(), model.log_beta, model.alpha0, options)
-        total += log_likelihood(model, log_lik[1::2], seen)
-        scored += (last - first) // 2
-    return total, scored
+    lengths = offsets.diff()
+    place = torch.arange(len(values)) - torch.repeat_interleave(offsets[:-1], lengths)
+    odd = (place % 2 == 1).to(values.device)
+    scored = lengths // 2
+    starts = torch.cat([torch.zeros(1, dtype=torch.int64), scored.cumsum(0)])
+    long_enough = torch.repeat_interleave(lengths >= 2, lengths).to(values.device)
+    seen_offsets = torch.cat(
+        [torch.zeros(1, dtype=torch.int64), ((lengths + 1) // 2 * (lengths >= 2)).cumsum(0)]
+    )
+    unseen, total = values[odd], 0.0
+    for group, _, posterior in infer(model, values[~odd & long_enough], seen_offsets, options):
+        weights = component_weights(model, posterior)
+        for song, weight in zip(group.songs.tolist(), weights, strict=True):
+            frames = unseen[starts[song] : starts[song + 1]][None]
+            total += float(log_likelihood(model, frames, log_likelihoods(model, frames), weight[None]).sum())
+    return total, int(scored.sum())

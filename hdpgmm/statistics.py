@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+BLOCK = 1024  # frames expanded at once: 6 MB at 52 dimensions, inside a core's share of the cache
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -12,14 +14,16 @@ class Statistics:
 
     count (comp,)           N_k   = sum_n r_nk
     first (comp, dim)       sum_n r_nk x_n
-    second (comp, dim, dim) sum_n r_nk x_n x_n^T
+    second (comp, dim, dim) sum_n r_nk x_n x_n^T; with diagonal covariances (comp, dim), its diagonal
     atoms (comp,)           sum_jt varphi_jtk, the song-level atoms drawn from each component
+    sticks (2,)             of the songs: how many sticks are in use, and -sum of E[log(1 - v)] over those
     """
 
     count: Tensor
     first: Tensor
     second: Tensor
     atoms: Tensor
+    sticks: Tensor
 
     def __add__(self, other: "Statistics") -> "Statistics":
         return Statistics(*(a + b for a, b in zip(self.tensors(), other.tensors(), strict=True)))
@@ -28,57 +32,64 @@ class Statistics:
         return Statistics(*(factor * a for a in self.tensors()))
 
     def take(self, index: Tensor) -> "Statistics":
-        """The components at `index`, in that order."""
-        return Statistics(*(a[index] for a in self.tensors()))
+        """The components at `index`, in that order. The songs' sticks are nobody's in particular and stay."""
+        count, first, second, atoms = (a[index] for a in self.tensors()[:-1])
+        return Statistics(count, first, second, atoms, self.sticks)
 
     def to(self, device: torch.device | str) -> "Statistics":
         return Statistics(*(a.to(device) for a in self.tensors()))
 
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.count, self.first, self.second, self.atoms
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        return self.count, self.first, self.second, self.atoms, self.sticks
 
 
-def zeros(n_components: int, dim: int, device: torch.device | str = "cpu") -> Statistics:
+def zeros(
+    n_components: int, dim: int, device: torch.device | str = "cpu", diagonal: bool = False
+) -> Statistics:
     """Statistics of no data."""
-    shapes = [(n_components,), (n_components, dim), (n_components, dim, dim), (n_components,)]
+    second = (n_components, dim) if diagonal else (n_components, dim, dim)
+    shapes = [(n_components,), (n_components, dim), second, (n_components,), (2,)]
     return Statistics(*(torch.zeros(shape, dtype=torch.float64, device=device) for shape in shapes))
 
 
-def expand(values: Tensor) -> Tensor:
-    """t(x) = (upper triangle of x x^T, row by row; x; 1) of each frame: (frame, dim) -> (frame, D(D+1)/2 + D + 1).
+def expanded_size(dim: int, diagonal: bool = False) -> int:
+    return 2 * dim + 1 if diagonal else dim * (dim + 1) // 2 + dim + 1
 
-    log-densities of Gaussians and their sufficient statistics are both linear in t(x).
+
+def expand(values: Tensor, diagonal: bool = False, out: Tensor | None = None) -> Tensor:
+    """t(x) of each frame, one column each: (frame, dim) -> (expanded_size, frame).
+
+    Rows are the upper triangle of x x^T row by row (with `diagonal` x^2 alone), x, and 1. Log-densities of Gaussians
+    and their sufficient statistics are both linear in t(x). Rows are contiguous: seven times faster than columns.
+    `out` (expanded_size, frame) is written when given.
     """
     n_frames, dim = values.shape
-    out = values.new_empty(n_frames, expanded_size(dim))
+    if out is None:
+        out = values.new_empty(expanded_size(dim, diagonal), n_frames)
+    columns = out[-dim - 1 : -1]
+    columns.copy_(values.T)
+    out[-1] = 1.0
+    if diagonal:
+        torch.mul(columns, columns, out=out[:dim])
+        return out
     start = 0
     for i in range(dim):
-        torch.mul(values[:, i : i + 1], values[:, i:], out=out[:, start : start + dim - i])
+        torch.mul(columns[i], columns[i:], out=out[start : start + dim - i])
         start += dim - i
-    out[:, start:-1] = values
-    out[:, -1] = 1.0
     return out
 
 
-def expanded_size(dim: int) -> int:
-    return dim * (dim + 1) // 2 + dim + 1
+def contract(sums: Tensor, atoms: Tensor, sticks: Tensor, dim: int, diagonal: bool = False) -> Statistics:
+    """Statistics from R^T t(X), (comp, expanded_size) float64, the atom counts (comp,) and the sticks (2,)."""
+    pairs = sums[:, : -dim - 1]
+    second = pairs.clone() if diagonal else symmetric(pairs, dim)
+    return Statistics(sums[:, -1].clone(), sums[:, -dim - 1 : -1].clone(), second, atoms, sticks)
 
 
-def zero_sums(n_comp: int, dim: int, device: torch.device) -> Tensor:
-    return torch.zeros(n_comp, expanded_size(dim), dtype=torch.float64, device=device)
-
-
-def add_products(sums: Tensor, resp: Tensor, values: Tensor, block: int = 2048) -> None:
-    """sums += resp^T t(values): float32 products of one block, float64 accumulation over blocks."""
-    for start in range(0, values.shape[0], block):
-        sums += resp[start : start + block].T @ expand(values[start : start + block])
-
-
-def contract(sums: Tensor, atoms: Tensor, dim: int) -> Statistics:
-    """Statistics from R^T t(X), (comp, expanded_size) float64, and the atom counts (comp,)."""
-    n_pairs = dim * (dim + 1) // 2
-    rows, cols = torch.triu_indices(dim, dim, device=sums.device)
-    second = sums.new_zeros(sums.shape[0], dim, dim)
-    second[:, rows, cols] = sums[:, :n_pairs]
-    second[:, cols, rows] = sums[:, :n_pairs]
-    return Statistics(sums[:, -1].clone(), sums[:, n_pairs:-1].clone(), second, atoms)
+def symmetric(pairs: Tensor, dim: int) -> Tensor:
+    """Upper triangles, row by row, (comp, dim (dim + 1) / 2), as symmetric matrices (comp, dim, dim)."""
+    rows, cols = torch.triu_indices(dim, dim, device=pairs.device)
+    full = pairs.new_zeros(pairs.shape[0], dim, dim)
+    full[:, rows, cols] = pairs
+    full[:, cols, rows] = pairs
+    return full

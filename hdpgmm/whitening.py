@@ -56,11 +56,20 @@ def whitening(total: Moments) -> Whitening:
 
     A constant feature has no scale; it is centred and left as it is.
     """
-    if total.count < 1:
-        raise ValueError("whitening needs at least one frame")
-    deviation = np.sqrt(np.diag(total.scatter) / total.count)
-    deviation = np.where(deviation > 1e-12 * (1.0 + np.abs(total.mean)), deviation, 1.0)
+    deviation = _deviation(total)
     correlation = total.scatter / total.count / np.outer(deviation, deviation)
     np.fill_diagonal(correlation, 1.0 + RIDGE)
     factor = np.linalg.cholesky(np.linalg.inv(correlation))
     return Whitening(total.mean, factor / deviation[:, None])
+
+
+def standardising(total: Moments) -> Whitening:
+    """Unit variance of each feature and nothing else, as diagonal covariances of the features themselves want it."""
+    return Whitening(total.mean, np.diag(1.0 / _deviation(total)))
+
+
+def _deviation(total: Moments) -> np.ndarray:
+    if total.count < 1:
+        raise ValueError("whitening needs at least one frame")
+    deviation = np.sqrt(np.diag(total.scatter) / total.count)
+    return np.where(deviation > 1e-12 * (1.0 + np.abs(total.mean)), deviation, 1.0)

@@ -1,16 +1,18 @@
 """Small corpora and states for the tests, and the engine's posterior put into the words of the oracle."""
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hdpgmm import model, normal_wishart
-from hdpgmm.local import LocalOptions, SongPosterior
+from hdpgmm import model
+from hdpgmm.local import LocalOptions, Posterior
 from hdpgmm.model import State
-from hdpgmm.prior import Prior
+from hdpgmm.prior import Concentration, Prior
+from hdpgmm.songs import Group
 from hdpgmm.statistics import Statistics
 from tests.oracles import elbo
 
@@ -26,19 +28,25 @@ class Corpus:
     offsets: Tensor
     labels: np.ndarray
 
+    @property
+    def n_songs(self) -> int:
+        return len(self.offsets) - 1
+
     def songs(self) -> list[Tensor]:
         bounds = self.offsets.tolist()
         return [self.values[a:b] for a, b in itertools.pairwise(bounds)]
 
-    def take(self, order: list[int]) -> "Corpus":
+    def take(self, order: Iterable[int]) -> "Corpus":
         """The songs at `order`, in that order."""
-        songs = self.songs()
-        lengths = [len(songs[j]) for j in order]
-        offsets = torch.tensor(np.concatenate([[0], np.cumsum(lengths)]))
-        labels = np.split(self.labels, self.offsets[1:-1].numpy())
-        return Corpus(
-            torch.cat([songs[j] for j in order]), offsets, np.concatenate([labels[j] for j in order])
-        )
+        songs, labels = self.songs(), np.split(self.labels, self.offsets[1:-1].numpy())
+        order = list(order)
+        return ragged([songs[j] for j in order], [labels[j] for j in order])
+
+
+def ragged(songs: list[Tensor], labels: list[np.ndarray]) -> Corpus:
+    """Songs (frame, dim) and their frames' labels as one corpus."""
+    offsets = np.concatenate([[0], np.cumsum([len(song) for song in songs])])
+    return Corpus(torch.cat(songs), torch.tensor(offsets), np.concatenate(labels))
 
 
 def mixture(seed: int, n_songs: int, n_comp: int, dim: int, frames: tuple[int, int], spread: float) -> Corpus:
@@ -51,67 +59,113 @@ def mixture(seed: int, n_songs: int, n_comp: int, dim: int, frames: tuple[int, i
     return Corpus(torch.tensor(values), torch.tensor(np.concatenate([[0], np.cumsum(lengths)])), labels)
 
 
-def skewed_prior(dim: int, gamma: float = 1.5, alpha0: float = 0.7) -> Prior:
-    """A prior in which no number is a round one that hides a mistake."""
-    scale = torch.eye(dim, dtype=torch.float64) + 0.2
-    mean = torch.linspace(-0.3, 0.4, dim, dtype=torch.float64)
-    return Prior(gamma, alpha0, mean, 0.6, dim + 1.7, 0.8 * scale)
+def skewed_prior(
+    dim: int,
+    gamma: float = 1.5,
+    alpha0: float = 0.7,
+    diagonal: bool = False,
+    learned: bool = True,
+    direct: bool = False,
+) -> Prior:
+    """A prior in which no number is a round one that hides a mistake, and no two dimensions agree."""
+    scale = torch.eye(dim, dtype=F64) + 0.2 + torch.diag(torch.linspace(0.0, 0.5, dim, dtype=F64))
+    mean = torch.linspace(-0.3, 0.4, dim, dtype=F64)
+    return Prior(
+        mean,
+        0.6,
+        dim + 1.7,
+        0.8 * (scale.diagonal().clone() if diagonal else scale),
+        Concentration(gamma, learned),
+        Concentration(alpha0, learned),
+        direct,
+    )
 
 
-def hard_statistics(values: Tensor, labels: np.ndarray, n_comp: int, atoms: list[float]) -> Statistics:
-    """Statistics of a partition of frames, by plain loops."""
+def hard_statistics(
+    values: Tensor, labels: np.ndarray, n_comp: int, atoms: list[float], diagonal: bool = False
+) -> Statistics:
+    """Statistics of a partition of frames, by plain loops. The songs' sticks are two numbers of no meaning."""
     dim = values.shape[1]
-    count = torch.zeros(n_comp, dtype=torch.float64)
-    first = torch.zeros(n_comp, dim, dtype=torch.float64)
-    second = torch.zeros(n_comp, dim, dim, dtype=torch.float64)
+    count = torch.zeros(n_comp, dtype=F64)
+    first = torch.zeros(n_comp, dim, dtype=F64)
+    second = torch.zeros(n_comp, *([dim] if diagonal else [dim, dim]), dtype=F64)
     for x, k in zip(values.double(), labels.tolist(), strict=True):
         count[k] += 1
         first[k] += x
-        second[k] += torch.outer(x, x)
-    return Statistics(count, first, second, torch.tensor(atoms, dtype=torch.float64))
+        second[k] += x * x if diagonal else torch.outer(x, x)
+    return Statistics(
+        count, first, second, torch.tensor(atoms, dtype=F64), torch.tensor([9.0, 6.5], dtype=F64)
+    )
 
 
 def partition_state(corpus: Corpus, n_comp: int, prior: Prior) -> State:
-    """The state that the true labels give, with distinct atom counts."""
+    """The state that the true labels give, with distinct atom counts. Learned concentrations have left their start."""
     atoms = np.bincount(corpus.labels, minlength=n_comp) / 7 + np.linspace(0.5, 0.1, n_comp)
-    return State(prior, hard_statistics(corpus.values, corpus.labels, n_comp, atoms.tolist()))
+    stats = hard_statistics(corpus.values, corpus.labels, n_comp, atoms.tolist(), prior.diagonal)
+    gamma, alpha0 = (c.initial * (0.8 if c.learned else 1.0) for c in (prior.gamma, prior.alpha0))
+    return State(prior, stats, gamma, alpha0)
 
 
-def oracle_hyper(prior: Prior) -> elbo.Hyper:
-    return elbo.Hyper(prior.gamma, prior.alpha0, prior.mean, prior.strength, prior.dof, prior.scale_inv)
+def small_case(diagonal: bool = False, learned: bool = True, direct: bool = False) -> tuple[Corpus, State]:
+    """Seven songs of 1 to 9 frames from five overlapping components, and a state near them."""
+    corpus = mixture(seed=3, n_songs=7, n_comp=5, dim=2, frames=(1, 9), spread=1.5)
+    return corpus, partition_state(
+        corpus, 5, skewed_prior(2, diagonal=diagonal, learned=learned, direct=direct)
+    )
+
+
+def oracle_hyper(state: State) -> elbo.Hyper:
+    """The prior with the state's concentrations."""
+    prior = state.prior
+    gamma, alpha0 = (c.initial if c.learned else None for c in (prior.gamma, prior.alpha0))
+    return elbo.Hyper(
+        state.gamma,
+        state.alpha0,
+        prior.mean,
+        prior.strength,
+        prior.dof,
+        prior.scale_inv,
+        gamma,
+        alpha0,
+    )
 
 
 def oracle_corpus(state: State) -> elbo.CorpusQ:
     """q of the corpus-level variables. The sticks are the textbook's update, in the order of falling atom counts."""
-    nw = normal_wishart.posterior(state.prior, state.stats)
+    q = model.family(state.prior).posterior(state.prior, state.stats)
     order = sorted(range(state.n_components), key=lambda k: -float(state.stats.atoms[k]))
-    atoms = [float(state.stats.atoms[k]) for k in order]
-    u, v = oracle_sticks(atoms, state.prior.gamma)
-    return elbo.CorpusQ(u, v, order, nw.mean, nw.strength, nw.dof, nw.chol @ nw.chol.mT)
+    u, v = oracle_sticks([float(state.stats.atoms[k]) for k in order], state.gamma)
+    scale_inv = q.scale_inv if state.prior.diagonal else q.chol @ q.chol.mT
+    return elbo.CorpusQ(u, v, order, q.mean, q.strength, q.dof, scale_inv)
 
 
-def oracle_song(frames: Tensor, song: SongPosterior, alpha0: float) -> elbo.SongQ:
-    a, b = oracle_sticks(song.counts.tolist(), alpha0)
-    return elbo.SongQ(frames, song.zeta, song.varphi, a, b)
+def oracle_song(frames: Tensor, song: Posterior, index: int, alpha0: float) -> elbo.SongQ:
+    """q of one song of a group, its atoms in use: frames (frame, dim), without padding."""
+    used = song.counts[index] > 0
+    a, b = oracle_sticks(song.counts[index, used].tolist(), alpha0)
+    return elbo.SongQ(frames, song.zeta[index, : len(frames)][:, used], song.varphi[index, used], a, b)
 
 
 def oracle_sticks(counts: list[float], concentration: float) -> tuple[Tensor, Tensor]:
-    """Beta(1 + c_i, concentration + sum_{j>i} c_j) of every stick but the last."""
-    a = [1.0 + c for c in counts[:-1]]
-    b = [concentration + sum(counts[i + 1 :]) for i in range(len(counts) - 1)]
-    return torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)
+    """Beta(1 + c_i, concentration + sum_{j>i} c_j) of every stick."""
+    a = [1.0 + c for c in counts]
+    b = [concentration + sum(counts[i + 1 :]) for i in range(len(counts))]
+    return torch.tensor(a, dtype=F64), torch.tensor(b, dtype=F64)
 
 
-def small_case() -> tuple[Corpus, State]:
-    """Seven songs of 1 to 9 frames from five overlapping components, and a state near them."""
-    corpus = mixture(seed=3, n_songs=7, n_comp=5, dim=2, frames=(1, 9), spread=1.5)
-    return corpus, partition_state(corpus, 5, skewed_prior(2))
+def oracle_songs(parts: Iterable[tuple[Group, Posterior]], alpha0: float) -> list[elbo.SongQ]:
+    """Songs inferred group by group, in their order in the batch."""
+    found = {}
+    for group, posterior in parts:
+        for i, (song, mask) in enumerate(zip(group.songs.tolist(), group.mask, strict=True)):
+            found[song] = oracle_song(group.values[i, mask > 0], posterior, i, alpha0)
+    return [found[song] for song in sorted(found)]
 
 
 def songs_of(state: State, corpus: Corpus) -> list[elbo.SongQ]:
     """The local step in float64, in the words of the oracle."""
-    posteriors = model.infer(model.prepare(state, F64), corpus.values, corpus.offsets, OPTIONS)
-    return [oracle_song(corpus.values[frames], song, state.prior.alpha0) for frames, song in posteriors]
+    parts = model.infer(model.prepare(state, F64), corpus.values, corpus.offsets, OPTIONS)
+    return oracle_songs(((group, posterior) for group, _, posterior in parts), state.alpha0)
 
 
 def batch_of(state: State, corpus: Corpus, splash: float = 0.0) -> tuple[Statistics, model.BatchInfo]:

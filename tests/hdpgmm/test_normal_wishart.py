@@ -68,7 +68,7 @@ def test_expectations_equal_monte_carlo():
     """E[log |Lambda|] and E[log N(x | mu, Lambda^-1)] within 4.5 standard errors of 20,000 draws."""
     _, _, record = _posterior()
     frames = record.mean[0] + torch.tensor(np.random.default_rng(0).normal(size=(5, 3)))
-    found = expand(frames) @ nw.log_density_coefficients(record)
+    found = expand(frames).T @ nw.log_density_coefficients(record)
     for k in (0, 2):
         mu, precision = _draws(record, k, 20_000)
         log_det = np.linalg.slogdet(precision)[1]
@@ -83,7 +83,7 @@ def test_expectations_equal_monte_carlo():
 
 def test_peak_is_the_density_at_the_mean():
     _, _, record = _posterior()
-    at_means = expand(record.mean) @ nw.log_density_coefficients(record)
+    at_means = expand(record.mean).T @ nw.log_density_coefficients(record)
     torch.testing.assert_close(torch.diagonal(at_means), nw.peak_log_density(record))
 
 
@@ -137,8 +137,8 @@ def _wishart_logpdf(wishart, precision: np.ndarray) -> np.ndarray:
 def test_predictive_is_scipys_student_t(dim: int):
     _, _, record = _posterior(dim=dim)
     frames = torch.tensor(np.random.default_rng(0).normal(scale=4.0, size=(6, dim)))
-    log_lik = expand(frames) @ nw.log_density_coefficients(record)
-    found = nw.predictive(record).log_density(log_lik)
+    log_lik = expand(frames).T @ nw.log_density_coefficients(record)
+    found = nw.predictive(record).log_density(frames, log_lik)
     for k in range(4):
         dof, strength = float(record.dof[k]) + 1 - dim, float(record.strength[k])
         shape = _scale_inv(record)[k] * (1 + strength) / (strength * dof)
@@ -151,18 +151,20 @@ def test_predictive_does_not_exceed_its_peak():
     _, _, record = _posterior()
     predictive = nw.predictive(record)
     peak = nw.peak_log_density(record)
-    torch.testing.assert_close(predictive.log_density(peak + 0.1), predictive.log_density(peak))
+    torch.testing.assert_close(
+        predictive.log_density(record.mean, peak + 0.1), predictive.log_density(record.mean, peak)
+    )
 
 
 def test_an_indefinite_scatter_is_lifted_to_the_prior():
     """Where rounding made the scatter negative in one direction, that eigenvalue alone becomes the prior's."""
-    prior = whitened_prior(3, 1.0, 1.0)
+    prior = whitened_prior(3)
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
     broken = torch.tensor(turn @ np.diag([50.0, 7.0, -3.0]) @ turn.T)
     healthy = 40.0 * torch.eye(3, dtype=torch.float64)
     statistics = Statistics(
         torch.full((2,), 30.0, dtype=torch.float64), torch.zeros(2, 3, dtype=torch.float64),
-        torch.stack([broken, healthy]), torch.ones(2, dtype=torch.float64),
+        torch.stack([broken, healthy]), torch.ones(2, dtype=torch.float64), torch.zeros(2),
     )  # fmt: skip
     found = _scale_inv(nw.posterior(prior, statistics))
     np.testing.assert_allclose(np.linalg.eigvalsh(found[0]), [0.1, 7.1, 50.1], rtol=1e-10)
@@ -178,13 +180,15 @@ def test_no_scale_of_the_frames_breaks_the_posterior(offset: float, scale: float
     frames = torch.tensor(
         offset + scale * rng.normal(size=(300, 4)) * [1, 1e-3, 1e-5, 0], dtype=torch.float32
     )
-    expanded = expand(frames)
+    expanded = expand(frames).T
     sums = (torch.ones(1, len(frames)) @ expanded).double()
     rows, cols = torch.triu_indices(4, 4)
     second = torch.zeros(1, 4, 4, dtype=torch.float64)
     second[:, rows, cols] = second[:, cols, rows] = sums[:, :10]
-    statistics = Statistics(sums[:, -1], sums[:, 10:14], second, torch.ones(1, dtype=torch.float64))
-    prior = whitened_prior(4, 1.0, 1.0)
+    statistics = Statistics(
+        sums[:, -1], sums[:, 10:14], second, torch.ones(1, dtype=torch.float64), torch.zeros(2)
+    )
+    prior = whitened_prior(4)
     record = nw.posterior(prior, statistics)
     for values in (record.chol, nw.log_density_coefficients(record), nw.log_normaliser(record)):
         assert bool(torch.isfinite(values).all())
@@ -217,6 +221,7 @@ def _own(frames: np.ndarray, resp: np.ndarray, prior: Prior) -> nw.NormalWishart
             torch.tensor(resp.T @ frames),
             torch.tensor(np.einsum("nk,ni,nj->kij", resp, frames, frames)),
             torch.zeros(resp.shape[1], dtype=torch.float64),
+            torch.zeros(2),
         ),
     )
 
@@ -244,5 +249,22 @@ def test_densities_give_scikit_learns_responsibilities(overlapping: np.ndarray):
     a, b = (torch.tensor(part) for part in model.weight_concentration_)
     log_rest = torch.digamma(b) - torch.digamma(a + b)
     log_weight = torch.digamma(a) - torch.digamma(a + b) + log_rest.cumsum(0) - log_rest
-    scores = expand(torch.tensor(overlapping)) @ nw.log_density_coefficients(record) + log_weight
+    scores = expand(torch.tensor(overlapping)).T @ nw.log_density_coefficients(record) + log_weight
     np.testing.assert_allclose(torch.softmax(scores, 1), model.predict_proba(overlapping), atol=1e-10)
+
+
+def test_expected_covariance_is_the_mean_of_draws():
+    """E[Lambda^-1] within 2 % of 20,000 draws."""
+    _, _, record = _posterior()
+    _, precision = _draws(record, 0, 20_000)
+    drawn = np.linalg.inv(precision).mean(0)
+    np.testing.assert_allclose(nw.expected_covariance(record)[0], drawn, atol=0.02 * np.abs(drawn).max())
+
+
+def test_expected_moments_are_those_of_the_expected_gaussian():
+    """t(x) averaged over draws of Normal(mean, (dof W)^-1)."""
+    _, _, record = _posterior()
+    covariance = _scale_inv(record)[1] / float(record.dof[1])
+    draws = np.random.default_rng(1).multivariate_normal(record.mean[1].numpy(), covariance, size=200_000)
+    drawn = expand(torch.tensor(draws)).mean(1)
+    torch.testing.assert_close(nw.expected_moments(record)[1], drawn, atol=0.05, rtol=0.02)

@@ -1,86 +1,292 @@
 """Song vectors: what they are, and what they do not depend on."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from scipy import stats
+from torch import Tensor
 
 from hdpgmm import model, represent
 from hdpgmm.local import LocalOptions
-from hdpgmm.represent import SongVector
-from tests.hdpgmm.corpora import Corpus, mixture, oracle_corpus, partition_state, skewed_prior
+from hdpgmm.model import State
+from hdpgmm.represent import Vectors
+from tests.hdpgmm.corpora import (
+    Corpus,
+    mixture,
+    oracle_corpus,
+    oracle_songs,
+    partition_state,
+    ragged,
+    skewed_prior,
+)
 from tests.oracles import elbo
 
 OPTIONS = LocalOptions(n_atoms=4)
+LENGTHS = [37, 1, 1500, 12, 35, 2, 410, 36, 12]  # one is longer than a block of frames
 
 
-@pytest.fixture(scope="module")
-def case() -> tuple[Corpus, model.State]:
-    corpus = mixture(seed=3, n_songs=9, n_comp=6, dim=3, frames=(1, 60), spread=1.5)
-    return corpus, partition_state(corpus, 6, skewed_prior(3))
+@pytest.fixture(scope="module", params=[False, True], ids=["full", "diagonal"])
+def case(request: pytest.FixtureRequest) -> tuple[Corpus, State]:
+    """Nine songs of overlapping components, from 1 to 1500 frames."""
+    corpus = mixture(seed=3, n_songs=9, n_comp=6, dim=3, frames=(1500, 1500), spread=1.5)
+    songs = [song[:n] for song, n in zip(corpus.songs(), LENGTHS, strict=True)]
+    labels = [part[:n] for part, n in zip(np.split(corpus.labels, 9), LENGTHS, strict=True)]
+    corpus = ragged(songs, labels)
+    return corpus, partition_state(corpus, 6, skewed_prior(3, diagonal=request.param))
 
 
-def _vectors(state: model.State, corpus: Corpus, dtype: torch.dtype = torch.float32) -> list[SongVector]:
+def _vectors(state: State, corpus: Corpus, dtype: torch.dtype = torch.float32) -> Vectors:
     ready = model.prepare(state, dtype)
-    return list(represent.represent(ready, corpus.values.to(dtype), corpus.offsets, OPTIONS))
+    return represent.represent(ready, corpus.values.to(dtype), corpus.offsets, OPTIONS)
 
 
-def _gap(one: SongVector, two: SongVector) -> float:
-    parts = [one.posterior - two.posterior, one.responsibility - two.responsibility]
-    return max(*(float(part.abs().max()) for part in parts), abs(one.log_likelihood - two.log_likelihood))
+def _fisher(state: State, corpus: Corpus, dtype: torch.dtype = torch.float32) -> Tensor:
+    ready = model.prepare(state, dtype)
+    return represent.fisher(ready, state, corpus.values.to(dtype), corpus.offsets, OPTIONS)
 
 
-def test_vectors_are_distributions_over_components(case):
+def _posteriors(state: State, corpus: Corpus) -> list[elbo.SongQ]:
+    """q of each song in float64, from the local step."""
+    parts = model.infer(model.prepare(state, torch.float64), corpus.values, corpus.offsets, OPTIONS)
+    return oracle_songs(((group, posterior) for group, _, posterior in parts), state.alpha0)
+
+
+def _responsibilities(song: elbo.SongQ) -> np.ndarray:
+    """sum_t zeta_nt varphi_tk, (frame, comp)."""
+    out = np.zeros((len(song.zeta), song.varphi.shape[1]))
+    for atom, varphi in enumerate(song.varphi.numpy()):
+        for n, share in enumerate(song.zeta[:, atom].tolist()):
+            out[n] += share * varphi
+    return out
+
+
+def _stick_means(a: Tensor, b: Tensor) -> list[float]:
+    """E[w_i], w_i = v_i prod_{j<i} (1 - v_j), v_i ~ Beta(a_i, b_i)."""
+    rest, out = 1.0, []
+    for first, second in zip(a.tolist(), b.tolist(), strict=True):
+        out.append(rest * first / (first + second))
+        rest *= second / (first + second)
+    return out
+
+
+def _beta(state: State) -> np.ndarray:
+    """E[beta_k] of the known components, made to sum to one."""
+    q = oracle_corpus(state)
+    means = _stick_means(q.u, q.v)
+    beta = np.zeros(len(means))
+    beta[q.order] = means
+    return beta / beta.sum()
+
+
+def _gap(one: Vectors, two: Vectors) -> float:
+    return max(float((a - b).abs().max()) for a, b in zip(one.tensors(), two.tensors(), strict=True))
+
+
+def _take(vectors: Vectors, order: list[int]) -> Vectors:
+    return Vectors(*(a[order] for a in vectors.tensors()))
+
+
+def test_shares_are_distributions_over_components(case: tuple[Corpus, State]):
     corpus, state = case
     found = _vectors(state, corpus)
-    assert len(found) == 9
-    for vector in found:
-        for shares in (vector.posterior, vector.responsibility):
-            assert shares.dtype == torch.float32
-            assert float(shares.min()) >= 0
-            assert float(shares.sum()) == pytest.approx(1.0, abs=1e-6)
+    for shares in found.tensors()[:3]:
+        assert (shares.shape, shares.dtype) == ((9, 6), torch.float32)
+        assert float(shares.min()) >= 0
+        torch.testing.assert_close(shares.sum(1), torch.ones(9), atol=1e-6, rtol=0)
+    assert (found.log_likelihood.shape, found.log_likelihood.dtype) == ((9,), torch.float64)
 
 
-def test_posterior_is_the_papers_mean_over_frames(case):
+def test_posterior_is_the_papers_mean_over_frames(case: tuple[Corpus, State]):
     """Every component alike a priori, no sticks: softmax of E[log p(x | phi)], frame by frame, then the mean."""
     corpus, state = case
-    for frames, vector in zip(corpus.songs(), _vectors(state, corpus, torch.float64), strict=True):
+    found = _vectors(state, corpus, torch.float64)
+    for frames, posterior in zip(corpus.songs(), found.posterior, strict=True):
         log_lik = elbo.expected_log_gaussians(frames, oracle_corpus(state)).numpy()
         per_frame = [np.exp(row - row.max()) / np.exp(row - row.max()).sum() for row in log_lik]
-        np.testing.assert_allclose(vector.posterior, np.mean(per_frame, axis=0), atol=1e-6)
+        np.testing.assert_allclose(posterior, np.mean(per_frame, axis=0), atol=1e-6)
 
 
-def test_responsibility_is_the_mean_over_frames_of_the_hdps(case):
+def test_responsibility_is_the_mean_over_frames_of_the_hdps(case: tuple[Corpus, State]):
     corpus, state = case
-    songs = model.infer(model.prepare(state, torch.float64), corpus.values, corpus.offsets, OPTIONS)
-    for (_, song), vector in zip(songs, _vectors(state, corpus, torch.float64), strict=True):
-        torch.testing.assert_close(
-            vector.responsibility.double(), song.responsibilities().mean(0), atol=1e-6, rtol=0
+    found = _vectors(state, corpus, torch.float64)
+    for song, responsibility in zip(_posteriors(state, corpus), found.responsibility, strict=True):
+        np.testing.assert_allclose(responsibility, _responsibilities(song).mean(0), atol=1e-6)
+
+
+def test_expected_is_the_mean_of_the_songs_weights(case: tuple[Corpus, State]):
+    """pi given its frames' components is Dirichlet(n_k + alpha0 beta_k): the means of its Beta sticks, one by one."""
+    corpus, state = case
+    found = _vectors(state, corpus, torch.float64)
+    for song, expected in zip(_posteriors(state, corpus), found.expected, strict=True):
+        first = _responsibilities(song).sum(0) + state.alpha0 * _beta(state)
+        second = [first[k + 1 :].sum() for k in range(6)]
+        np.testing.assert_allclose(
+            expected, _stick_means(torch.tensor(first), torch.tensor(second)), atol=1e-6
         )
 
 
-def test_vectors_do_not_depend_on_the_batch_or_the_order(case):
+def _log_student_t(state: State, frames: np.ndarray, k: int) -> np.ndarray:
+    """log of the posterior predictive of component k, by scipy; diagonal: a product over dimensions."""
+    q = oracle_corpus(state)
+    strength, mean, scale_inv = float(q.strength[k]), q.mean[k].numpy(), q.scale_inv[k].numpy()
+    if state.prior.diagonal:
+        dof = float(q.dof[k])
+        scale = np.sqrt(scale_inv * (1 + strength) / (strength * dof))
+        return stats.t.logpdf(frames, dof, mean, scale).sum(1)
+    dof = float(q.dof[k]) + 1 - frames.shape[1]
+    shape = scale_inv * (1 + strength) / (strength * dof)
+    return np.atleast_1d(stats.multivariate_t(mean, shape, dof).logpdf(frames))
+
+
+def test_log_likelihood_is_that_of_the_frames_under_the_expected_weights(case: tuple[Corpus, State]):
     corpus, state = case
-    together = _vectors(state, corpus)
-    order = [5, 0, 8, 2, 7, 1, 6, 3, 4]
-    for j, vector in zip(order, _vectors(state, corpus.take(order)), strict=True):
-        assert _gap(vector, together[j]) < 1e-5
-    for j in range(9):
-        (alone,) = _vectors(state, corpus.take([j]))
-        assert _gap(alone, together[j]) < 1e-5
+    found = _vectors(state, corpus, torch.float64)
+    for j, frames in enumerate(corpus.songs()):
+        density = sum(
+            float(found.expected[j, k]) * np.exp(_log_student_t(state, frames.numpy(), k)) for k in range(6)
+        )
+        assert float(found.log_likelihood[j]) == pytest.approx(np.log(density).mean(), abs=1e-6)
 
 
-def test_float32_vectors_are_float64s(case):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_vectors_do_not_depend_on_the_batch_or_its_order(case: tuple[Corpus, State], dtype: torch.dtype):
+    """Fisher vectors before their square root, which makes 1e-10 of 1e-20."""
     corpus, state = case
-    for single, double in zip(_vectors(state, corpus), _vectors(state, corpus, torch.float64), strict=True):
-        assert _gap(single, double) < 1e-3
+    together, fisher = _vectors(state, corpus, dtype), _fisher(state, corpus, dtype)
+    for order in ([5, 0, 8, 2, 7, 1, 6, 3, 4], [2, 1], *([j] for j in range(9))):
+        part = corpus.take(order)
+        assert _gap(_vectors(state, part, dtype), _take(together, order)) < 1e-5
+        found = _fisher(state, part, dtype)
+        assert float((found * found.abs() - fisher[order] * fisher[order].abs()).abs().max()) < 1e-5
 
 
-def test_log_likelihood_prefers_the_song_to_noise(case):
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-3), (torch.float64, 1e-6)])
+def test_vectors_do_not_depend_on_the_order_of_frames(
+    case: tuple[Corpus, State], dtype: torch.dtype, tolerance: float
+):
+    """But for the rounding of sums over 1500 frames, which the rounds of the local step make more of."""
     corpus, state = case
-    noise = Corpus(50 * torch.randn(len(corpus.values), 3, generator=torch.Generator().manual_seed(0)),
-                   corpus.offsets, corpus.labels)  # fmt: skip
-    for real, other in zip(_vectors(state, corpus), _vectors(state, noise), strict=True):
-        assert real.log_likelihood > other.log_likelihood + 1
+    rng = np.random.default_rng(0)
+    shuffled = [song[rng.permutation(len(song))] for song in corpus.songs()]
+    moved = ragged(shuffled, np.split(corpus.labels, corpus.offsets[1:-1].numpy()))
+    assert _gap(_vectors(state, moved, dtype), _vectors(state, corpus, dtype)) < tolerance
+    found, fisher = _fisher(state, moved, dtype), _fisher(state, corpus, dtype)
+    assert float((found * found.abs() - fisher * fisher.abs()).abs().max()) < tolerance
+
+
+def test_vectors_do_not_depend_on_the_number_of_threads(case: tuple[Corpus, State]):
+    corpus, state = case
+    one, fisher = _vectors(state, corpus), _fisher(state, corpus)
+    torch.set_num_threads(2)
+    try:
+        assert _gap(_vectors(state, corpus), one) == 0.0
+        assert torch.equal(_fisher(state, corpus), fisher)
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_float32_vectors_are_float64s(case: tuple[Corpus, State]):
+    corpus, state = case
+    assert _gap(_vectors(state, corpus), _vectors(state, corpus, torch.float64)) < 1e-3
+    single, double = _fisher(state, corpus), _fisher(state, corpus, torch.float64)
+    assert float((single * single.abs() - double * double.abs()).abs().max()) < 1e-3
+
+
+def test_a_song_without_frames_is_any_song(case: tuple[Corpus, State]):
+    """Its shares are E[beta], its likelihood unknown, its Fisher vector zero, and its neighbours do not notice."""
+    corpus, state = case
+    offsets = torch.cat([corpus.offsets[:3], corpus.offsets[2:], corpus.offsets[-1:]])
+    padded = Corpus(corpus.values, offsets, corpus.labels)
+    found, fisher = _vectors(state, padded), _fisher(state, padded)
+    for j in (2, 10):
+        for shares in found.tensors()[:3]:
+            np.testing.assert_allclose(shares[j], _beta(state), atol=1e-6)
+        assert math.isnan(float(found.log_likelihood[j]))
+        assert not fisher[j].any()
+    others = [0, 1, *range(3, 10)]
+    assert _gap(_take(found, others), _vectors(state, corpus)) < 1e-5
+    assert _gap(Vectors(*[fisher[others]] * 4), Vectors(*[_fisher(state, corpus)] * 4)) < 1e-5
+
+
+def test_no_songs_no_vectors(case: tuple[Corpus, State]):
+    _, state = case
+    none = Corpus(torch.zeros(0, 3, dtype=torch.float64), torch.tensor([0]), np.zeros(0, np.int64))
+    assert [a.shape for a in _vectors(state, none).tensors()] == [(0, 6), (0, 6), (0, 6), (0,)]
+    assert _fisher(state, none).shape == (0, 36)
+
+
+def _gaussians(state: State) -> tuple[Tensor, Tensor]:
+    """Means and Cholesky factors of the components' expected covariances (Bishop B.81; inverse gamma)."""
+    q = oracle_corpus(state)
+    dim = q.mean.shape[1]
+    if state.prior.diagonal:
+        return q.mean, torch.diag_embed((q.scale_inv / (q.dof[:, None] - 2)).sqrt())
+    return q.mean, torch.linalg.cholesky(q.scale_inv / (q.dof - dim - 1)[:, None, None])
+
+
+def _log_normals(state: State, frames: Tensor, moves: Tensor) -> Tensor:
+    """log Normal(x_n | m_k + L_k d, L_k diag(exp s) L_k^T), (frame, comp).
+
+    moves (..., 2, comp, dim), for every frame or for all: d, and s, the log variances.
+    """
+    mean, chol = _gaussians(state)
+    base = torch.distributions.MultivariateNormal(mean, scale_tril=chol)
+    shift, log_variance = moves.unbind(-3)
+    standard = torch.linalg.solve(chol, (frames[:, None] - mean)[..., None])[..., 0]
+    # Change of variables: y = m + L ((L^-1 (x - m) - d) / sqrt(exp s)).
+    moved = mean + (chol @ ((standard - shift) * (-0.5 * log_variance).exp())[..., None])[..., 0]
+    return base.log_prob(moved) - 0.5 * log_variance.sum(-1)
+
+
+def _improved(gradients: np.ndarray) -> np.ndarray:
+    """Signed square root, then length one, in the order: mean or variance, component, dimension."""
+    rooted = np.sign(gradients) * np.sqrt(np.abs(gradients))
+    return (rooted / np.sqrt((rooted**2).sum())).ravel()
+
+
+def test_fisher_is_the_scaled_gradient_of_the_expected_log_likelihood(case: tuple[Corpus, State]):
+    """Fisher's identity: sum_n r_nk log Normal(x_n | k) with r fixed has the gradient of the mixture r comes from.
+
+    Information of a Gaussian with weight w: w a mean in standard units, w / 2 a log variance.
+    """
+    corpus, state = case
+    information = np.stack([_beta(state), _beta(state) / 2])[:, :, None]
+    found = _fisher(state, corpus, torch.float64)
+    assert found.dtype == torch.float32
+    for song, vector in zip(_posteriors(state, corpus), found, strict=True):
+        moves = torch.zeros(2, 6, 3, dtype=torch.float64, requires_grad=True)
+        log_lik = (torch.tensor(_responsibilities(song)) * _log_normals(state, song.frames, moves)).sum()
+        (gradient,) = torch.autograd.grad(log_lik / len(song.frames), moves)
+        np.testing.assert_allclose(vector, _improved(gradient.numpy() / np.sqrt(information)), atol=1e-5)
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_fisher_is_the_gradient_of_the_mixture_over_the_root_of_its_information(diagonal: bool):
+    """Separated components, gradient by autograd, information by 200,000 draws: its square roots are good to 1 %."""
+    corpus = mixture(seed=1, n_songs=4, n_comp=3, dim=2, frames=(5, 90), spread=60.0)
+    state = partition_state(corpus, 3, skewed_prior(2, diagonal=diagonal))
+    beta, (mean, chol) = torch.tensor(_beta(state)), _gaussians(state)
+
+    def gradients(frames: Tensor) -> np.ndarray:
+        moves = torch.zeros(len(frames), 2, 3, 2, dtype=torch.float64, requires_grad=True)
+        log_lik = torch.logsumexp(beta.log() + _log_normals(state, frames, moves), dim=1)
+        return torch.autograd.grad(log_lik.sum(), moves)[0].numpy()
+
+    rng = np.random.default_rng(0)
+    comps = rng.choice(3, 200_000, p=beta.numpy())
+    noise = torch.tensor(rng.normal(size=(200_000, 2, 1)))
+    draws = mean[comps] + (chol[comps] @ noise)[..., 0]
+    information = (gradients(draws) ** 2).mean(0)
+    for frames, vector in zip(corpus.songs(), _fisher(state, corpus, torch.float64), strict=True):
+        expected = _improved(gradients(frames).mean(0) / np.sqrt(information))
+        np.testing.assert_allclose(vector, expected, atol=0.01)
+
+
+def test_fisher_vectors_have_length_one(case: tuple[Corpus, State]):
+    corpus, state = case
+    torch.testing.assert_close(_fisher(state, corpus).norm(dim=1), torch.ones(9))
 
 
 def test_floored_log_is_the_logarithm_above_its_floor():

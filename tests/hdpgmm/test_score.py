@@ -1,26 +1,32 @@
 """Held-out prediction of songs whose mixture is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
 from hdpgmm import model, score
-from hdpgmm.local import LocalOptions, infer_song
+from hdpgmm.local import LocalOptions
 from hdpgmm.model import State
 from hdpgmm.statistics import Statistics
-from tests.hdpgmm.corpora import Corpus, mixture, oracle_corpus, partition_state, skewed_prior
+from tests.hdpgmm.corpora import F64, Corpus, mixture, oracle_corpus, partition_state, skewed_prior
+from tests.oracles import evidence
 
 OPTIONS = LocalOptions(n_atoms=3)
 CENTRES = np.array([[0.0, 0.0], [60.0, 0.0], [0.0, 60.0]])
 
+both_families = pytest.mark.parametrize("diagonal", [False, True])
+both_levels = pytest.mark.parametrize("direct", [False, True])
 
-def _state() -> State:
+
+def _state(diagonal: bool = False, direct: bool = False) -> State:
     """Three components of 40 frames about the corners, 60 standard deviations apart."""
     labels = np.repeat([0, 1, 2], 40)
     values = CENTRES[labels] + np.random.default_rng(0).normal(size=(120, 2))
     corpus = Corpus(torch.tensor(values), torch.tensor([0, 120]), labels)
-    return partition_state(corpus, 3, skewed_prior(2))
+    return partition_state(corpus, 3, skewed_prior(2, diagonal=diagonal, direct=direct))
 
 
 def _song(counts: list[int], seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -32,82 +38,137 @@ def _song(counts: list[int], seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _student_t(state: State, frames: np.ndarray, k: int) -> np.ndarray:
-    """log of the posterior predictive of component k, by scipy."""
+    """log of the posterior predictive of component k, by scipy: with diagonal covariances a product over dimensions."""
     q = oracle_corpus(state)
-    dof = float(q.dof[k]) - 1
-    shape = q.scale_inv[k].numpy() * float((1 + q.strength[k]) / (q.strength[k] * dof))
-    return stats.multivariate_t(q.mean[k].numpy(), shape, dof).logpdf(frames)
+    widen = float((1 + q.strength[k]) / q.strength[k])
+    mean, scale_inv, dof = q.mean[k].numpy(), q.scale_inv[k].numpy(), float(q.dof[k])
+    if state.prior.diagonal:
+        return stats.t.logpdf(frames, dof, mean, np.sqrt(scale_inv * widen / dof)).sum(1)
+    shape = scale_inv * widen / (dof - 1)
+    return stats.multivariate_t(mean, shape, dof - 1).logpdf(frames)  # pyright: ignore[reportArgumentType]
+
+
+def _expected_beta(state: State) -> np.ndarray:
+    """E[beta] of the components, the share of the unseen spread over them."""
+    q, rest, beta = oracle_corpus(state), 1.0, np.zeros(state.n_components)
+    for k, u, v in zip(q.order, q.u.tolist(), q.v.tolist(), strict=True):
+        beta[k], rest = rest * u / (u + v), rest * v / (u + v)
+    return beta / beta.sum()
 
 
 def _expected(state: State, frames: np.ndarray, labels: np.ndarray) -> float:
-    """Weights are the means of the sticks given hard counts, largest first; the odd frames under that mixture."""
-    counts = np.bincount(labels, minlength=3)
-    order = np.argsort(-counts)
-    rest, weights = 1.0, np.zeros(3)
-    for i, k in enumerate(order):
-        later = counts[order[i + 1 :]].sum()
-        stick = (1 + counts[k]) / (1 + counts[k] + state.prior.alpha0 + later) if i < 2 else 1.0
-        weights[k], rest = rest * stick, rest * (1 - stick)
+    """The odd frames under (count + alpha0 beta) / (frames + alpha0), the counts those of the even frames' labels."""
+    weights = np.bincount(labels, minlength=3) + state.alpha0 * _expected_beta(state)
     odd = frames[1::2]
-    density = sum(weights[k] * np.exp(_student_t(state, odd, k)) for k in range(3))
+    density = sum(
+        weights[k] / (len(labels) + state.alpha0) * np.exp(_student_t(state, odd, k)) for k in range(3)
+    )
     return float(np.log(density).sum())
 
 
-def test_completion_is_the_odd_frames_under_the_even_frames_weights():
-    state = _state()
+@both_families
+@both_levels
+def test_completion_is_the_odd_frames_under_the_even_frames_weights(direct: bool, diagonal: bool):
+    """Of songs with an empty one and two of a single frame between."""
+    state = _state(diagonal, direct)
     songs = [_song([9, 4, 2], seed=1), _song([3, 11, 7], seed=2)]
-    values = torch.tensor(np.concatenate([frames for frames, _ in songs]))
-    offsets = torch.tensor([0, 30, 72])
-    total, scored = score.completion(model.prepare(state, torch.float64), values, offsets, OPTIONS)
+    alone = np.array([[3.0, 3.0]])
+    values = torch.tensor(np.concatenate([alone, songs[0][0], alone, songs[1][0]]))
+    offsets = torch.tensor([0, 1, 31, 31, 32, 74])
+    total, scored = score.completion(model.prepare(state, F64), values, offsets, OPTIONS)
     assert scored == 15 + 21
     assert total == pytest.approx(sum(_expected(state, *song) for song in songs), rel=1e-9)
 
 
-def test_completion_in_float32_is_float64s():
+@both_levels
+def test_completion_in_float32_is_float64s(direct: bool):
     """To 1e-4 nats a frame, which is far below what a training step gains."""
     corpus = mixture(seed=3, n_songs=7, n_comp=5, dim=4, frames=(20, 40), spread=1.5)
-    state = partition_state(corpus, 5, skewed_prior(4))
-    double, n = score.completion(model.prepare(state, torch.float64), corpus.values, corpus.offsets, OPTIONS)
+    state = partition_state(corpus, 5, skewed_prior(4, direct=direct))
+    double, n = score.completion(model.prepare(state, F64), corpus.values, corpus.offsets, OPTIONS)
     single, _ = score.completion(model.prepare(state), corpus.values.float(), corpus.offsets, OPTIONS)
     assert abs(single - double) / n < 1e-4
 
 
-def test_songs_too_short_to_split_are_passed_over():
+def test_order_of_songs_does_not_matter_to_completion():
+    corpus = mixture(seed=3, n_songs=7, n_comp=5, dim=2, frames=(1, 40), spread=1.5)
+    ready = model.prepare(partition_state(corpus, 5, skewed_prior(2)), F64)
+    moved = corpus.take([4, 1, 6, 0, 5, 3, 2])
+    (one, n), (two, m) = (score.completion(ready, c.values, c.offsets, OPTIONS) for c in (corpus, moved))
+    assert (n, one) == (m, pytest.approx(two, abs=1e-9))
+
+
+def test_odd_frames_do_not_help_to_predict_themselves():
+    """Where they move, the song's weights do not: the other frames' scores add up as before."""
     state = _state()
-    ready = model.prepare(state, torch.float64)
+    ready = model.prepare(state, F64)
+    frames, labels = _song([4, 4, 2])
+    moved = frames.copy()
+    moved[1::2] = CENTRES[2]
+    found, _ = score.completion(ready, torch.tensor(moved), torch.tensor([0, 20]), OPTIONS)
+    assert found == pytest.approx(_expected(state, moved, labels), rel=1e-9)
+
+
+def test_songs_too_short_to_split_are_passed_over():
+    ready = model.prepare(_state(), F64)
     frames, _ = _song([2, 1, 1])
     values = torch.tensor(frames[:4])
     assert score.completion(ready, values, torch.tensor([0, 0, 1, 4]), OPTIONS)[1] == 1
     assert score.completion(ready, values[:1], torch.tensor([0, 1]), OPTIONS) == (0.0, 0)
 
 
-def test_component_weights_are_shares():
+@both_levels
+def test_component_weights_are_the_franchises_next_frame(direct: bool):
+    """p(next frame's component | the components of five) by every seating of six frames at tables."""
+    state = _state(direct=direct)
+    labels = [0, 0, 2, 0, 2]
+    ready = model.prepare(state, F64)
+    values = torch.tensor(CENTRES[labels])
+    ((_, _, posterior),) = model.infer(ready, values, torch.tensor([0, 5]), OPTIONS)
+    ((found,),) = [score.component_weights(ready, posterior).tolist()]
+    beta = _expected_beta(state)
+
+    def log_probability(labels: list[int]) -> float:
+        total = -np.inf
+        for tables in evidence.partitions(range(len(labels))):
+            served = [{labels[n] for n in table} for table in tables]
+            if all(len(table) == 1 for table in served):
+                dishes = sum(np.log(beta[table.pop()]) for table in served)
+                total = np.logaddexp(total, evidence.log_partition(tables, state.alpha0) + dishes)
+        return float(total)
+
+    expected = [np.exp(log_probability([*labels, k]) - log_probability(labels)) for k in range(3)]
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+@both_levels
+def test_component_weights_are_shares(direct: bool):
     corpus = mixture(seed=3, n_songs=1, n_comp=5, dim=2, frames=(60, 60), spread=1.5)
-    ready = model.prepare(partition_state(corpus, 5, skewed_prior(2)), torch.float64)
-    song = infer_song(model.log_likelihoods(ready, corpus.values), ready.log_beta, ready.alpha0, OPTIONS)
-    weights = score.component_weights(song, ready.alpha0)
-    assert float(weights.min()) >= 0
+    ready = model.prepare(partition_state(corpus, 5, skewed_prior(2, direct=direct)), F64)
+    ((_, _, posterior),) = model.infer(ready, corpus.values, corpus.offsets, OPTIONS)
+    weights = score.component_weights(ready, posterior)[0]
+    assert float(weights.min()) > 0
     assert float(weights.sum()) == pytest.approx(1.0, abs=1e-12)
-    empirical = song.responsibilities().mean(0)
+    empirical = posterior.responsibilities()[0].mean(0)
     assert float((weights - empirical).abs().max()) < 0.05  # 60 frames against a prior of about one
 
 
-def test_a_frame_far_from_everything_has_a_finite_score():
-    state = _state()
-    ready = model.prepare(state)
+@both_families
+def test_a_frame_far_from_everything_has_a_finite_score(diagonal: bool):
+    ready = model.prepare(_state(diagonal))
     values = torch.tensor([[0.0, 0.0], [1e6, -1e6]])
     total, _ = score.completion(ready, values, torch.tensor([0, 2]), OPTIONS)
     assert np.isfinite(total)
 
 
-def test_an_empty_component_predicts_as_the_prior():
+@both_families
+def test_an_empty_component_predicts_as_the_prior(diagonal: bool):
     """Far out, its heavy tail is what scores a frame: nothing is lost in a component without frames."""
-    state = _state()
-    empty = State(
-        state.prior, Statistics(*(torch.cat([a, torch.zeros_like(a[:1])]) for a in state.stats.tensors()))
-    )
-    ready = model.prepare(empty, torch.float64)
-    values = torch.tensor([[0.0, 0.0], [300.0, 300.0]], dtype=torch.float64)
+    state = _state(diagonal)
+    parts = [torch.cat([part, torch.zeros_like(part[:1])]) for part in state.stats.tensors()[:-1]]
+    longer = replace(state, stats=Statistics(parts[0], parts[1], parts[2], parts[3], state.stats.sticks))
+    values = torch.tensor([[0.0, 0.0], [300.0, 300.0]], dtype=F64)
+    ready = model.prepare(longer, F64)
     with_it, _ = score.completion(ready, values, torch.tensor([0, 2]), LocalOptions(n_atoms=4))
-    without, _ = score.completion(model.prepare(state, torch.float64), values, torch.tensor([0, 2]), OPTIONS)
+    without, _ = score.completion(model.prepare(state, F64), values, torch.tensor([0, 2]), OPTIONS)
     assert with_it > without + 10

@@ -2,12 +2,14 @@
 
 import functools
 import operator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from hdpgmm import whitening as w
-from hdpgmm.prior import whitened_prior
+from hdpgmm.prior import Concentration, whitened_prior
 
 
 def _frames(n: int = 500, dim: int = 4) -> np.ndarray:
@@ -95,20 +97,56 @@ def test_log_det_is_the_change_of_volume():
     assert transform.log_det == pytest.approx(np.log(abs(np.linalg.det(sides))), abs=1e-9)
 
 
-def test_no_frames_are_refused():
+@pytest.mark.parametrize("scales", [[1, 1, 1, 1], [1e-9, 1, 1e9, 1e4]])
+def test_standardising_gives_unit_variances_and_leaves_correlations(scales: list[float]):
+    frames = _frames() * scales
+    standard = w.standardising(w.moments(frames))(frames)
+    np.testing.assert_allclose(standard.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(np.cov(standard.T, bias=True), np.corrcoef(frames.T), atol=1e-5)
+
+
+def test_standardising_moves_each_feature_by_itself():
+    frames = _frames()
+    transform = w.standardising(w.moments(frames))
+    found = transform(np.column_stack([frames[:, 0], 0 * frames[:, 1:]]))[:, 0]
+    np.testing.assert_allclose(found, (frames[:, 0] - frames[:, 0].mean()) / frames[:, 0].std(), atol=1e-5)
+    assert transform.log_det == pytest.approx(-np.log(frames.std(0)).sum(), abs=1e-9)
+
+
+def test_standardising_centres_a_constant_feature():
+    frames = np.column_stack([_frames(), np.full(500, 1e6 / 3)])
+    standard = w.standardising(w.moments(frames))(frames)
+    assert np.abs(standard[:, 4]).max() < 1e-6
+    np.testing.assert_allclose(standard[:, :4].std(0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [w.whitening, w.standardising])
+def test_no_frames_are_refused(kind: Callable[[w.Moments], w.Whitening]):
     with pytest.raises(ValueError, match="at least one frame"):
-        w.whitening(w.moments(np.empty((0, 3))))
+        kind(w.moments(np.empty((0, 3))))
 
 
-def test_whitened_prior_expects_a_tenth_of_the_datas_covariance():
-    prior = whitened_prior(5, 2.0, 0.5)
-    np.testing.assert_allclose(prior.scale_inv / (prior.dof - prior.dim - 1), 0.1 * np.eye(5))
-    assert (prior.gamma, prior.alpha0, prior.dim) == (2.0, 0.5, 5)
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_whitened_prior_expects_a_tenth_of_the_datas_covariance(diagonal: bool):
+    """E[1 / Lambda] of a Gamma and E[Lambda^-1] of a Wishart, by scipy's inverse distributions."""
+    gamma, alpha0 = Concentration(2.0), Concentration(0.5, learned=False)
+    prior = whitened_prior(5, gamma, alpha0, diagonal)
+    scale_inv = prior.scale_inv.numpy()
+    if diagonal:
+        found = [stats.invgamma(prior.dof / 2, scale=one / 2).mean() for one in scale_inv]
+        np.testing.assert_allclose(found, 0.1)
+    else:
+        found = np.asarray(stats.invwishart(prior.dof, scale_inv).mean())
+        np.testing.assert_allclose(found, 0.1 * np.eye(5))
+    assert (prior.gamma, prior.alpha0, prior.dim, prior.diagonal) == (gamma, alpha0, 5, diagonal)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "word"), [((0, 1.0, 1.0), "dim"), ((3, 0.0, 1.0), "gamma"), ((3, 1.0, -1.0), "alpha0")]
-)
-def test_whitened_prior_names_what_is_wrong(arguments: tuple, word: str):
-    with pytest.raises(ValueError, match=word):
-        whitened_prior(*arguments)
+def test_prior_without_dimensions_is_refused():
+    with pytest.raises(ValueError, match="dim must be at least 1, found 0"):
+        whitened_prior(0)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_concentration_out_of_its_range_is_refused(value: float):
+    with pytest.raises(ValueError, match="concentration must be positive and finite"):
+        Concentration(value)

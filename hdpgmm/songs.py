@@ -1,0 +1,47 @@
+"""Ragged songs side by side: songs of similar length make a group, padded by at most an eighth of their frames."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+SLACK = 1.125  # longest over shortest song of a group
+
+
+@dataclass(frozen=True)
+class Group:
+    """songs (song,): their places in the batch; values (song, frame, dim), zero where mask (song, frame) is zero."""
+
+    songs: Tensor
+    values: Tensor
+    mask: Tensor
+
+
+def groups(values: Tensor, offsets: Tensor, max_frames: int) -> Iterator[Group]:
+    """Every song with frames, once: values (frame, dim) of all songs one after the other, offsets (song + 1,) int64.
+
+    Which songs meet follows from the lengths alone. A group holds at most `max_frames` frames, or one song.
+    """
+    lengths = offsets.diff()
+    for songs in partition(lengths.tolist(), max_frames):
+        index = torch.tensor(songs, dtype=torch.int64)
+        longest = int(lengths[index[-1]])
+        steps = torch.arange(longest)
+        inside = steps < lengths[index][:, None]
+        frames = torch.where(inside, offsets[index][:, None] + steps, 0)
+        mask = inside.to(device=values.device, dtype=values.dtype)
+        yield Group(index, values[frames.to(values.device)] * mask[:, :, None], mask)
+
+
+def partition(lengths: list[int], max_frames: int) -> Iterator[list[int]]:
+    """Indices of songs with frames, in groups, each in order of rising length."""
+    group: list[int] = []
+    for i in sorted((i for i, length in enumerate(lengths) if length > 0), key=lambda i: lengths[i]):
+        full = (len(group) + 1) * lengths[i] > max_frames
+        if group and (full or lengths[i] > SLACK * lengths[group[0]]):
+            yield group
+            group = []
+        group.append(i)
+    if group:
+        yield group

@@ -1,0 +1,142 @@
+"""Learning a model: one step, the moves between steps, when to stop. The in-memory HDPGMM and the jobs share it."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from hdpgmm import initialise
+from hdpgmm.local import LocalOptions
+from hdpgmm.model import BatchInfo, State, batch_statistics, blend, prepare, step_size
+from hdpgmm.moves import Move, Probe, births, reduce
+from hdpgmm.prior import Concentration, whitened_prior
+from hdpgmm.statistics import Statistics
+from hdpgmm.trials import try_reductions
+
+SAMPLE_FRAMES = 200  # per component, for the k-means seeding
+SPLASH_DECAY = 1000  # steps, of the paper's eta_t = eta0 * 1000 / (t + 1000)
+FIRST_MOVES = 2048  # songs seen before the first moves, unless the corpus is smaller
+MOVES_APART = 2.0  # ratio of the songs seen from one time to the next
+STEP_SONGS = 128  # that a full step rests on
+MOST_ROUNDS = 8  # of merges and deletions at a time
+PATIENCE = 2  # epochs without a better held-out score
+PLATEAU = 1e-3  # nats a frame: less is no better
+
+
+LEARNED, FIXED = Concentration(), Concentration(learned=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is learned. The defaults are right for whitened frames of any corpus.
+
+    n_components: at the start; moves change it. n_atoms: at most in use in one song. rho_t = (tau0 + t)^-kappa. splash:
+    eta0 of the paper's regulariser. probe_songs: how many songs moves are judged on.
+    """
+
+    n_components: int = 256
+    n_atoms: int = 32
+    diagonal: bool = False
+    direct: bool = True
+    gamma: Concentration = LEARNED
+    alpha0: Concentration = LEARNED
+    kappa: float = 0.6
+    tau0: float = 1.0
+    splash: float = 0.0
+    moves: bool = True
+    probe_songs: int = 256
+
+    @property
+    def options(self) -> LocalOptions:
+        return LocalOptions(n_atoms=self.n_atoms)
+
+
+PAPER = Settings(
+    direct=False, gamma=FIXED, alpha0=FIXED, tau0=64.0, splash=0.1, moves=False
+)  # with 1,024 songs a batch, 100 epochs
+
+
+def batch_songs(n_songs: int) -> int:
+    """Songs of a mini-batch where none are asked for: an eighth of the corpus, a power of two in 16..1024."""
+    return 2 ** min(10, max(4, round(math.log2(max(n_songs, 1) / 8))))
+
+
+def start(settings: Settings, sample: Tensor, frames: int, songs: int, generator: torch.Generator) -> State:
+    """First state, from a sample of whitened frames (frame, dim) of a corpus of `frames` and `songs`."""
+    prior = whitened_prior(
+        sample.shape[1], settings.gamma, settings.alpha0, settings.diagonal, settings.direct
+    )
+    return initialise.from_sample(prior, sample, settings.n_components, frames, songs, generator)
+
+
+def learn(
+    state: State,
+    values: Tensor,
+    offsets: Tensor,
+    corpus_songs: int,
+    settings: Settings,
+    over_ranks: Callable[[Statistics, BatchInfo], tuple[Statistics, BatchInfo]] | None = None,
+) -> tuple[State, BatchInfo]:
+    """One step on a mini-batch of whitened songs: values (frame, dim), offsets (song + 1,).
+
+    over_ranks adds up the statistics of several ranks, each of which has its own songs of the mini-batch.
+    """
+    splash = settings.splash * SPLASH_DECAY / (state.step + 1 + SPLASH_DECAY)
+    statistics, info = batch_statistics(
+        prepare(state, values.dtype), values, offsets, settings.options, splash
+    )
+    info = replace(info, songs=len(offsets) - 1)
+    if over_ranks is not None:
+        statistics, info = over_ranks(statistics, info)
+    rho = step_size_of(state.step + 1, info.songs, corpus_songs, settings)
+    return blend(state, statistics, corpus_songs / max(info.songs, 1), rho), info
+
+
+def step_size_of(step: int, songs: int, corpus_songs: int, settings: Settings) -> float:
+    """rho of a step on a mini-batch of `songs`.
+
+    Mini-batches under STEP_SONGS (or under the corpus, where that is smaller) take smaller steps: with 8 songs a step
+    and rho = (1 + t)^-kappa the averages would rest on 150 songs, and rare components drown in the noise.
+    """
+    return step_size(step, settings.tau0, settings.kappa, min(1.0, songs / min(STEP_SONGS, corpus_songs)))
+
+
+def moves_due(step: int, batch_songs: int, corpus_songs: int) -> bool:
+    """Whether moves follow this step (1, 2, ...): at geometrically growing numbers of songs seen.
+
+    The first time after a pass over the corpus, or FIRST_MOVES songs of a large one; then MOVES_APART times as many.
+    """
+    return moves_between((step - 1) * batch_songs, step * batch_songs, corpus_songs)
+
+
+def moves_between(before: int, after: int, corpus_songs: int) -> bool:
+    """Whether a time for moves passes as the songs seen grow from `before` to `after`."""
+    first = min(FIRST_MOVES, corpus_songs)
+    return _times(after, first) > _times(before, first)
+
+
+def _times(songs: int, first: int) -> int:
+    """How many of the times first * MOVES_APART^i have passed."""
+    passed, time = 0, float(first)
+    while time <= songs:
+        passed, time = passed + 1, time * MOVES_APART
+    return passed
+
+
+def improve(
+    state: State, probe: Probe, settings: Settings, generator: torch.Generator
+) -> tuple[State, list[Move]]:
+    """Merges and deletions until few are left to make, trials, then births; components in order of falling mass."""
+    state, made = reduce(state, probe, settings.options, MOST_ROUNDS)
+    state, moves = try_reductions(state, probe, settings.options)
+    made += moves
+    state, moves = births(state, probe, settings.options, generator)
+    order = state.stats.count.argsort(descending=True, stable=True)
+    return replace(state, stats=state.stats.take(order)), made + moves
+
+
+def plateau(scores: Sequence[float]) -> bool:
+    """Whether the last PATIENCE of the epochs' held-out scores, nats a frame, brought nothing."""
+    return len(scores) > PATIENCE and max(scores[-PATIENCE:]) < max(scores[:-PATIENCE]) + PLATEAU

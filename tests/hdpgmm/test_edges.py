@@ -1,0 +1,174 @@
+"""Features, songs and components that break naive ones, from raw frames to song vectors, in float32 as in training."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hdpgmm import model
+from hdpgmm.initialise import from_sample
+from hdpgmm.local import LocalOptions
+from hdpgmm.model import State
+from hdpgmm.prior import whitened_prior
+from hdpgmm.represent import Vectors, represent
+from hdpgmm.score import completion
+from hdpgmm.statistics import Statistics
+from hdpgmm.whitening import Whitening, moments, standardising, whitening
+from tests.hdpgmm.corpora import F64, OPTIONS, skewed_prior
+
+both_families = pytest.mark.parametrize("diagonal", [False, True])
+both_levels = pytest.mark.parametrize("direct", [False, True])
+Songs = list[np.ndarray]
+LOCAL = LocalOptions(n_atoms=6)
+
+
+def _songs(seed: int = 0, dim: int = 4) -> Songs:
+    """Eighteen songs of 0 to 50 frames from five components, with correlated features."""
+    rng = np.random.default_rng(seed)
+    means, mixing = rng.normal(scale=3.0, size=(5, dim)), rng.normal(size=(dim, dim))
+    lengths = [0, 1, 2, 1, 0, *rng.integers(3, 50, size=13)]
+    labels = [rng.choice(5, n, p=rng.dirichlet(np.ones(5))) for n in lengths]
+    return [(means[own] + rng.normal(size=(len(own), dim))) @ mixing for own in labels]
+
+
+def _learn(
+    songs: Songs, diagonal: bool, direct: bool, steps: int = 8
+) -> tuple[State, Whitening, list[float]]:
+    """Whitening, components by k-means, full-batch steps: the state, and the bound before each step."""
+    frames = np.concatenate(songs)
+    transform = (standardising if diagonal else whitening)(moments(frames))
+    values, offsets = _batch(songs, transform)
+    prior, generator = whitened_prior(frames.shape[1], diagonal=diagonal, direct=direct), torch.Generator()
+    state = from_sample(prior, values, 8, len(values), len(songs), generator.manual_seed(0))
+    bounds = []
+    for _ in range(steps):
+        statistics, info = model.batch_statistics(model.prepare(state), values, offsets, LOCAL)
+        bounds.append(info.bound + model.corpus_bound(state))
+        state = model.blend(state, statistics, scale=1.0, rho=1.0)
+    return state, transform, bounds
+
+
+def _batch(songs: Songs, transform: Whitening) -> tuple[Tensor, Tensor]:
+    offsets = torch.tensor(np.concatenate([[0], np.cumsum([len(song) for song in songs])]))
+    return torch.from_numpy(transform(np.concatenate(songs))), offsets
+
+
+def _vectors(songs: Songs, state: State, transform: Whitening) -> Vectors:
+    return represent(model.prepare(state), *_batch(songs, transform), LOCAL)
+
+
+def _assert_sound(state: State) -> None:
+    """Every expectation is finite, and every component's scale matrix is positive definite."""
+    q = model.family(state.prior).posterior(state.prior, state.stats)
+    scale = q.scale_inv if state.prior.diagonal else q.chol.diagonal(dim1=1, dim2=2)
+    assert float(scale.min()) > 0.0
+    ready = model.prepare(state)
+    for part in (*state.stats.tensors(), ready.theta, ready.log_beta, ready.beta, q.mean, scale):
+        assert bool(torch.isfinite(part).all())
+    assert 0.0 < state.gamma < np.inf
+    assert 0.0 < state.alpha0 < np.inf
+    assert np.isfinite(model.corpus_bound(state))
+
+
+def _with_constant(songs: Songs) -> Songs:
+    return [np.column_stack([song, np.full(len(song), 1e6 / 3)]) for song in songs]
+
+
+def _with_copies(songs: Songs) -> Songs:
+    """A feature twice, and one that is another's multiple."""
+    return [np.column_stack([song, song[:, 0], -3.0 * song[:, 1] + 2.0]) for song in songs]
+
+
+def _with_switch(songs: Songs) -> Songs:
+    """A feature of two values, one of them rare."""
+    return [np.column_stack([song, np.arange(len(song)) % 29 == 5]) for song in songs]
+
+
+def _with_outlier(songs: Songs) -> Songs:
+    """One frame a million away."""
+    return [*songs[:-1], np.concatenate([songs[-1], np.full((1, 4), 1e6)])]
+
+
+HARD: dict[str, Callable[[Songs], Songs]] = {
+    "as they are": lambda songs: songs,
+    "constant feature": _with_constant,
+    "duplicated features": _with_copies,
+    "rare switch": _with_switch,
+    "outlier": _with_outlier,
+    "every frame five times": lambda songs: [np.repeat(song, 5, axis=0) for song in songs],
+    "large": lambda songs: [1e6 * song + 3e7 for song in songs],
+    "scales of every size": lambda songs: [song * [1e-9, 1.0, 1e9, 1e4] for song in songs],
+    "one frame everywhere": lambda songs: [0.0 * song + 0.1 for song in songs],
+    "a single frame": lambda songs: [songs[1]],
+    "fewer frames than features": lambda songs: songs[:3],
+    "songs of one frame": lambda songs: [song[:1] for song in songs],
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+@both_families
+@both_levels
+def test_a_model_of_hard_frames_is_sound(direct: bool, diagonal: bool, name: str):
+    songs = HARD[name](_songs())
+    state, transform, bounds = _learn(songs, diagonal, direct)
+    _assert_sound(state)
+    assert np.isfinite(bounds).all()
+    vectors = _vectors(songs, state, transform)
+    for part in (vectors.posterior, vectors.responsibility, vectors.expected):
+        assert float(part.min()) >= 0.0
+        torch.testing.assert_close(part.sum(1), torch.ones(len(songs)), atol=1e-5, rtol=0)
+    heard = torch.tensor([len(song) > 0 for song in songs])
+    assert torch.equal(torch.isfinite(vectors.log_likelihood), heard)
+    total, _ = completion(model.prepare(state), *_batch(songs, transform), LOCAL)
+    assert np.isfinite(total)
+
+
+@both_families
+@both_levels
+def test_units_of_a_feature_do_not_change_the_vectors(direct: bool, diagonal: bool):
+    """To 1e-4, through whitening, k-means and four steps."""
+    songs = _songs()
+    plain = _vectors(songs, *_learn(songs, diagonal, direct)[:2])
+    for scales in ([1e6, 1, 1, 1], [1e-3, 1e9, 1, 1e-6]):
+        scaled = [song * scales for song in songs]
+        found = _vectors(scaled, *_learn(scaled, diagonal, direct)[:2])
+        for one, two in zip(plain.tensors()[:3], found.tensors()[:3], strict=True):
+            torch.testing.assert_close(one, two, atol=1e-4, rtol=0)
+
+
+@both_families
+@both_levels
+def test_empty_songs_change_nothing(direct: bool, diagonal: bool):
+    """But how many songs there are, which the start's atoms are scaled by."""
+    songs = _songs()
+    state, transform, _ = _learn(songs, diagonal, direct)
+    values, offsets = _batch(songs, transform)
+    heard, heard_offsets = _batch([song for song in songs if len(song)], transform)
+    ready = model.prepare(state)
+    (one, info), (two, other) = (
+        model.batch_statistics(ready, *batch, LOCAL) for batch in ((values, offsets), (heard, heard_offsets))
+    )
+    assert all(torch.equal(a, b) for a, b in zip(one.tensors(), two.tensors(), strict=True))
+    assert info == other
+    assert info.songs == 16
+
+
+@both_families
+@both_levels
+def test_components_with_almost_no_data_are_sound(direct: bool, diagonal: bool):
+    """From 1e-300 of a frame to 1e9, and none, with and without atoms; another step from there is sound too."""
+    counts = torch.tensor([1e9, 1e-300, 0.0, 1e-30, 3.0, 1e-12, 1e-3, 0.0], dtype=F64)
+    atoms = torch.tensor([40.0, 1e-300, 1e-9, 0.0, 2.0, 1e-12, 1e-30, 0.0], dtype=F64)
+    at = torch.tensor([0.5, -3.0], dtype=F64)
+    second = (at.square() if diagonal else torch.outer(at, at)) * 1.5
+    spread = counts.view(-1, *[1] * second.ndim) * second
+    stats = Statistics(counts, counts[:, None] * at, spread, atoms, torch.tensor([30.0, 12.0], dtype=F64))
+    state = State(skewed_prior(2, diagonal=diagonal, direct=direct), stats, 1.3, 0.6)
+    _assert_sound(state)
+    values = torch.tensor(np.random.default_rng(0).normal(size=(50, 2)), dtype=torch.float32)
+    batch, info = model.batch_statistics(model.prepare(state), values, torch.tensor([0, 1, 20, 50]), OPTIONS)
+    assert np.isfinite(info.bound)
+    for rho in (1e-9, 0.5, 1.0):
+        _assert_sound(model.blend(state, batch, scale=1e6, rho=rho))

@@ -1,0 +1,527 @@
+"""HDPGMM as its users meet it: lists of arrays in, numpy out, in the features' own units."""
+
+import doctest
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp, softmax
+from scipy.stats import multivariate_normal, multivariate_t
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from hdpgmm import estimator, training
+from hdpgmm.estimator import HDPGMM
+
+KINDS = ("posterior", "responsibility", "expected", "fisher")
+MEANS = np.array([[0.0, 0.0, 0.0], [12.0, 0.0, 3.0], [0.0, 12.0, -5.0]])
+SCALE, ORIGIN = np.array([100.0, 1.0, 0.01]), np.array([-3000.0, 7.0, 0.2])
+
+
+@cache
+def _corpus(covariance_type: str = "full") -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """60 songs of 30 to 60 frames and their labels: three components no two of which meet, in uneven units."""
+    rng = np.random.default_rng(0)
+    factors = np.eye(3) + (
+        0.5 * rng.normal(size=(3, 3, 3)) if covariance_type == "full" else np.zeros((3, 3, 3))
+    )
+    labels = [rng.choice(3, rng.integers(30, 60), p=rng.dirichlet([3.0, 2.0, 1.0])) for _ in range(60)]
+    songs = [
+        MEANS[own] + np.einsum("nij,nj->ni", factors[own], rng.normal(size=(len(own), 3))) for own in labels
+    ]
+    return [ORIGIN + SCALE * song for song in songs], labels
+
+
+@cache
+def _fitted(covariance_type: Any = "full") -> HDPGMM:
+    """Of all songs at once: nothing held out, no mini-batches."""
+    songs, _ = _corpus(covariance_type)
+    model = HDPGMM(8, covariance_type=covariance_type, batch_songs=60, max_epochs=6, early_stopping=False)
+    return model.fit(songs)
+
+
+def _bits(model: HDPGMM) -> dict[str, bytes]:
+    parts = (model.weights_, model.means_, model.covariances_, model.degrees_of_freedom_)
+    return {str(i): part.tobytes() for i, part in enumerate(parts)} | {
+        "learned": str(model.concentrations_).encode()
+    }
+
+
+def _small(seed: int = 3, n_songs: int = 30) -> list[np.ndarray]:
+    """Songs of 20 frames of four components in a plane that overlap a little."""
+    rng = np.random.default_rng(seed)
+    means = 4.0 * np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    labels = [rng.choice(4, 20, p=rng.dirichlet(np.ones(4))) for _ in range(n_songs)]
+    return [means[own] + rng.normal(size=(20, 2)) for own in labels]
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_attributes_are_the_moments_of_what_made_the_frames(covariance_type: str):
+    """In the features' units, within a frame: means to 0.01 deviations, covariances to 2 %, the prior's pull."""
+    songs, labels = _corpus(covariance_type)
+    frames, own = np.concatenate(songs), np.concatenate(labels)
+    model = _fitted(covariance_type)
+    assert (model.n_components_, model.n_features_in_) == (3, 3)
+    parts = [frames[own == k] for k in np.argsort(-np.bincount(own))]
+    for k, part in enumerate(parts):
+        deviation = part.std(0)
+        assert model.weights_[k] == pytest.approx(len(part) / len(frames), abs=1e-3)
+        assert model.degrees_of_freedom_[k] == pytest.approx(
+            len(part) + (5 if covariance_type == "full" else 3), abs=1.0
+        )
+        np.testing.assert_allclose((model.means_[k] - part.mean(0)) / deviation, 0.0, atol=0.01)
+        if covariance_type == "diag":
+            np.testing.assert_allclose(model.covariances_[k], part.var(0), rtol=0.02)
+        else:
+            correlation = (model.covariances_[k] - np.cov(part.T, bias=True)) / np.outer(deviation, deviation)
+            np.testing.assert_allclose(correlation, 0.0, atol=0.02)
+    shapes = {"full": (3, 3, 3), "diag": (3, 3)}
+    assert model.covariances_.shape == shapes[covariance_type]
+
+
+def test_units_do_not_matter():
+    """Other scales and origins: the same vectors, and scores that differ by the log of the volume. float32 frames."""
+    songs = _small()
+    scale, origin = np.array([1e-3, 400.0]), np.array([5.0, -9000.0])
+    one = HDPGMM(8, max_epochs=3).fit(songs)
+    moved = [origin + scale * song for song in songs]
+    two = HDPGMM(8, max_epochs=3).fit(moved)
+    np.testing.assert_allclose(two.means_, origin + scale * one.means_, rtol=1e-4)
+    np.testing.assert_allclose(
+        two.covariances_, one.covariances_ * np.outer(scale, scale), rtol=2e-3, atol=1e-3 * 1e-3
+    )
+    for kind in KINDS:
+        np.testing.assert_allclose(two.transform(moved, kind), one.transform(songs, kind), atol=2e-3)
+    assert two.score(moved) == pytest.approx(one.score(songs) - np.log(scale).sum(), abs=1e-3)
+
+
+def test_values_with_offsets_are_the_list_bit_for_bit():
+    songs = [*_small(), np.empty((0, 2))]
+    packed = (np.concatenate(songs), np.cumsum([0, *map(len, songs)]))
+    one, two = HDPGMM(8, max_epochs=3).fit(songs), HDPGMM(8, max_epochs=3).fit(packed)
+    assert _bits(one) == _bits(two)
+    assert one.transform(songs).tobytes() == two.transform(packed).tobytes()
+    assert one.score(songs) == two.score(packed)
+
+
+def test_the_seed_decides_and_the_threads_do_not():
+    songs = _small(n_songs=40)
+    one, two = HDPGMM(8, max_epochs=3).fit(songs), HDPGMM(8, max_epochs=3).fit(songs)
+    torch.set_num_threads(2)
+    try:
+        threaded = HDPGMM(8, max_epochs=3).fit(songs)
+        vectors = threaded.transform(songs)
+    finally:
+        torch.set_num_threads(1)
+    assert _bits(one) == _bits(two) == _bits(threaded)
+    assert vectors.tobytes() == one.transform(songs).tobytes()
+    assert _bits(HDPGMM(8, max_epochs=3, seed=1).fit(songs)) != _bits(one)
+
+
+def test_integers_and_float32_are_frames_too():
+    songs = [np.round(10 * song) for song in _small()]
+    found = [
+        HDPGMM(8, max_epochs=2).fit([song.astype(kind) for song in songs])
+        for kind in (int, np.float32, float)
+    ]
+    assert _bits(found[0]) == _bits(found[1]) == _bits(found[2])
+
+
+def test_partial_fit_comes_near_fit():
+    """Twelve passes in batches of 30, the size of the corpus given."""
+    songs, more = _small(seed=5, n_songs=120), _small(seed=5, n_songs=200)[120:]
+    whole, model, rng = HDPGMM(12).fit(songs), HDPGMM(12), np.random.default_rng(0)
+    for _ in range(12):
+        for index in rng.permutation(120).reshape(4, 30):
+            model.partial_fit([songs[j] for j in index], corpus_songs=120)
+    assert model.n_components_ == whole.n_components_ == 4
+    assert model.score(more) == pytest.approx(whole.score(more), abs=0.03)
+
+
+def test_partial_fit_learns_from_a_stream_of_unknown_length():
+    """One pass. 2,048 songs have to be seen before components merge, so twelve for the four are still there."""
+    songs, more = _small(seed=5, n_songs=240), _small(seed=5, n_songs=300)[240:]
+    model, scores = HDPGMM(12), []
+    for first in range(0, 240, 30):
+        scores.append(model.partial_fit(songs[first : first + 30]).score(more))
+    assert scores[-1] > scores[0] + 0.1
+    assert scores[-1] == pytest.approx(HDPGMM(12).fit(songs).score(more), abs=0.2)
+
+
+def test_partial_fit_goes_on_from_fit():
+    """The corpus is that of the fit, so that one more batch does not outweigh it."""
+    songs = _small(n_songs=60)
+    model = HDPGMM(8, max_epochs=4, early_stopping=False).fit(songs)
+    frames = float(model.degrees_of_freedom_.sum())
+    model.partial_fit(songs[:5])
+    assert float(model.degrees_of_freedom_.sum()) == pytest.approx(frames, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", KINDS[:3])
+def test_vectors_are_shares_of_the_components(kind: Any):
+    """Components apart, so each is the share of the song's frames; "expected" lets alpha0 have a say."""
+    songs, labels = _corpus()
+    model = _fitted()
+    order = np.argsort(-np.bincount(np.concatenate(labels)))
+    expected = np.stack([np.bincount(own, minlength=3)[order] / len(own) for own in labels])
+    found = model.transform(songs, kind)
+    assert (found.shape, found.dtype) == ((60, 3), np.float32)
+    np.testing.assert_allclose(found.sum(1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(found, expected, atol=0.1 if kind == "expected" else 1e-3)
+
+
+def test_the_posterior_is_that_of_a_flat_prior():
+    """Mean over frames of softmax_k log N(x | means_, covariances_); 60 degrees of freedom and more are near enough."""
+    songs = _small(n_songs=60)
+    model = HDPGMM(8).fit(songs)
+    densities = [
+        multivariate_normal(mean, cov) for mean, cov in zip(model.means_, model.covariances_, strict=True)
+    ]
+    log_lik = [np.stack([density.logpdf(song) for density in densities], axis=1) for song in songs]
+    expected = np.stack([softmax(song, axis=1).mean(0) for song in log_lik])
+    np.testing.assert_allclose(model.transform(songs), expected, atol=0.02)
+
+
+def test_fisher_vectors_have_two_gradients_of_each_component():
+    found = _fitted().transform(_corpus()[0], "fisher")
+    assert found.shape == (60, 2 * 3 * 3)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-6)
+
+
+def test_fit_transform_is_fit_then_transform():
+    songs = _small()
+    found = HDPGMM(8, max_epochs=2).fit_transform(songs)
+    assert found.tobytes() == HDPGMM(8, max_epochs=2).fit(songs).transform(songs).tobytes()
+
+
+def _predictive(model: HDPGMM, k: int) -> Any:
+    """Student t of one component (Bishop 10.81), from its attributes: W^-1 = (dof - D - 1) covariance."""
+    dim = model.n_features_in_
+    dof = model.degrees_of_freedom_[k]
+    strength = dof - (dim + 2) + 0.01
+    scale_inv = (dof - dim - 1) * model.covariances_[k]
+    df = dof + 1 - dim
+    return multivariate_t(model.means_[k], scale_inv * (1 + strength) / (strength * df), df)
+
+
+def test_the_score_of_one_component_is_its_students_t():
+    """In the features' units, odd frames only; songs of one frame have none."""
+    rng = np.random.default_rng(0)
+    songs = [ORIGIN + SCALE * rng.normal(size=(n, 3)) for n in (9, 14, 30, 21, 8, 1)]
+    model = HDPGMM(1, batch_songs=6, max_epochs=2).fit(songs)
+    assert model.n_components_ == 1
+    odd = np.concatenate([song[1::2] for song in songs])
+    assert model.score(songs) == pytest.approx(_predictive(model, 0).logpdf(odd).mean(), abs=1e-4)
+    assert model.score([song[:1] for song in songs]) != model.score(songs)
+
+
+def test_the_score_weighs_components_by_a_songs_even_frames():
+    """Components apart, so (n_k + alpha0 beta_k) / (n + alpha0), and beta_k is near the components' shares."""
+    songs, _ = _corpus()
+    model = _fitted()
+    log_lik = [np.stack([_predictive(model, k).logpdf(song) for k in range(3)], axis=1) for song in songs]
+    total, n_odd = 0.0, 0
+    alpha0 = model.concentrations_["alpha0"]
+    for song in log_lik:
+        counts = np.bincount(song[::2].argmax(1), minlength=3)
+        weights = (counts + alpha0 * model.weights_) / (counts.sum() + alpha0)
+        total += logsumexp(song[1::2] + np.log(weights), axis=1).sum()
+        n_odd += len(song[1::2])
+    assert model.score(songs) == pytest.approx(total / n_odd, abs=0.01)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_samples_have_the_moments_of_the_model(covariance_type: str):
+    """Within five standard errors of 60,000 frames; shares of 300 songs vary by more than those of frames."""
+    model = _fitted(covariance_type)
+    songs, labels = model.sample(n_songs=300, n_frames=200)
+    again, _ = model.sample(n_songs=300, n_frames=200)
+    assert all(np.array_equal(one, two) for one, two in zip(songs, again, strict=True))
+    assert (songs[0].shape, labels[0].shape, len(songs)) == ((200, 3), (200,), 300)
+    frames, own = np.concatenate(songs), np.concatenate(labels)
+    np.testing.assert_allclose(np.bincount(own, minlength=3) / len(own), model.weights_, atol=0.1)
+    assert len({tuple(np.bincount(label, minlength=3)) for label in labels}) > 250
+    for k, covariance in enumerate(model.covariances_):
+        part = frames[own == k]
+        full = covariance if covariance.ndim == 2 else np.diag(covariance)
+        deviation = np.sqrt(np.diag(full))
+        error = 5.0 / np.sqrt(len(part))
+        np.testing.assert_allclose((part.mean(0) - model.means_[k]) / deviation, 0.0, atol=error)
+        np.testing.assert_allclose(
+            (np.cov(part.T) - full) / np.outer(deviation, deviation), 0.0, atol=2 * error
+        )
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"covariance_type": "diag"}, {"song_level": "sticks", "alpha0": 0.5}]
+)
+def test_a_saved_model_is_the_same_to_the_last_bit(arguments: dict[str, Any], tmp_path: Path):
+    songs = _small()
+    model = HDPGMM(8, n_atoms=7, max_epochs=3, seed=4, **arguments).fit(songs)
+    model.save(tmp_path / "new" / "folder")
+    loaded = HDPGMM.load(tmp_path / "new" / "folder")
+    assert _bits(loaded) == _bits(model)
+    assert loaded.score(songs) == model.score(songs)
+    for kind in KINDS:
+        assert loaded.transform(songs, kind).tobytes() == model.transform(songs, kind).tobytes()
+    assert (loaded.history_, loaded.moves_) == (model.history_, model.moves_)
+    for name in ("n_atoms", "covariance_type", "song_level", "seed"):
+        assert getattr(loaded, name) == getattr(model, name)
+    assert _bits(loaded.partial_fit(songs[:9])) == _bits(model.partial_fit(songs[:9]))
+
+
+def test_what_is_no_saved_model_is_named(tmp_path: Path):
+    with pytest.raises(FileNotFoundError):
+        HDPGMM.load(tmp_path)
+    model = HDPGMM(2, max_epochs=1).fit(_small())
+    model.save(tmp_path)
+    record = (tmp_path / "model.json").read_text()
+    for text, problem in (
+        ("{", "not a saved HDPGMM"),
+        ("[]", "expected format"),
+        (record.replace('"format": 1', '"format": 99'), "expected format"),
+        (record.replace("n_atoms", "n_ions"), "n_atoms"),
+    ):
+        (tmp_path / "model.json").write_text(text)
+        with pytest.raises(ValueError, match=problem):
+            HDPGMM.load(tmp_path)
+    (tmp_path / "model.json").write_text(record)
+    whole = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(whole[:-3])
+    with pytest.raises(ValueError, match="not a saved HDPGMM"):
+        HDPGMM.load(tmp_path)
+
+
+GOOD = np.zeros((4, 2))
+
+
+@pytest.mark.parametrize(
+    ("songs", "message"),
+    [
+        ([], "songs: expected at least one song with at least one frame, found none"),
+        ([GOOD[:0], GOOD[:0]], "songs: expected at least one song with at least one frame, found none"),
+        ([GOOD, np.zeros(4)], r"song 1: expected shape \(n_frames, n_features\), found \(4,\)"),
+        ([GOOD, GOOD, np.zeros((4, 3))], "song 2: expected 2 features as song 0 has, found 3"),
+        ([GOOD, np.array([[0, 1], [np.nan, 2]])], "song 1, frame 1: values must be finite"),
+        ([GOOD[:0], GOOD, GOOD[:0], np.array([[np.inf, 0]])], "song 3, frame 0: values must be finite"),
+        ([np.array([["a", "b"]])], "songs: expected real numbers, found dtype <U1"),
+        ([GOOD * 1j], "songs: expected real numbers, found dtype complex128"),
+        (
+            (GOOD, np.array([0, 3])),
+            r"offsets: expected whole numbers 0, ..., 4, never falling, found \[0 3\]",
+        ),
+        ((GOOD, np.array([0, 3, 2, 4])), "never falling"),
+        ((GOOD, np.array([1, 4])), "offsets"),
+        ((GOOD, np.array([0.0, 4.0])), "offsets: expected whole numbers"),
+        ([np.zeros((4, 0))], "dim must be at least 1, found 0"),
+    ],
+)
+def test_bad_songs_are_named(songs: Any, message: str):
+    with pytest.raises(ValueError, match=message):
+        HDPGMM(2).fit(songs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_components": 0}, "n_components must be at least 1, found 0"),
+        ({"n_atoms": 0}, "n_atoms must be at least 1, found 0"),
+        ({"batch_songs": 0}, "batch_songs must be at least 1, found 0"),
+        ({"max_epochs": 0}, "max_epochs must be at least 1, found 0"),
+        ({"covariance_type": "tied"}, 'covariance_type must be "full" or "diag", found \'tied\''),
+        ({"song_level": "atoms"}, 'song_level must be "direct" or "sticks", found \'atoms\''),
+        ({"gamma": -1.0}, "a concentration must be positive and finite, found -1.0"),
+        ({"alpha0": float("inf")}, "a concentration must be positive and finite, found inf"),
+    ],
+)
+def test_bad_arguments_are_named(arguments: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        HDPGMM(**arguments).fit(_small())
+
+
+def test_songs_of_another_kind_are_refused_after_fit():
+    model = HDPGMM(2, max_epochs=1).fit(_small())
+    other = [np.zeros((4, 3))]
+    for use in (model.transform, model.score, model.partial_fit):
+        with pytest.raises(ValueError, match="songs: the model has 2 features, found 3"):
+            use(other)
+        with pytest.raises(ValueError, match="song 0, frame 2: values must be finite"):
+            use([np.array([[0, 0], [1, 1], [0, np.nan]])])
+    with pytest.raises(ValueError, match=r"kind must be posterior, .*, found 'fischer'"):
+        model.transform(_small(), "fischer")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="a batch needs at least one song"):
+        model.partial_fit([])
+
+
+def test_before_fit_there_is_nothing(tmp_path: Path):
+    model = HDPGMM()
+    uses = (
+        model.transform,
+        model.score,
+        lambda songs: model.sample(),
+        lambda songs: model.save(tmp_path / "x"),
+    )
+    for use in uses:
+        with pytest.raises(AttributeError, match="not fitted yet; call fit or partial_fit first"):
+            use(_small())
+    for name in ("weights_", "means_", "covariances_", "n_components_", "n_features_in_", "history_"):
+        assert not hasattr(model, name)
+    assert not (tmp_path / "x").exists()
+
+
+def test_songs_without_frames_take_part():
+    """In fit they add nothing to the components; in transform they have what is expected of any song."""
+    songs = _small()
+    model = HDPGMM(8, max_epochs=3, early_stopping=False).fit([songs[0][:0], *songs, songs[0][:0]])
+    assert model.n_components_ == HDPGMM(8, max_epochs=3, early_stopping=False).fit(songs).n_components_
+    found = model.transform([songs[0][:0], songs[0], songs[0][:0]])
+    assert found[1].tobytes() == model.transform([songs[0]])[0].tobytes()
+    assert np.array_equal(found[0], found[2])
+    assert found[0].sum() == pytest.approx(1.0, abs=1e-6)
+    np.testing.assert_allclose(found[0], model.weights_, atol=0.1)
+    assert model.transform([]).shape == (0, model.n_components_)
+    assert np.isnan(model.score([songs[0][:1], songs[0][:0]]))
+
+
+@pytest.mark.parametrize(
+    "songs",
+    [
+        [np.zeros((1, 3))],
+        [np.zeros((2, 3))],
+        [np.full((20, 2), 7.0)] * 4,
+        [np.c_[song, np.ones(20)] for song in _small()],
+        [np.c_[song, song] for song in _small()],
+        [1e6 * song + 1e9 for song in _small()],
+    ],
+    ids=["a frame", "two frames", "one point", "a constant feature", "features twice", "far from the origin"],
+)
+def test_poor_corpora_give_finite_models(songs: list[np.ndarray]):
+    model = HDPGMM(6, max_epochs=3).fit(songs)
+    for part in (model.weights_, model.means_, model.covariances_, model.transform(songs)):
+        assert np.isfinite(part).all()
+    assert np.isfinite(model.history_[-1]["bound"])
+
+
+def test_each_epoch_is_in_the_history_and_goes_to_the_callback():
+    rows: list[dict[str, Any]] = []
+    model = HDPGMM(8, max_epochs=3, early_stopping=False, callback=rows.append).fit(_small())
+    assert rows == model.history_
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert set(rows[0]) == {"epoch", "bound", "heldout", "components", "gamma", "alpha0"}
+    assert rows[-1]["components"] == model.n_components_
+    assert rows[-1]["bound"] > rows[0]["bound"]
+    assert rows[-1]["heldout"] is None
+    json.dumps(rows)
+
+
+def test_training_stops_when_songs_held_out_gain_no_more():
+    songs = _small(n_songs=60)
+    model = HDPGMM(8, max_epochs=50).fit(songs)
+    scores = [row["heldout"] for row in model.history_]
+    assert 3 <= len(scores) < 50
+    assert training.plateau(scores)
+    assert not training.plateau(scores[:-1])
+    small = HDPGMM(8, max_epochs=50).fit(songs[:19])  # too few to hold any out: the bound decides
+    assert {row["heldout"] for row in small.history_} == {None}
+    assert len(small.history_) < 50
+    assert len(HDPGMM(8, max_epochs=7, early_stopping=False).fit(songs).history_) == 7
+
+
+def _interrupt(row: dict[str, Any]) -> None:
+    if row["epoch"] == 1:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_fit_leaves_the_model_of_its_last_step(tmp_path: Path):
+    """After two of five epochs; the same two epochs alone give the same model but for its last moves."""
+    songs = _small(n_songs=60)
+    model = HDPGMM(8, max_epochs=5, callback=_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(songs)
+    assert len(model.history_) == 2
+    assert np.isfinite(model.score(songs))
+    assert model.transform(songs).shape == (60, model.n_components_)
+    model.save(tmp_path)
+    assert _bits(HDPGMM.load(tmp_path)) == _bits(model)
+    assert len(model.set_params(callback=None).fit(songs).history_) > 2
+
+
+def test_a_fit_interrupted_inside_a_step_keeps_the_step_before(monkeypatch: pytest.MonkeyPatch):
+    songs, learn, states = _small(n_songs=60), training.learn, []
+
+    def until_the_third(*arguments: Any) -> Any:
+        if len(states) == 3:
+            raise KeyboardInterrupt
+        states.append(learn(*arguments))
+        return states[-1]
+
+    monkeypatch.setattr(training, "learn", until_the_third)
+    model = HDPGMM(8, batch_songs=16)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(songs)
+    np.testing.assert_allclose(model.weights_.sum(), 1.0)
+    expected = states[-1][0].stats.count
+    np.testing.assert_allclose(model.weights_, expected / expected.sum())
+
+
+def test_a_fit_interrupted_before_its_first_step_keeps_the_model_before(monkeypatch: pytest.MonkeyPatch):
+    songs = _small()
+    model = HDPGMM(8, max_epochs=2).fit(songs)
+    before = _bits(model), model.transform(songs).tobytes()
+
+    def interrupted(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit([100.0 * song for song in songs])
+    assert (_bits(model), model.transform(songs).tobytes()) == before
+
+
+def test_settings_take_the_place_of_arguments():
+    settings = training.Settings(n_components=5, moves=False, direct=False)
+    model = HDPGMM(99, settings=settings, max_epochs=2).fit(_small())
+    assert model.n_components_ == 5
+    assert model.moves_ == []
+
+
+def test_concentrations_are_learned_or_given():
+    songs = _small()
+    given = HDPGMM(8, gamma=2.5, alpha0=0.5, max_epochs=2).fit(songs)
+    assert given.concentrations_ == {"gamma": 2.5, "alpha0": 0.5}
+    assert HDPGMM(8, max_epochs=2).fit(songs).concentrations_.keys() == {"gamma", "alpha0"}
+
+
+def test_scikit_learn_can_clone_and_chain_it():
+    songs = [song + 9.0 * (j % 2) for j, song in enumerate(_small())]
+    labels = [j % 2 for j in range(len(songs))]
+    model = HDPGMM(6, n_atoms=5, covariance_type="diag", max_epochs=2, seed=3)
+    copy: Any = clone(model.fit(songs))
+    assert copy.get_params() == model.get_params()
+    assert not hasattr(copy, "means_")
+    assert _bits(copy.fit(songs)) == _bits(model)
+    chain = make_pipeline(HDPGMM(max_epochs=2), LogisticRegression())
+    search = GridSearchCV(chain, {"hdpgmm__n_components": [6, 5]}, cv=3).fit(songs, labels)
+    assert search.best_params_["hdpgmm__n_components"] in (5, 6)
+    assert search.best_score_ == 1.0
+
+
+def test_parameters_can_be_asked_for_and_set():
+    model = HDPGMM(5, alpha0=2.0)
+    assert HDPGMM(**model.get_params()).get_params() == model.get_params()
+    assert model.set_params(n_components=7, seed=9) is model
+    assert (model.n_components, model.seed, model.alpha0) == (7, 9, 2.0)
+    with pytest.raises(ValueError, match="'n_component' is no parameter of HDPGMM; known: n_components, "):
+        model.set_params(n_component=7)
+
+
+def test_the_example_in_the_docstring_runs():
+    found = doctest.testmod(estimator)
+    assert found.attempted >= 4
+    assert found.failed == 0

@@ -1,0 +1,99 @@
+"""Ranks in processes of their own, over gloo on the loopback: one state everywhere, that of a single process."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed
+from torch.multiprocessing.spawn import spawn
+
+from hdpgmm import ranks, training
+from hdpgmm.model import State
+from hdpgmm.record import from_arrays, to_arrays
+from hdpgmm.training import Settings
+from hdpgmm.whitening import Whitening
+from tests.hdpgmm.corpora import Corpus, mixture
+
+SETTINGS = Settings(n_components=6, n_atoms=5, splash=0.1)
+CORPUS_SONGS = 500
+# Songs of each step's mini-batch by rank: parts of one size, of very different sizes, a rank without any.
+PARTS = {
+    2: [([0, 1, 2, 3], [4, 5, 6, 7]), ([8], [9, 10, 11, 12, 13, 14, 15]), ([], [16, 17, 18])],
+    3: [([0, 1], [2, 3], [4, 5]), ([6, 7, 8, 9, 10], [11], [12, 13]), ([14, 15], [], [16])],
+}
+
+
+def _corpus() -> Corpus:
+    """In float64: the songs that share a group, and so the order of sums, depend on the ranks."""
+    return mixture(seed=1, n_songs=19, n_comp=4, dim=3, frames=(1, 30), spread=1.5)
+
+
+def _start() -> State:
+    corpus = _corpus()
+    generator = torch.Generator().manual_seed(0)
+    return training.start(SETTINGS, corpus.values, len(corpus.values), CORPUS_SONGS, generator)
+
+
+def _none(corpus: Corpus) -> tuple[torch.Tensor, torch.Tensor]:
+    return corpus.values[:0], torch.zeros(1, dtype=torch.int64)
+
+
+def _train(rank: int, world: int, folder: str) -> None:
+    """One rank: three steps on its own songs; it leaves its state and what it saw of every batch."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous-{world}", rank=rank, world_size=world
+    )
+    corpus, state, infos = _corpus(), _start(), []
+    for parts in PARTS[world]:
+        own = corpus.take(parts[rank]) if parts[rank] else None
+        frames = (own.values, own.offsets) if own else _none(corpus)
+        state, info = training.learn(state, *frames, CORPUS_SONGS, SETTINGS, ranks.all_reduce)
+        infos.append(info)
+    torch.save((to_arrays(state, _no_whitening()), infos), Path(folder) / f"{rank}-of-{world}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def _process(rank: int, folder: str) -> None:
+    """One of three processes: all three train together, then the first two. Starting them is what takes time."""
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    for world in (3, 2):
+        if rank < world:
+            _train(rank, world, folder)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the ranks left what they found."""
+    path = tmp_path_factory.mktemp("ranks")
+    spawn(_process, (str(path),), nprocs=3)
+    return path
+
+
+def _no_whitening() -> Whitening:
+    eye = torch.eye(3, dtype=torch.float64).numpy()
+    return Whitening(eye[0] * 0.0, eye)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_all_ranks_have_the_state_of_one_process(world: int, folder: Path):
+    found = [torch.load(folder / f"{rank}-of-{world}.pt", weights_only=False) for rank in range(world)]
+    for arrays, infos in found[1:]:
+        assert {name: part.tobytes() for name, part in arrays.items()} == {
+            name: part.tobytes() for name, part in found[0][0].items()
+        }
+        assert infos == found[0][1]
+
+    corpus, state = _corpus(), _start()
+    for parts, seen in zip(PARTS[world], found[0][1], strict=True):
+        batch = corpus.take([song for part in parts for song in part])
+        state, info = training.learn(state, batch.values, batch.offsets, CORPUS_SONGS, SETTINGS)
+        assert (seen.songs, seen.frames, seen.refreshes) == (info.songs, info.frames, info.refreshes)
+        assert seen.bound == pytest.approx(info.bound, rel=1e-12)
+    together, _ = from_arrays(found[0][0])
+    for one, two in zip(together.stats.tensors(), state.stats.tensors(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-12)
+    assert together.gamma == pytest.approx(state.gamma, rel=1e-12)
+    assert together.alpha0 == pytest.approx(state.alpha0, rel=1e-12)
+    assert together.step == state.step == 3
