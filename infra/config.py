@@ -51,26 +51,36 @@ class ExtractConfig(Section):
 class TrainConfig(Section):
     """The HDPGMM and its inference. Symbols are those of the README's model section."""
 
-    n_components: Positive = Field(256, description="K, corpus components (truncation)")
-    n_atoms: Positive = Field(32, description="T, components one song may use (truncation)")
-    gamma: Annotated[float, Field(gt=0)] = Field(1.0, description="concentration of the corpus sticks")
-    alpha0: Annotated[float, Field(gt=0)] = Field(1.0, description="concentration of a song's sticks")
+    n_components: Positive = Field(256, description="K, corpus components at the start")
+    n_atoms: Positive = Field(32, description="T, components one song may use at most")
+    covariance: Literal["full", "diag"] = Field("full", description="covariances of the components")
+    song_level: Literal["direct", "sticks"] = Field(
+        "direct", description="a song's weights: its atoms integrated out, or the paper's sticks"
+    )
+    gamma: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="concentration of the corpus sticks, first value"
+    )
+    alpha0: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="concentration of a song's sticks, first value"
+    )
+    learn_concentrations: bool = Field(True, description="whether gamma and alpha0 are learned")
+    moves: bool = Field(True, description="whether components are merged, deleted and born")
     batch_songs: Positive | None = Field(
         None,
         description="songs of a mini-batch; default: an eighth of the corpus, a power of two in 16..1024",
     )
-    epochs: Positive = Field(20, description="passes over the training songs")
+    epochs: Positive = Field(20, description="passes over the training songs at most")
+    early_stopping: bool = Field(True, description="stop when the held-out score stands still")
     kappa: Annotated[float, Field(gt=0.5, le=1.0)] = Field(0.6, description="decay of the step size")
     tau0: Annotated[float, Field(ge=0)] = Field(1.0, description="delay of the step size, steps")
     splash: Fraction = Field(0.0, description="eta0, uniform share mixed into responsibilities (paper: 0.1)")
-    merge_steps: Positive = Field(10, description="steps between attempts to merge components")
     heldout_fraction: Fraction = Field(0.05, description="share of the songs kept for the held-out score")
     heldout_songs: Count = Field(256, description="songs kept for the held-out score at most")
     checkpoint_steps: Positive = Field(20, description="steps between checkpoints")
     keep_checkpoints: Positive = Field(3, description="checkpoints kept besides the last one")
     data_workers: Positive = Field(2, description="actors that read, whiten and pack batches")
     ahead_bytes: Positive = Field(2 << 30, description="bytes of batches kept ready at most")
-    threads: Positive = Field(2, description="CPU threads of the trainer; part of the model's identity")
+    threads: Positive = Field(2, description="CPU threads of the trainer")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where Ray has one")
     seed: Count = Field(0, description="seed of every random choice")
 

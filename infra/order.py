@@ -46,10 +46,5 @@ def heldout_mask(track_ids: Sequence[str], fraction: float, most: int, seed: int
     return mask
 
 
-def batch_size(n_songs: int) -> int:
-    """Songs of a mini-batch where none is configured: an eighth of the corpus, a power of two in 16..1024."""
-    return 2 ** int(np.clip(np.round(np.log2(max(n_songs, 1) / 8)), 4, 10))
-
-
 def _unit_interval(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2.0**64

@@ -12,6 +12,7 @@ from infra.order import epoch_order, heldout_mask
 Pick = tuple[str, int, int]  # path of the shard, row group, row inside it
 
 WINDOW_BATCHES = 8  # songs are shuffled inside windows of this many batches
+PROBE_EPOCH = 1 << 31  # an order of its own for the probe
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,11 @@ class Plan:
     def heldout_batch(self) -> Batch:
         """The held-out songs as one batch."""
         return self._batch(-1, 0, self.heldout, 1)
+
+    def probe_batch(self, songs: int) -> Batch:
+        """Some training songs as one batch, from as few row groups as make a fair sample."""
+        order = epoch_order(self._groups[self.training], self.seed, PROBE_EPOCH, 4 * songs)
+        return self._batch(-1, 0, np.sort(self.training[order[:songs]]), 1)
 
     def _batch(self, epoch: int, index: int, songs: np.ndarray, n_batches: int) -> Batch:
         picks = [self._picks[i] for i in songs]

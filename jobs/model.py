@@ -1,6 +1,6 @@
 """A trained model ready to be applied to frames in feature units: loaded from a root, float32 on the CPU."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ import torch
 from hdpgmm.local import LocalOptions
 from hdpgmm.model import Globals, infer, prepare
 from hdpgmm.record import from_arrays
-from hdpgmm.represent import SongVector, represent
+from hdpgmm.represent import Vectors, represent
 from hdpgmm.whitening import Whitening
 from infra import models
 from infra.errors import ConfigError, StorageError
@@ -52,20 +52,22 @@ def require_features(model: LoadedModel, mark: str) -> None:
         )
 
 
-def song_vectors(model: LoadedModel, values: np.ndarray, offsets: np.ndarray) -> list[SongVector]:
-    """The vector of each song; values (frame, dim) in feature units, offsets (song + 1,).
+def song_vectors(model: LoadedModel, values: np.ndarray, offsets: np.ndarray) -> Vectors:
+    """The vectors of the songs; values (frame, dim) in feature units, offsets (song + 1,).
 
     Log-likelihoods are those of the frames in feature units.
     """
     frames = torch.from_numpy(model.whitening(values))
-    shift = model.whitening.log_det
     found = represent(model.expectations, frames, torch.from_numpy(offsets), model.options)
-    return [SongVector(v.posterior, v.responsibility, v.log_likelihood + shift) for v in found]
+    return replace(found, log_likelihood=found.log_likelihood + model.whitening.log_det)
 
 
 def frame_responsibilities(model: LoadedModel, values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """r_nk of every frame, (frame, comp) float32."""
     frames = torch.from_numpy(model.whitening(values))
-    songs = infer(model.expectations, frames, torch.from_numpy(offsets), model.options)
-    found = [song.responsibilities().numpy() for _, song in songs]
-    return np.concatenate(found) if found else np.empty((0, model.n_components), np.float32)
+    found = np.empty((len(values), model.n_components), np.float32)
+    for group, _, posterior in infer(model.expectations, frames, torch.from_numpy(offsets), model.options):
+        for song, shares in zip(group.songs.tolist(), posterior.responsibilities().numpy(), strict=True):
+            first, last = offsets[song : song + 2]
+            found[first:last] = shares[: last - first]
+    return found

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -13,7 +13,7 @@ import pyarrow as pa
 import ray
 import torch
 
-from hdpgmm.represent import SongVector, floored_log
+from hdpgmm.represent import Vectors, floored_log
 from infra import cli
 from infra.cluster import connect, n_cpus
 from infra.config import Config, load
@@ -74,10 +74,8 @@ class Representer:
             block = read_block(self.store, unit.path, group, [song[3] for song in songs])
             vectors = song_vectors(self.model, block.values, block.offsets)
             lengths = np.diff(block.offsets).tolist()
-            yield [
-                vector_row(song[0], song[1], n_frames, vector, self.top)
-                for song, n_frames, vector in zip(songs, lengths, vectors, strict=True)
-            ]
+            described = [(*song[:2], n_frames) for song, n_frames in zip(songs, lengths, strict=True)]
+            yield vector_rows(described, vectors, self.top)
 
 
 def vectors_prefix(run: str) -> str:
@@ -85,20 +83,22 @@ def vectors_prefix(run: str) -> str:
     return f"vectors/{run}"
 
 
-def vector_row(track_id: str, version: str, n_frames: int, vector: SongVector, top: int) -> Row:
-    """One song of the vectors table."""
-    shares, components = torch.topk(vector.responsibility, min(top, len(vector.responsibility)))
-    return {
-        "track_id": track_id,
-        "version": version,
-        "n_frames": n_frames,
-        "posterior_log": floored_log(vector.posterior).numpy(),
-        "posterior_sqrt": vector.posterior.sqrt().numpy(),
-        "responsibility": vector.responsibility.numpy(),
-        "log_likelihood": vector.log_likelihood,
+def vector_rows(songs: Sequence[tuple[str, str, int]], vectors: Vectors, top: int) -> list[Row]:
+    """Rows of the vectors table; songs: their (track_id, version, frames)."""
+    shares, components = torch.topk(vectors.responsibility, min(top, vectors.responsibility.shape[1]))
+    columns = {
+        "track_id": [song[0] for song in songs],
+        "version": [song[1] for song in songs],
+        "n_frames": [song[2] for song in songs],
+        "posterior_log": floored_log(vectors.posterior).numpy(),
+        "posterior_sqrt": vectors.posterior.sqrt().numpy(),
+        "responsibility": vectors.responsibility.numpy(),
+        "expected": vectors.expected.numpy(),
+        "log_likelihood": vectors.log_likelihood.tolist(),
         "top_components": components.tolist(),
         "top_shares": shares.tolist(),
     }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def vector_table(rows: list[Row], n_components: int) -> pa.Table:
@@ -112,6 +112,7 @@ def vector_table(rows: list[Row], n_components: int) -> pa.Table:
             "posterior_log": vector,
             "posterior_sqrt": vector,
             "responsibility": vector,
+            "expected": vector,
             "log_likelihood": pa.float64(),
             "top_components": pa.list_(pa.int32()),
             "top_shares": pa.list_(pa.float32()),
@@ -149,6 +150,7 @@ def describe(model: LoadedModel) -> dict[str, object]:
         "posterior_log": "log(max(p, 1e-8)) of the mean over frames of softmax_k E[log p(x|phi_k)]",
         "posterior_sqrt": "square root of the same mean",
         "responsibility": "mean over frames of the HDP responsibilities",
+        "expected": "E[weight of each component in the song]",
         "log_likelihood": "nats per frame, posterior predictive, feature units",
     }
 

@@ -11,13 +11,13 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from features.spec import PRESETS, fingerprint
+from hdpgmm.training import batch_songs
 from infra import cli, models
 from infra.checkpoints import Checkpoints
 from infra.cluster import connect
 from infra.config import Config, TrainConfig, load
 from infra.errors import ConfigError, Incomplete
 from infra.ledger import Snapshot, Tree
-from infra.order import batch_size
 from infra.progress import Progress
 from infra.runs import RunFolder
 from infra.storage import Store
@@ -27,7 +27,7 @@ from jobs.trainer import Assignment, Trainer, refuse_mismatch
 log = logging.getLogger(__name__)
 
 # How a run is carried out, not what it computes: another value continues the same run.
-OPERATIONAL = {"data_workers", "ahead_bytes", "checkpoint_steps", "keep_checkpoints", "device"}
+OPERATIONAL = {"data_workers", "ahead_bytes", "checkpoint_steps", "keep_checkpoints", "device", "threads"}
 # OpenMP threads that spin while they wait starve their neighbours: 10 to 27 times slower on two busy cores.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 STORE_SHARE = 0.4  # of Ray's object store, at most, for batches kept ready
@@ -88,10 +88,10 @@ def plan_text(config: Config) -> str:
     """What --dry-run prints."""
     snapshot, _ = training_snapshot(config, Store(config.root))
     train = config.train
-    batch = train.batch_songs or batch_size(snapshot.n_songs)
+    batch = train.batch_songs or batch_songs(snapshot.n_songs)
     return (
         f"train: {snapshot.n_songs} songs, {snapshot.n_frames} frames, K={train.n_components}, T={train.n_atoms}, "
-        f"{train.epochs} epochs of {-(-snapshot.n_songs // batch)} steps of {batch} songs"
+        f"at most {train.epochs} epochs of {-(-snapshot.n_songs // batch)} steps of {batch} songs"
     )
 
 

@@ -12,34 +12,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from hdpgmm import initialise
-from hdpgmm.local import LocalOptions
-from hdpgmm.model import (
-    BatchInfo,
-    State,
-    batch_statistics,
-    blend,
-    corpus_kl,
-    effective_components,
-    prepare,
-    step_size,
-)
-from hdpgmm.moves import merge_all
-from hdpgmm.prior import whitened_prior
+from hdpgmm import training
+from hdpgmm.model import BatchInfo, corpus_bound, effective_components, prepare
+from hdpgmm.moves import Probe
+from hdpgmm.prior import Concentration
 from hdpgmm.record import from_arrays, to_arrays
 from hdpgmm.score import completion
-from hdpgmm.whitening import Moments, whitening
+from hdpgmm.whitening import Moments, standardising, whitening
 from infra.checkpoints import Checkpoints
 from infra.config import TrainConfig
 from infra.errors import ConfigError
-from infra.order import batch_size
 from infra.plan import Batch, Plan
 from infra.shards import decode
 from infra.storage import Store
 from jobs.feed import Feed
-
-SAMPLE_FRAMES = 200  # per component, for the k-means seeding
-SPLASH_DECAY = 1000  # steps, of the paper's eta_t = eta0 * 1000 / (t + 1000)
 
 Event = dict[str, Any]
 
@@ -56,7 +42,7 @@ class Assignment:
 
 
 class Trainer:
-    """Trains one model. `train()` yields events: survey, start, step, merge, epoch."""
+    """Trains one model. `train()` yields events: survey, start, step, move, epoch."""
 
     def __init__(self, assignment: Assignment, workers: Sequence[Any], device: str) -> None:
         config = assignment.config
@@ -67,30 +53,42 @@ class Trainer:
         songs = decode(store.read(assignment.songs))
         self.plan = Plan(songs, config.heldout_fraction, config.heldout_songs, config.seed)
         self.feed = Feed(workers, config.ahead_bytes)
-        self.options = LocalOptions(n_atoms=config.n_atoms)
-        self.batch_songs = config.batch_songs or batch_size(self.plan.n_songs)
+        self.settings = settings(config)
+        self.batch_songs = config.batch_songs or training.batch_songs(self.plan.n_songs)
         self.history: list[Event] = []
-        self.partial = BatchInfo(0, 0, 0.0, 0)
-        self.kl = 0.0
+        self.partial = BatchInfo()
+        self.corpus_bound = 0.0
 
     def train(self) -> Iterator[Event]:
-        """Run or continue to the last epoch."""
+        """Run or continue to the last epoch, or to where the held-out score stands still."""
         if not self._resume():
             yield from self._initialise()
-        steps = self.config.epochs * self.plan.steps_per_epoch(self.batch_songs)
+        epoch_steps = self.plan.steps_per_epoch(self.batch_songs)
+        steps = self.config.epochs * epoch_steps
         yield {"kind": "start", "step": self.state.step, "steps": steps, "batch_songs": self.batch_songs,
                "training_songs": self.plan.n_songs, "heldout_songs": len(self.plan.heldout)}  # fmt: skip
-        heldout = self._heldout()
+        heldout, probe = self._heldout(), self._probe()
         self._clock = time.perf_counter()
-        remaining = self.plan.batches(self.config.epochs, self.batch_songs, self.state.step)
+        done = steps if self._stands_still() else self.state.step
+        remaining = self.plan.batches(self.config.epochs, self.batch_songs, done)
         for batch, values, offsets in self.feed.batches(remaining, self.whitening):
             yield self._step(batch, values, offsets)
-            if self.state.step % self.config.merge_steps == 0:
-                yield from self._merge()
             if batch.last:
                 yield self._end_epoch(batch, heldout)
-            if self.state.step % self.config.checkpoint_steps == 0 or self.state.step == steps:
+            finished = self.state.step == steps or (batch.last and self._stands_still())
+            due = self.settings.moves and training.moves_due(
+                self.state.step, self.batch_songs, self.plan.n_songs
+            )
+            if due and not finished:
+                yield from self._move(probe)
+            if finished or self.state.step % self.config.checkpoint_steps == 0:
                 self._save()
+            if finished:
+                return
+
+    def _stands_still(self) -> bool:
+        scores = [row["heldout"] for row in self.history]
+        return self.config.early_stopping and None not in scores and training.plateau(scores)
 
     def _resume(self) -> bool:
         found = self.checkpoints.load()
@@ -104,7 +102,7 @@ class Trainer:
 
     def _initialise(self) -> Iterator[Event]:
         config, groups = self.config, self.plan.row_groups()
-        wanted = SAMPLE_FRAMES * config.n_components
+        wanted = training.SAMPLE_FRAMES * config.n_components
         total: Moments | None = None
         sample: list[np.ndarray] = []
         surveys = self.feed.survey(groups, min(1.0, wanted / max(self.plan.n_frames, 1)), config.seed)
@@ -113,14 +111,10 @@ class Trainer:
             sample.append(frames)
             yield {"kind": "survey", "done": number, "total": len(groups)}
         assert total is not None  # a plan without songs was refused by the job
-        self.whitening = whitening(total)
-        frames = torch.from_numpy(self.whitening(np.concatenate(sample)))
-        prior = whitened_prior(frames.shape[1], config.gamma, config.alpha0)
+        self.whitening = standardising(total) if self.settings.diagonal else whitening(total)
+        frames = torch.from_numpy(self.whitening(np.concatenate(sample))).to(self.device)
         generator = torch.Generator().manual_seed(config.seed)
-        state = initialise.from_sample(
-            prior, frames, config.n_components, self.plan.n_frames, self.plan.n_songs, generator
-        )
-        self.state = State(state.prior, state.stats.to(self.device), state.step)
+        self.state = training.start(self.settings, frames, self.plan.n_frames, self.plan.n_songs, generator)
         self._save()
 
     def _heldout(self) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -129,44 +123,49 @@ class Trainer:
         (_, values, offsets), *_ = self.feed.batches([self.plan.heldout_batch()], self.whitening)
         return self._tensors(values, offsets)
 
-    def _step(self, batch: Batch, values: np.ndarray, offsets: np.ndarray) -> Event:
-        splash = self.config.splash * SPLASH_DECAY / (self.state.step + SPLASH_DECAY)
-        model = prepare(self.state)
-        if batch.last:  # of the state that the songs' bounds belong to, so before it moves
-            self.kl = corpus_kl(self.state)
-        frames, bounds = self._tensors(values, offsets)
-        stats, info = batch_statistics(model, frames, bounds, self.options, splash)
-        rho = step_size(self.state.step + 1, self.config.tau0, self.config.kappa)
-        self.state = blend(self.state, stats, self.plan.n_songs / info.songs, rho)
-        self.partial += info
-        return {
-            "kind": "step",
-            "step": self.state.step,
-            "epoch": batch.epoch,
-            "frames": info.frames,
-            "rho": rho,
-        }
+    def _probe(self) -> Probe:
+        batch = self.plan.probe_batch(self.settings.probe_songs)
+        (_, values, offsets), *_ = self.feed.batches([batch], self.whitening)
+        return Probe(*self._tensors(values, offsets), self.plan.n_songs)
 
-    def _merge(self) -> Iterator[Event]:
-        self.state, merges = merge_all(self.state)
-        for merge in merges:
-            yield {"kind": "merge", "step": self.state.step, **asdict(merge)}
+    def _step(self, batch: Batch, values: np.ndarray, offsets: np.ndarray) -> Event:
+        if batch.last:  # of the state that the songs' bounds belong to, so before it moves
+            self.corpus_bound = corpus_bound(self.state)
+        frames = self._tensors(values, offsets)
+        self.state, info = training.learn(self.state, *frames, self.plan.n_songs, self.settings)
+        self.partial += info
+        return {"kind": "step", "step": self.state.step, "epoch": batch.epoch, "frames": info.frames}
+
+    def _move(self, probe: Probe) -> Iterator[Event]:
+        generator = torch.Generator().manual_seed(1_000_003 * self.config.seed + self.state.step)
+        self.state, moves = training.improve(self.state, probe, self.settings, generator)
+        for move in moves:
+            yield {
+                "kind": "move",
+                "step": self.state.step,
+                "move": move.kind,
+                "components": move.components,
+                "gain": move.gain,
+            }
 
     def _end_epoch(self, batch: Batch, heldout: tuple[torch.Tensor, torch.Tensor] | None) -> Event:
         seconds = time.perf_counter() - self._clock
         row = {
             "epoch": batch.epoch + 1,
             "step": self.state.step,
-            "bound": (self.partial.bound - self.kl) / self.partial.frames + self.whitening.log_det,
+            "bound": (self.partial.bound + self.corpus_bound) / self.partial.frames + self.whitening.log_det,
             "heldout": self._score(heldout),
             "components": effective_components(self.state.stats.count),
-            "rho": step_size(self.state.step, self.config.tau0, self.config.kappa),
+            "n_components": self.state.n_components,
+            "gamma": self.state.gamma,
+            "alpha0": self.state.alpha0,
+            "rho": training.step_size_of(self.state.step, self.batch_songs, self.plan.n_songs, self.settings),
             "frames_per_second": self.partial.frames / seconds,
             "wait_share": min(1.0, self.feed.waited_seconds / seconds),
             "seconds": seconds,
         }
         self.partial, self.feed.waited_seconds, self._clock = (
-            BatchInfo(0, 0, 0.0, 0),
+            BatchInfo(),
             0.0,
             time.perf_counter(),
         )
@@ -176,7 +175,7 @@ class Trainer:
     def _score(self, heldout: tuple[torch.Tensor, torch.Tensor] | None) -> float | None:
         if heldout is None:
             return None
-        total, frames = completion(prepare(self.state), *heldout, self.options)
+        total, frames = completion(prepare(self.state), *heldout, self.settings.options)
         return total / frames + self.whitening.log_det if frames else None
 
     def _tensors(self, values: np.ndarray, offsets: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -191,6 +190,22 @@ class Trainer:
         }
         arrays = to_arrays(self.state, self.whitening)
         self.checkpoints.save(self.state.step, arrays, meta, self.config.keep_checkpoints)
+
+
+def settings(config: TrainConfig) -> training.Settings:
+    """What the engine is told of the job's configuration."""
+    fields = {
+        name: getattr(config, name)
+        for name in ("n_components", "n_atoms", "kappa", "tau0", "splash", "moves")
+    }
+    learned = config.learn_concentrations
+    return training.Settings(
+        **fields,
+        diagonal=config.covariance == "diag",
+        direct=config.song_level == "direct",
+        gamma=Concentration(config.gamma, learned),
+        alpha0=Concentration(config.alpha0, learned),
+    )
 
 
 def refuse_mismatch(found: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hdpgmm.training import batch_songs
 from infra.ledger import SONGS
-from infra.order import batch_size, epoch_order, heldout_mask
+from infra.order import epoch_order, heldout_mask
 from infra.plan import WINDOW_BATCHES, Plan
 
 group_lists = st.lists(st.integers(0, 9), max_size=60)
@@ -100,6 +101,27 @@ def test_heldout_leaves_songs_on_both_sides(n_songs: int) -> None:
     assert not any(heldout_mask([name], 0.9, 256, 0).any() for name in "abcdefgh")
 
 
+def test_probe_is_some_training_songs_from_few_row_groups() -> None:
+    """The same each time, and of every row group in its window a fair share."""
+    plan = Plan(songs_table(sorted([*range(40)] * 20)), 0.1, 1000, seed=2)
+    probe = plan.probe_batch(64)
+    assert len(set(probe.picks)) == 64
+    assert not set(probe.picks) & set(plan.heldout_batch().picks)
+    assert set(probe.picks) <= {pick for picks in plan.row_groups() for pick in picks}
+    assert probe.n_frames == 7 * 64
+    groups = [pick[:2] for pick in probe.picks]
+    assert 10 <= len(set(groups)) <= 20  # a window of 256 songs is 13 to 15 of the 40 groups
+    assert plan.probe_batch(64) == probe
+    assert Plan(songs_table([*range(40)] * 20), 0.1, 1000, seed=3).probe_batch(64).picks != probe.picks
+
+
+def test_probe_of_a_small_corpus_is_all_of_it() -> None:
+    plan = Plan(songs_table([0, 0, 1, 4, 4, 4, 2]), 0.0, 5, seed=0)
+    assert sorted(plan.probe_batch(100).picks) == sorted(
+        pick for picks in plan.row_groups() for pick in picks
+    )
+
+
 @pytest.mark.parametrize(("n_songs", "size"), [(1, 16), (128, 16), (230, 32), (2000, 256), (10**6, 1024)])
 def test_default_batch_size(n_songs: int, size: int) -> None:
-    assert batch_size(n_songs) == size
+    assert batch_songs(n_songs) == size

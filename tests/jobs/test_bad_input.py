@@ -142,7 +142,7 @@ def save_model(store: Store, run: str, songs: list[np.ndarray], mark: str) -> No
     frames = np.concatenate(songs)
     white = whitening(moments(frames))
     sample = torch.from_numpy(white(frames))
-    prior, generator = whitened_prior(frames.shape[1], 1.0, 1.0), torch.Generator().manual_seed(0)
+    prior, generator = whitened_prior(frames.shape[1]), torch.Generator().manual_seed(0)
     state = from_sample(prior, sample, 4, len(frames), len(songs), generator)
     provenance = {"fingerprint": mark, "n_atoms": 3}
     Checkpoints(store, models.prefix(run)).save(0, to_arrays(state, white), {}, keep=1)

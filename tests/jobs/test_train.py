@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from hdpgmm.local import LocalOptions
-from hdpgmm.model import batch_statistics, corpus_kl, prepare
+from hdpgmm.model import batch_statistics, corpus_bound, prepare
 from hdpgmm.record import from_arrays
+from hdpgmm.training import PAPER, plateau
 from infra import models
 from infra.checkpoints import Checkpoints
 from infra.config import Config, load
@@ -24,12 +25,15 @@ from infra.errors import ConfigError
 from infra.order import heldout_mask
 from infra.storage import Store
 from jobs import train
+from jobs.trainer import settings
 from tests.jobs.trees import clustered_songs, commit_songs
 
 pytestmark = pytest.mark.ray
 
-SETTINGS = ("train.n_components=12", "train.n_atoms=4", "train.batch_songs=8", "train.checkpoint_steps=3",
-            "train.epochs=4", "train.threads=1", "train.heldout_fraction=0.2")  # fmt: skip
+SETTINGS = (
+    *("train.n_components=12", "train.n_atoms=4", "train.batch_songs=8", "train.checkpoint_steps=3"),
+    *("train.epochs=4", "train.threads=1", "train.heldout_fraction=0.2", "train.early_stopping=false"),
+)
 
 
 def config_of(root: Path, *more: str) -> Config:
@@ -63,7 +67,7 @@ def test_history_and_summary_describe_the_run(reference: tuple[Path, str]) -> No
     assert history[-1]["bound"] > history[0]["bound"]
     assert history[-1]["components"] == 6
     weights = json.loads((root / f"models/{run}/summary.json").read_text())["weights"]
-    assert len(weights) == 12
+    assert len(weights) == history[-1]["n_components"]
     assert sum(weights) == pytest.approx(1.0)
 
 
@@ -80,7 +84,7 @@ def test_the_last_bound_is_that_of_the_final_model(reference: tuple[Path, str]) 
     frames = torch.from_numpy(whitening(np.concatenate(training)))
     offsets = torch.tensor(np.cumsum([0, *map(len, training)]))
     _, info = batch_statistics(prepare(state), frames, offsets, LocalOptions(n_atoms=4))
-    bound = (info.bound - corpus_kl(state)) / len(frames) + whitening.log_det
+    bound = (info.bound + corpus_bound(state)) / len(frames) + whitening.log_det
     history = json.loads((root / f"models/{run}/history.json").read_text())
     assert history[-1]["bound"] == pytest.approx(bound, abs=0.02)
 
@@ -99,9 +103,10 @@ def test_run_again_finds_it_complete(reference: tuple[Path, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [("train.data_workers=1",), ("train.data_workers=3", "train.ahead_bytes=20000")]
+    "more",
+    [("train.data_workers=1",), ("train.data_workers=3", "train.ahead_bytes=20000"), ("train.threads=2",)],
 )
-def test_workers_and_budget_do_not_change_a_bit(
+def test_workers_budget_and_threads_do_not_change_a_bit(
     reference: tuple[Path, str], tmp_path: Path, more: tuple
 ) -> None:
     root, run = reference
@@ -147,6 +152,34 @@ def test_nothing_to_train_on_is_one_line(tmp_path: Path) -> None:
     commit_songs(tmp_path, [np.zeros((20, 5), np.float32)], shards=1)
     with pytest.raises(ConfigError, match="has 1 usable songs, training needs 2"):
         train.run(config_of(tmp_path))
+
+
+def test_it_ends_where_the_held_out_score_stands_still(tmp_path: Path, ray_session: None) -> None:
+    """Of at most 40 epochs few are needed; run again, even without its final mark, no step is added."""
+    config = config_of(tree(tmp_path), "train.early_stopping=true", "train.epochs=40")
+    run = train.run(config).run
+    history = json.loads((tmp_path / f"models/{run}/history.json").read_text())
+    assert 3 <= len(history) < 40
+    assert plateau([row["heldout"] for row in history])
+    assert not plateau([row["heldout"] for row in history[:-1]])
+    found = arrays(tmp_path, run)
+    (tmp_path / f"models/{run}/final.json").unlink()
+    train.run(config)
+    assert arrays(tmp_path, run) == found
+
+
+def test_moves_are_logged(reference: tuple[Path, str]) -> None:
+    root, run = reference
+    lines = (root / f"runs/train-{run}/events.jsonl").read_text().splitlines()
+    moves = [event for event in map(json.loads, lines) if event["kind"] == "move"]
+    assert {"merge", "delete"} & {event["move"] for event in moves}
+    assert all(event["gain"] > 0 for event in moves)
+
+
+def test_the_papers_settings_are_those_of_the_engine() -> None:
+    paper = load("jobs/paper.yaml", (), root="/nowhere").train
+    assert settings(paper) == PAPER
+    assert (paper.batch_songs, paper.epochs, paper.early_stopping) == (1024, 100, False)
 
 
 @pytest.mark.slow
