@@ -13,7 +13,7 @@ help:
 	@echo "make demo    set-up, then the whole pipeline on music composed here"
 	@echo "             MUSIC=/folder takes your own audio, LABELS=/file.csv its labels, ROOT=/out the output"
 	@echo "make test    set-up, then format, lint, types, layers and all tests"
-	@echo "make bench   set-up, then the measurements of tests/bench"
+	@echo "make bench   set-up, then the measurements of tests/bench (hours; the last one continues where it was stopped)"
 
 setup: $(READY)
 
@@ -43,6 +43,8 @@ test: lint
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench.features
+	$(BIN)/python -m tests.bench.engine
+	$(BIN)/python -m tests.bench.recovery --seeds 20 --out build/recovery.jsonl
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info
