@@ -30,7 +30,11 @@ M = TypeVar("M")
 
 @dataclass(frozen=True)
 class Move:
-    """kind: merge (the second component into the first), delete, or birth (one into two). gain: nats of the corpus."""
+    """kind: merge (the second component into the first), delete, or birth (one into two).
+
+    components: their places in the state that the round began with. gain: nats of the corpus, the closed form's of a
+    merge or deletion; a birth has its share of what its round gained.
+    """
 
     kind: str
     components: tuple[int, ...]

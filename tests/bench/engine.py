@@ -2,7 +2,8 @@
 
 One step is batch_statistics, blend and prepare, with a synthetic corpus as the mini-batch (`--scaling`: a table over
 songs, components and dimensions instead). The plain implementation (`tests.bench.plain`) takes the same step on some
-of the songs, with as many local iterations as it needs to reach the engine's bound on them, at most 100. Products
+of the songs, with as many local iterations as it needs to reach the engine's bound on them, at most 100
+(the engine's is that of its default form, direct assignment; the plain one's is that of sticks). Products
 inside the step are seen by torch's profiler in a run of their own. Needs torch and numpy alone; rich draws the tables
 where it is installed.
 """
@@ -230,7 +231,7 @@ def synthetic(size: Size, device: torch.device) -> Corpus:
     return Corpus(torch.from_numpy(values).to(device), offsets)
 
 
-def first_state(corpus: Corpus, size: Size, options: LocalOptions) -> State:
+def first_state(corpus: Corpus, size: Size, options: LocalOptions, direct: bool = True) -> State:
     """k-means++ on a sample of frames, then one full step on the first songs: a model early in its training.
 
     Components are in order of falling atom count, the order in which the engine breaks their sticks.
@@ -239,7 +240,7 @@ def first_state(corpus: Corpus, size: Size, options: LocalOptions) -> State:
     n_frames, device = len(corpus.values), corpus.values.device
     drawn = torch.randint(n_frames, (max(10_000, 20 * size.components),), generator=generator)
     sample = corpus.values[drawn.to(device)].cpu()
-    prior = whitened_prior(size.dim)
+    prior = whitened_prior(size.dim, direct=direct)
     state = initialise.from_sample(prior, sample, size.components, n_frames, corpus.n_songs, generator)
     state = replace(state, stats=state.stats.to(device))
     some = corpus.first(_WARM_SONGS)

@@ -116,7 +116,7 @@ def test_the_engine_reports_the_same_bound_of_the_same_posterior():
     size = engine.Size(songs=10, components=12, atoms=6, dim=3, seed=0)
     options = LocalOptions(n_atoms=size.atoms)
     corpus = engine.synthetic(size, torch.device("cpu"))
-    state = engine.first_state(corpus, size, options)
+    state = engine.first_state(corpus, size, options, direct=False)
     prior, posterior = engine.in_plain(state, corpus.values.device, F64)
     log_beta = plain.expected_log_sticks(posterior.u, posterior.v)
     for group, _, found in model.infer(model.prepare(state), corpus.values, corpus.offsets, options):

@@ -166,13 +166,13 @@ def test_posterior_is_a_distribution_over_the_atoms_in_use(dtype: torch.dtype):
     torch.testing.assert_close(found.shares(), found.responsibilities().double().sum(1), atol=1e-5, rtol=0)
 
 
-def test_songs_side_by_side_are_as_if_alone():
+@pytest.mark.parametrize("seed", range(4))
+def test_songs_side_by_side_are_as_if_alone(seed: int):
     """They stop after different numbers of refreshes, each by its own frames, with different numbers of atoms."""
-    songs, log_beta = _songs()
-    for order, tolerance in itertools.product(([0, 1, 2, 3], [2, 3, 1, 0]), (1e-3, 1e-4, 1e-5, 1e-6)):
+    songs, log_beta = _songs(seed)
+    for order, tolerance in itertools.product(([0, 1, 2, 3], [2, 3, 1, 0]), np.geomspace(1e-1, 1e-9, 17)):
         options = replace(TO_THE_END, tolerance=tolerance)
         together = _infer([songs[i] for i in order], log_beta, options)
-        assert len(set(together.refreshes.tolist())) > 1
         for place, i in enumerate(order):
             alone = _infer([songs[i]], log_beta, options)
             atoms = alone.counts.shape[1]
@@ -250,7 +250,7 @@ def test_separated_components_are_found_and_counted():
 
 
 def test_atoms_certain_of_the_same_component_become_one():
-    """Coordinate ascent alone would keep both: each has half the frames."""
+    """At once, where coordinate ascent would move frames from one twin to the other little by little."""
     log_lik, log_beta, _ = _separated()
     found = _infer([log_lik], log_beta, LocalOptions(6))
     twice = replace(
@@ -259,7 +259,7 @@ def test_atoms_certain_of_the_same_component_become_one():
         varphi=torch.cat([found.varphi, found.varphi], dim=1),
         counts=torch.cat([found.counts, found.counts], dim=1) / 2,
     )
-    again = _infer([log_lik], log_beta, LocalOptions(6), twice)
+    again = _infer([log_lik], log_beta, LocalOptions(6, max_refreshes=1), twice)
     assert again.varphi[0].argmax(1).tolist() == [3, 4, 1]
     torch.testing.assert_close(again.bound, found.bound, atol=1e-6, rtol=0)
 

@@ -62,6 +62,10 @@ def test_a_group_holds_its_songs_frames_in_order_and_zeros(lengths: list[int], m
     assert sorted(seen) == [song for song, length in enumerate(lengths) if length]
 
 
+def test_an_eighth_more_is_the_limit():
+    assert list(partition([46, 40, 45], 1000)) == [[1, 2], [0]]
+
+
 def test_groups_follow_from_the_lengths_alone():
     lengths = [40, 3, 0, 44, 41, 3, 90]
     assert list(partition(lengths, 130)) == [[1, 5], [0, 4], [3], [6]]
