@@ -7,12 +7,13 @@ the draws from beta, is the expected tables of the Chinese restaurant franchise.
 curve lies under its tangent, by at most d^2 / 8 nats at a change d of log beta.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from hdpgmm.local import LocalOptions, Posterior
+from hdpgmm.local import LOWEST, LocalOptions, Posterior, supported, take_named
 
 NEGLIGIBLE = 1e-9  # frames of a song: a component with less is not in use
 LEAST = 1e-300  # exp(E[log beta]): the digamma of less overflows
@@ -20,18 +21,25 @@ LEAST = 1e-300  # exp(E[log beta]): the digamma of less overflows
 
 @dataclass(frozen=True)
 class _Work:
-    """Songs under way: log_lik (song, frame, atom) and weight = alpha0 exp(E[log beta]) of comps (song, atom)."""
+    """Songs under way. comps, weight = alpha0 exp(E[log beta]), log_pi, counts of q(pi) (song, atom); log_lik and
+    zeta, the optimum for those counts, (song, atom, frame): sums over atoms run along contiguous frames; mask (song,
+    1, frame); bound (song,).
+    """
 
     comps: Tensor
     log_lik: Tensor
     weight: Tensor
     mask: Tensor
+    log_pi: Tensor
     zeta: Tensor
     counts: Tensor
     bound: Tensor
 
     def take(self, songs: Tensor) -> "_Work":
         return _Work(*(getattr(self, name)[songs] for name in self.__dataclass_fields__))
+
+
+_FOUND = ("comps", "weight", "zeta", "counts", "bound")
 
 
 def infer_songs(
@@ -46,26 +54,44 @@ def infer_songs(
 
     Arguments as of hdpgmm.local.infer_songs. An atom is one of the song's components: varphi of the result is one-hot.
     """
-    shaped = mask[:, :, None].to(log_lik.dtype)
     if start is None:
-        share = (torch.softmax(log_lik + log_beta.to(log_lik.dtype), dim=2) * shaped).sum(
-            1, dtype=torch.float64
-        )
-        counts, comps = share.topk(min(options.n_atoms, len(log_beta)))
-        counts = counts * (share.sum(1) / counts.sum(1))[:, None]
+        shares, comps = supported(log_lik, mask, log_beta, n_named(options, len(log_beta)))
     else:
-        counts, comps = start.counts, start.varphi.argmax(2)
-    named = log_lik.gather(2, comps[:, None, :].expand(-1, log_lik.shape[1], -1))
-    named = named.masked_fill((counts <= 0.0)[:, None, :], -torch.inf)  # atoms of a start that name nothing
+        shares, comps = start.counts, start.varphi.argmax(2)
+    return ascend(take_named(log_lik, comps), comps, shares, mask, log_beta, alpha0, options)
+
+
+def n_named(options: LocalOptions, n_comp: int) -> int:
+    """Components of a song that inference begins with."""
+    return min(options.n_atoms, n_comp)
+
+
+def ascend(
+    log_lik: Tensor,
+    comps: Tensor,
+    shares: Tensor,
+    mask: Tensor,
+    log_beta: Tensor,
+    alpha0: float,
+    options: LocalOptions,
+) -> Posterior:
+    """`infer_songs` from chosen components: log_lik (song, frame, named) of comps, with shares in frames (song, named).
+
+    A component without a share stays out.
+    """
+    n_songs = len(comps)
+    counts = shares * (mask.sum(1, dtype=torch.float64) / shares.sum(1))[:, None]
+    named = log_lik.mT.masked_fill((counts <= 0.0)[:, :, None], -torch.inf)
+    shaped = mask[:, None, :].to(log_lik.dtype)
     work = _assign(comps, named, _weights(log_beta.double()[comps], alpha0), shaped, counts, alpha0)
-    found = _Work(*(getattr(work, name).clone() for name in work.__dataclass_fields__))
+    found = replace(work, **{name: getattr(work, name).clone() for name in _FOUND})
     tolerance = options.tolerance * mask.sum(1, dtype=torch.float64)
-    songs, rounds = torch.arange(len(mask), device=mask.device), torch.zeros_like(comps[:, 0])
+    songs, rounds = torch.arange(n_songs, device=mask.device), torch.zeros_like(comps[:, 0])
     for number in range(1, options.max_refreshes + 1):
         new = _round(work, alpha0, options.sweeps)
         going = new.bound - work.bound >= tolerance[songs]
         finished = ~going if number < options.max_refreshes else torch.ones_like(going)
-        _put(found, songs[finished], new.take(finished))
+        _put(found, songs[finished], new, finished)
         rounds[songs] = number
         if bool(finished.all()):
             break
@@ -116,57 +142,70 @@ def _assign(
 ) -> _Work:
     """zeta at its optimum for the counts of q(pi), and the songs' bound there."""
     log_pi = _expected_log_pi(weight, counts, alpha0)
-    logits = log_lik + log_pi.to(log_lik.dtype)[:, None, :]
-    zeta = torch.softmax(logits, dim=2)
-    largest, atom = zeta.max(2, keepdim=True)
-    data = ((logits.gather(2, atom) - largest.log()) * mask).sum((1, 2), dtype=torch.float64)
-    total = torch.full_like(data, alpha0)
+    logits = log_lik + log_pi.to(log_lik.dtype)[:, :, None]
+    largest = logits.amax(1, keepdim=True)
+    zeta = torch.threshold_(logits.sub_(largest).clamp_(min=LOWEST).exp_(), 1.01 * math.exp(LOWEST), 0.0)
+    total_density = zeta.sum(1, keepdim=True)
+    zeta *= mask / total_density
+    log_sum = (largest + total_density.log()) * mask
+    total = torch.full_like(counts[:, 0], alpha0)
     kl = log_rising(total, counts.sum(1)) - (log_rising(weight, counts) - counts * log_pi).sum(1)
-    return _Work(comps, log_lik, weight, mask, zeta * mask, counts, data - kl)
+    bound = log_sum.sum((1, 2), dtype=torch.float64) - kl
+    return _Work(comps, log_lik, weight, mask, log_pi, zeta, counts, bound)
 
 
 def _round(work: _Work, alpha0: float, sweeps: int) -> _Work:
-    zeta = work.zeta
+    """Sweeps of q(pi) and zeta in turn, then atoms without frames go.
+
+    As log pi moves, zeta is the old one times ratio = exp(change), normalised: a sweep is two products of zeta with a
+    vector, without exponentials of frames. The clamp keeps the sums above zero; the bound is taken from new logits.
+    """
+    counts = work.zeta.sum(2).double()
     for _ in range(sweeps - 1):
-        log_pi = _expected_log_pi(work.weight, zeta.sum(1, dtype=torch.float64), alpha0)
-        zeta = torch.softmax(work.log_lik + log_pi.to(zeta.dtype)[:, None, :], dim=2) * work.mask
-    counts = zeta.sum(1, dtype=torch.float64)
+        change = _expected_log_pi(work.weight, counts, alpha0) - work.log_pi
+        change = change - change.amax(1, keepdim=True)
+        ratio = change.clamp(min=LOWEST).exp().to(work.zeta.dtype)
+        total = torch.bmm(ratio[:, None, :], work.zeta) + (1.0 - work.mask)
+        counts = (work.zeta / total).sum(2).double() * ratio
     used = counts > NEGLIGIBLE
     most = int(used.sum(1).max())
-    if most < counts.shape[1]:
-        order = counts.argsort(dim=1, descending=True, stable=True)[:, :most]
-        counts, weight, comps = (
-            counts.gather(1, order),
-            work.weight.gather(1, order),
-            work.comps.gather(1, order),
-        )
-        log_lik = work.log_lik.gather(2, order[:, None, :].expand(-1, zeta.shape[1], -1))
-        return _assign(comps, log_lik, weight, work.mask, counts, alpha0)
-    return _assign(work.comps, work.log_lik, work.weight, work.mask, counts, alpha0)
+    if most == counts.shape[1]:
+        return _assign(work.comps, work.log_lik, work.weight, work.mask, counts, alpha0)
+    order = counts.argsort(dim=1, descending=True, stable=True)[:, :most]
+    counts, weight, comps = (part.gather(1, order) for part in (counts, work.weight, work.comps))
+    return _assign(comps, _atoms(work.log_lik, order), weight, work.mask, counts, alpha0)
 
 
-def _put(found: _Work, songs: Tensor, work: _Work) -> None:
+def _atoms(frames: Tensor, order: Tensor) -> Tensor:
+    """Rows `order` (song, atom) of (song, atom, frame)."""
+    return frames.flatten(0, 1)[order + frames.shape[1] * torch.arange(len(order), device=order.device)[:, None]]
+
+
+def _put(found: _Work, songs: Tensor, work: _Work, finished: Tensor) -> None:
+    """Write the finished songs of `work` into their places; atoms beyond those in use are cleared."""
     n_atoms = work.counts.shape[1]
-    found.zeta[songs, :, :n_atoms], found.zeta[songs, :, n_atoms:] = work.zeta, 0.0
-    found.counts[songs, :n_atoms], found.counts[songs, n_atoms:] = work.counts, 0.0
-    found.comps[songs, :n_atoms], found.weight[songs, :n_atoms] = work.comps, work.weight
-    found.bound[songs] = work.bound
+    for name in _FOUND:
+        part, new = getattr(found, name), getattr(work, name)[finished]
+        if part.ndim == 1:
+            part[songs] = new
+        else:
+            part[songs, :n_atoms] = new
+    found.zeta[songs, n_atoms:], found.counts[songs, n_atoms:] = 0.0, 0.0
 
 
 def _posterior(found: _Work, rounds: Tensor, n_comp: int, alpha0: float) -> Posterior:
     counts = found.counts.where(found.counts > NEGLIGIBLE, 0.0)
     order = counts.argsort(dim=1, descending=True, stable=True)[:, : max(1, int((counts > 0.0).sum(1).max()))]
     counts, weight, comps = (part.gather(1, order) for part in (counts, found.weight, found.comps))
-    zeta = found.zeta.gather(2, order[:, None, :].expand(-1, found.zeta.shape[1], -1))
-    varphi = (
-        zeta.new_zeros(*counts.shape, n_comp).scatter_(2, comps[:, :, None], 1.0) * (counts > 0.0)[:, :, None]
-    )
+    used = (counts > 0.0)[:, :, None]
+    zeta = _atoms(found.zeta, order)
+    varphi = zeta.new_zeros(*counts.shape, n_comp).scatter_(2, comps[:, :, None], used.to(zeta.dtype))
     draws = tables(weight, counts).where(counts > 0.0, 0.0)
     total = counts.sum(1)
     usage = torch.stack(
         [draws.sum(1), torch.digamma(alpha0 + total) - torch.digamma(torch.full_like(total, alpha0))], 1
     )
-    return Posterior(zeta * (counts > 0.0)[:, None, :], varphi, counts, draws, usage, found.bound, rounds)
+    return Posterior((zeta * used).mT, varphi, counts, draws, usage, found.bound, rounds)
 
 
 def merge_changes(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hdpgmm import sticks
 
+LOWEST = -40.0  # log of the smallest relative density: less adds nothing, and subnormal numbers are slow
 NAMED = (
     2  # components that atoms may come to name, a multiple of the atoms; the others have no share worth one
 )
@@ -97,24 +98,72 @@ def infer_songs(
     times, drops atoms that cost the bound more than they give, and refreshes varphi. A round that would lower a song's
     bound is not taken. Without a `start`, varphi names components among the song's NAMED * n_atoms best supported.
     """
-    shaped = mask[:, :, None].to(log_lik.dtype)
     if start is None:
-        work = _first(log_lik, shaped, log_beta, alpha0, options.n_atoms)
-    else:
-        everything = torch.arange(len(log_beta), device=mask.device).expand(len(mask), -1)
-        every_beta = log_beta.expand(len(mask), -1)
-        work = _assign(everything, log_lik, every_beta, shaped, start.varphi, start.counts, alpha0)
+        shares, comps = supported(log_lik, mask, log_beta, n_named(options, len(log_beta)))
+        return ascend(take_named(log_lik, comps), comps, shares, mask, log_beta, alpha0, options)
+    everything = torch.arange(len(log_beta), device=mask.device).expand(len(mask), -1)
+    every_beta, shaped = log_beta.expand(len(mask), -1), mask[:, :, None].to(log_lik.dtype)
+    work = _assign(everything, log_lik, every_beta, shaped, start.varphi, start.counts, alpha0)
+    return _ascend(work, len(log_beta), alpha0, options)
+
+
+def n_named(options: LocalOptions, n_comp: int) -> int:
+    """Components of a song that atoms may come to name."""
+    return min(NAMED * min(options.n_atoms, n_comp), n_comp)
+
+
+def supported(log_lik: Tensor, mask: Tensor, log_beta: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Shares (song, named) float64, in frames, of each song's best-supported components, and which, largest first.
+
+    A share is a sum over the song's frames under a flat song prior: softmax of log_lik + log_beta.
+    """
+    by_comp = log_lik.permute(0, 2, 1)
+    beta = log_beta.to(log_lik.dtype).clamp(min=LOWEST).exp().expand(len(mask), 1, -1)
+    density = (by_comp - by_comp.amax(1, keepdim=True)).clamp_(min=LOWEST).exp_()
+    weight = mask.to(log_lik.dtype)[:, None, :] / torch.bmm(beta, density)
+    shares = torch.bmm(density, weight.mT) * beta.mT
+    shares, comps = shares[:, :, 0].double().topk(most)
+    return shares, comps
+
+
+def take_named(log_lik: Tensor, comps: Tensor) -> Tensor:
+    """log_lik (song, frame, named) of comps (song, named), from that of all components (song, frame, comp)."""
+    songs = torch.arange(len(comps), device=comps.device)[:, None]
+    return log_lik.permute(0, 2, 1)[songs, comps].mT
+
+
+def ascend(
+    log_lik: Tensor,
+    comps: Tensor,
+    shares: Tensor,
+    mask: Tensor,
+    log_beta: Tensor,
+    alpha0: float,
+    options: LocalOptions,
+) -> Posterior:
+    """`infer_songs` from chosen components: log_lik (song, frame, named) of comps, with shares in frames (song, named).
+
+    One atom for each of the components with the largest shares.
+    """
+    n_atoms = min(options.n_atoms, comps.shape[1])
+    varphi = torch.eye(comps.shape[1], dtype=log_lik.dtype, device=log_lik.device)[:n_atoms]
+    varphi, shaped = varphi.expand(len(comps), -1, -1), mask[:, :, None].to(log_lik.dtype)
+    work = _assign(comps, log_lik, log_beta[comps], shaped, varphi, shares[:, :n_atoms], alpha0)
+    return _ascend(work, len(log_beta), alpha0, options)
+
+
+def _ascend(work: _Work, n_comp: int, alpha0: float, options: LocalOptions) -> Posterior:
     found = Posterior(
         work.zeta.clone(),
-        _dense(work, log_lik.shape[2]),
+        _dense(work, n_comp),
         work.counts.clone(),
         torch.zeros_like(work.counts),
         torch.zeros_like(work.counts[:, :2]),
         work.bound.clone(),
-        torch.zeros(len(mask), dtype=torch.int64, device=mask.device),
+        torch.zeros_like(work.comps[:, 0]),
     )
-    tolerance = options.tolerance * mask.sum(1, dtype=torch.float64)
-    songs = torch.arange(len(mask), device=mask.device)
+    tolerance = options.tolerance * work.mask.sum((1, 2), dtype=torch.float64)
+    songs = torch.arange(len(work.comps), device=work.comps.device)
     for refreshes in range(1, options.max_refreshes + 1):
         new = _round(work, alpha0, options.sweeps)
         gain = new.bound - work.bound
@@ -194,17 +243,6 @@ def _put(found: Posterior, songs: Tensor, work: _Work, refreshes: int) -> None:
     found.varphi[songs, :n_atoms], found.varphi[songs, n_atoms:] = _dense(work, found.varphi.shape[2]), 0.0
     found.counts[songs, :n_atoms], found.counts[songs, n_atoms:] = work.counts, 0.0
     found.bound[songs], found.refreshes[songs] = work.bound, refreshes
-
-
-def _first(log_lik: Tensor, mask: Tensor, log_beta: Tensor, alpha0: float, n_atoms: int) -> _Work:
-    """One atom for each of the components with the largest share of a song under a flat song prior."""
-    share = (torch.softmax(log_lik + log_beta.to(log_lik.dtype), dim=2) * mask).sum(1, dtype=torch.float64)
-    n_atoms = min(n_atoms, len(log_beta))
-    shares, comps = share.topk(min(NAMED * n_atoms, len(log_beta)))
-    named = log_lik.gather(2, comps[:, None, :].expand(-1, log_lik.shape[1], -1))
-    varphi = torch.eye(comps.shape[1], dtype=log_lik.dtype, device=log_lik.device)[:n_atoms]
-    varphi = varphi.expand(len(comps), -1, -1)
-    return _assign(comps, named, log_beta[comps], mask, varphi, shares[:, :n_atoms], alpha0)
 
 
 def _assign(

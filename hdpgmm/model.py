@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from hdpgmm import direct, local, normal_gamma, normal_wishart, sticks
-from hdpgmm.local import LocalOptions, Posterior
+from hdpgmm.local import LocalOptions, Posterior, supported, take_named
 from hdpgmm.prior import Prior
 from hdpgmm.songs import Group, groups
-from hdpgmm.statistics import BLOCK, Statistics, contract, expand, expanded_size
+from hdpgmm.statistics import BLOCK, Statistics, blocks, contract, expand, expanded_size
 
-GROUP_FRAMES = {"cpu": 8192, "cuda": 1 << 18}  # scored at once: the log-likelihoods of a group are kept
+GROUP_FRAMES = {"cpu": 8192, "cuda": 1 << 18}  # of the songs inferred side by side
 
 
 @dataclass(frozen=True)
@@ -101,33 +101,54 @@ def prepare(state: State, dtype: torch.dtype = torch.float32) -> Globals:
     )
 
 
-def log_likelihoods(model: Globals, values: Tensor, block: int = BLOCK) -> Tensor:
-    """E[log p(x_n | phi_k)]: (..., dim) -> (..., comp), through blocks of the expanded frames."""
+def log_likelihoods(model: Globals, values: Tensor, scratch: Tensor | None = None) -> Tensor:
+    """E[log p(x_n | phi_k)]: (..., dim) -> (..., comp), through blocks of the expanded frames.
+
+    In memory the frames of a component are side by side. scratch: as `scratch_for` gives, to be written over;
+    it has room for a block.
+    """
     flat = values.reshape(-1, values.shape[-1])
-    out = values.new_empty(len(flat), model.theta.shape[1])
-    expanded = values.new_empty(model.theta.shape[0], min(block, len(flat)))
-    for start in range(0, len(flat), block):
-        part = flat[start : start + block]
-        buffer = expanded if len(part) == expanded.shape[1] else None
-        torch.mm(expand(part, model.diagonal, buffer).T, model.theta, out=out[start : start + block])
-    return out.view(*values.shape[:-1], -1)
+    out = values.new_empty(model.theta.shape[1], len(flat))
+    scratch = scratch_for(model, flat) if scratch is None else scratch
+    for block in blocks(len(flat), scratch.shape[1]):
+        torch.mm(model.theta.T, expand(flat[block], model.diagonal, scratch), out=out[:, block])
+    return out.T.unflatten(0, values.shape[:-1])
+
+
+def scratch_for(model: Globals, values: Tensor) -> Tensor:
+    """Room for a block of expanded frames, (expanded_size, frame). Memory once written is much faster to write."""
+    return values.new_empty(model.theta.shape[0], min(BLOCK, values.shape[:-1].numel()))
 
 
 def infer(
     model: Globals, values: Tensor, offsets: Tensor, options: LocalOptions
-) -> Iterator[tuple[Group, Tensor, Posterior]]:
-    """The local step of every song with frames, group by group: (group, log-likelihoods, posterior).
+) -> Iterator[tuple[Group, Posterior]]:
+    """The local step of every song with frames, group by group: (group, posterior).
 
     values (frame, dim) of all songs one after the other; offsets (song + 1,) int64, on the CPU. The groups follow from
     the songs' lengths, and on the CPU each is one thread's, so the result does not depend on the number of threads.
     """
-    level = song_level(model.direct)
+    return in_threads(
+        lambda group: (group, posterior_of(model, group, options)),
+        groups(values, offsets, GROUP_FRAMES[values.device.type]),
+    )
 
-    def one(group: Group) -> tuple[Group, Tensor, Posterior]:
-        log_lik = log_likelihoods(model, group.values)
-        return group, log_lik, level.infer_songs(log_lik, group.mask, model.log_beta, model.alpha0, options)
 
-    return in_threads(one, groups(values, offsets, GROUP_FRAMES[values.device.type]))
+def posterior_of(
+    model: Globals, group: Group, options: LocalOptions, scratch: Tensor | None = None
+) -> Posterior:
+    """q of a group's songs. Of the log-likelihoods only those of each song's best-supported components are kept."""
+    level, n_frames = song_level(model.direct), group.values.shape[1]
+    most, at_once = level.n_named(options, len(model.log_beta)), max(1, BLOCK // n_frames)
+    named = group.values.new_empty(len(group.songs), most, n_frames)
+    scratch = scratch_for(model, group.values) if scratch is None else scratch
+    parts = []
+    for songs in blocks(len(group.songs), at_once):
+        log_lik = log_likelihoods(model, group.values[songs], scratch)
+        parts.append(supported(log_lik, group.mask[songs], model.log_beta, most))
+        named[songs] = take_named(log_lik, parts[-1][1]).mT
+    shares, comps = (torch.cat(part) for part in zip(*parts, strict=True))
+    return level.ascend(named.mT, comps, shares, group.mask, model.log_beta, model.alpha0, options)
 
 
 def batch_statistics(
@@ -139,15 +160,14 @@ def batch_statistics(
     regulariser); 0 leaves the posterior alone.
     """
     n_comp, dim, device = model.theta.shape[1], values.shape[1], values.device
-    level = song_level(model.direct)
 
     def one(group: Group) -> tuple[Tensor, Tensor, Tensor, BatchInfo]:
-        log_lik = log_likelihoods(model, group.values)
-        posterior = level.infer_songs(log_lik, group.mask, model.log_beta, model.alpha0, options)
+        scratch = scratch_for(model, group.values)
+        posterior = posterior_of(model, group, options, scratch)
         n_frames, refreshes = int(group.mask.sum()), int(posterior.refreshes.sum())
         info = BatchInfo(len(group.songs), n_frames, float(posterior.bound.sum()), refreshes)
         draws, used = posterior.component_draws().sum(0), posterior.usage.sum(0)
-        return products(group.values, posterior, model.diagonal), draws, used, info
+        return products(group.values, posterior, model.diagonal, scratch), draws, used, info
 
     sums = torch.zeros(n_comp, model.theta.shape[0], dtype=torch.float64, device=device)
     atoms = torch.zeros(n_comp, dtype=torch.float64, device=device)
@@ -159,13 +179,15 @@ def batch_statistics(
         info += part[3]
     if splash:
         everything = torch.zeros(model.theta.shape[0], dtype=torch.float64, device=device)
-        for start in range(0, len(values), BLOCK):
-            everything += expand(values[start : start + BLOCK], model.diagonal).sum(1, dtype=torch.float64)
+        for block in blocks(len(values)):
+            everything += expand(values[block], model.diagonal).sum(1, dtype=torch.float64)
         sums = (1.0 - splash) * sums + (splash / n_comp) * everything
     return contract(sums, atoms, used, dim, model.diagonal), info
 
 
-def products(values: Tensor, posterior: Posterior, diagonal: bool) -> Tensor:
+def products(
+    values: Tensor, posterior: Posterior, diagonal: bool, scratch: Tensor | None = None
+) -> Tensor:
     """R^T t(X) of a group, (comp, expanded_size), as varphi^T (zeta^T t(X)) song by song: T columns instead of K.
 
     Rows of zeta^T t(X) whose varphi is one-hot are added where they belong; a product is left to the others. Songs
@@ -173,24 +195,24 @@ def products(values: Tensor, posterior: Posterior, diagonal: bool) -> Tensor:
     """
     n_songs, n_frames, dim = values.shape
     out = values.new_zeros(posterior.varphi.shape[2], expanded_size(dim, diagonal))
-    at_once = max(1, BLOCK // n_frames)
-    for first in range(0, n_songs, at_once):
-        songs = slice(first, first + at_once)
-        zeta, varphi = posterior.zeta[songs], posterior.varphi[songs].flatten(0, 1)
-        if n_frames <= zeta.shape[2]:
-            expanded = expand(values[songs].flatten(0, 1), diagonal)
-            out.addmm_((zeta @ posterior.varphi[songs]).flatten(0, 1).T, expanded.T)
+    used = (posterior.counts > 0.0).sum(1).tolist()
+    for songs in blocks(n_songs, max(1, BLOCK // n_frames)):
+        n_atoms = max([1, *used[songs]])
+        zeta, varphi = posterior.zeta[songs, :, :n_atoms], posterior.varphi[songs, :n_atoms]
+        if n_frames <= n_atoms:
+            expanded = expand(values[songs].flatten(0, 1), diagonal, scratch)
+            out.addmm_((zeta @ varphi).flatten(0, 1).T, expanded.T)
             continue
         moments = values.new_zeros(*zeta.mT.shape[:2], out.shape[1])
-        for start in range(0, n_frames, BLOCK):
-            part = values[songs, start : start + BLOCK]
-            expanded = expand(part.flatten(0, 1), diagonal).view(-1, *part.shape[:2])
-            moments += zeta[:, start : start + BLOCK].mT @ expanded.permute(1, 2, 0)
-        rows, (weight, comp) = moments.flatten(0, 1), varphi.max(1)
+        for block in blocks(n_frames):
+            part = values[songs, block]
+            expanded = expand(part.flatten(0, 1), diagonal, scratch).unflatten(1, part.shape[:2])
+            moments.baddbmm_(zeta[:, block].mT, expanded.permute(1, 2, 0))
+        rows, (weight, comp) = moments.flatten(0, 1), varphi.flatten(0, 1).max(1)
         certain, soft = weight == 1.0, torch.nonzero((weight < 1.0) & (weight > 0.0))[:, 0]
         out.index_add_(0, comp[certain], rows[certain])
         if len(soft):
-            out.addmm_(varphi[soft].T, rows[soft])
+            out.addmm_(varphi.flatten(0, 1)[soft].T, rows[soft])
     return out
 
 
@@ -252,7 +274,8 @@ def bound_terms(state: State, values: Tensor, offsets: Tensor, options: LocalOpt
     """The bound of a corpus by name, nats: `song_terms` summed over its songs, and `corpus_terms`."""
     model = prepare(state, values.dtype)
     total, level = corpus_terms(state), song_level(state.prior.direct)
-    for group, log_lik, posterior in infer(model, values, offsets, options):
+    for group, posterior in infer(model, values, offsets, options):
+        log_lik = log_likelihoods(model, group.values)
         terms = level.song_terms(log_lik, group.mask, model.log_beta, model.alpha0, posterior)
         for name, nats in terms.items():
             total[name] = total.get(name, 0.0) + float(nats.sum())
@@ -269,7 +292,8 @@ def in_threads(task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any
     """task(item) of each, in order; on as many threads as torch has, each with single-threaded products.
 
     Small tensor operations lose more by forking than they gain: a group on one thread runs near the core's limit, and
-    two groups on two threads run at twice that. At most two results a thread are kept waiting.
+    two groups on two threads run at twice that. At most two results a thread are kept waiting. MKL's number of threads
+    is each thread's own: a new one would begin with as many as there are cores.
     """
     n_threads = torch.get_num_threads()
     if n_threads == 1:
@@ -278,7 +302,7 @@ def in_threads(task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any
     torch.set_num_threads(1)
     waiting: deque[Any] = deque()
     try:
-        with ThreadPoolExecutor(n_threads) as pool:
+        with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             for item in items:
                 waiting.append(pool.submit(task, item))
                 if len(waiting) >= 2 * n_threads:

@@ -206,7 +206,7 @@ def song_changes(state: State, probe: Probe, options: LocalOptions, pairs: Tenso
     device = probe.values.device
     merge, shared = (torch.zeros(len(pairs), dtype=torch.float64, device=device) for _ in range(2))
     loss, bound = torch.zeros(state.n_components, dtype=torch.float64, device=device), 0.0
-    for group, _, posterior in infer(model, probe.values, probe.offsets, options):
+    for group, posterior in infer(model, probe.values, probe.offsets, options):
         bound += float(posterior.bound.sum())
         comps = _named(posterior)
         forgotten = level.removal_changes(posterior, model.log_beta, state.alpha0)
@@ -369,7 +369,7 @@ def _bound(state: State, probe: Probe, options: LocalOptions) -> float:
     """Of the corpus, nats, from the songs of the probe."""
     model = prepare(state, probe.values.dtype)
     songs = infer(model, probe.values, probe.offsets, options)
-    return probe.scale * sum(float(posterior.bound.sum()) for _, _, posterior in songs) + corpus_bound(state)
+    return probe.scale * sum(float(posterior.bound.sum()) for _, posterior in songs) + corpus_bound(state)
 
 
 def _with_births(state: State, proposals: list[_Proposal]) -> State:
@@ -387,7 +387,7 @@ def _proposals(
     """At most `most` components that promise to gain as two, best first."""
     frames, labels = [], []
     model = prepare(state, probe.values.dtype)
-    for group, _, posterior in infer(model, probe.values, probe.offsets, options):
+    for group, posterior in infer(model, probe.values, probe.offsets, options):
         inside = group.mask.bool()
         frames.append(group.values[inside])
         comps = posterior.varphi.argmax(2).gather(1, posterior.zeta.argmax(2))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hdpgmm.prior import Prior
-from hdpgmm.statistics import Statistics
+from hdpgmm.statistics import Statistics, pairs
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def log_density_coefficients(nw: NormalWishart) -> Tensor:
     precision = nw.dof[:, None, None] * torch.cholesky_inverse(nw.chol)
     linear = (precision @ nw.mean[:, :, None])[:, :, 0]
     constant = peak_log_density(nw) - 0.5 * (linear * nw.mean).sum(-1)
-    rows, cols = torch.triu_indices(dim, dim, device=nw.mean.device)
+    rows, cols = pairs(dim, nw.mean.device)
     pair_weight = torch.where(rows == cols, 0.5, 1.0).to(precision)
     quadratic = -precision[:, rows, cols] * pair_weight
     return torch.cat([quadratic, linear, constant[:, None]], dim=1).T.contiguous()
@@ -101,7 +101,7 @@ def expected_covariance(nw: NormalWishart) -> Tensor:
 def expected_moments(nw: NormalWishart) -> Tensor:
     """t(x) of the Gaussian with mean m_k and precision dof W, averaged over it, (comp, expanded_size)."""
     second = nw.chol @ nw.chol.mT / nw.dof[:, None, None] + nw.mean[:, :, None] * nw.mean[:, None, :]
-    rows, cols = torch.triu_indices(nw.dim, nw.dim, device=nw.mean.device)
+    rows, cols = pairs(nw.dim, nw.mean.device)
     return torch.cat([second[:, rows, cols], nw.mean, torch.ones_like(nw.mean[:, :1])], dim=1)
 
 

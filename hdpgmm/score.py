@@ -44,7 +44,7 @@ def completion(model: Globals, values: Tensor, offsets: Tensor, options: LocalOp
         [torch.zeros(1, dtype=torch.int64), ((lengths + 1) // 2 * (lengths >= 2)).cumsum(0)]
     )
     unseen, total = values[odd], 0.0
-    for group, _, posterior in infer(model, values[~odd & long_enough], seen_offsets, options):
+    for group, posterior in infer(model, values[~odd & long_enough], seen_offsets, options):
         weights = component_weights(model, posterior)
         for song, weight in zip(group.songs.tolist(), weights, strict=True):
             frames = unseen[starts[song] : starts[song + 1]][None]

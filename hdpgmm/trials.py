@@ -69,7 +69,7 @@ def _inferred(state: State, probe: Probe, options: LocalOptions) -> _Songs:
     device = probe.values.device
     bound = torch.zeros(probe.songs, dtype=torch.float64, device=device)
     atoms = torch.zeros(probe.songs, state.n_components, dtype=torch.float64, device=device)
-    for group, _, posterior in infer(model, probe.values, probe.offsets, options):
+    for group, posterior in infer(model, probe.values, probe.offsets, options):
         index = group.songs.to(device)
         bound[index] = posterior.bound
         atoms[index] = posterior.component_draws()

@@ -66,7 +66,7 @@ def frame_responsibilities(model: LoadedModel, values: np.ndarray, offsets: np.n
     """r_nk of every frame, (frame, comp) float32."""
     frames = torch.from_numpy(model.whitening(values))
     found = np.empty((len(values), model.n_components), np.float32)
-    for group, _, posterior in infer(model.expectations, frames, torch.from_numpy(offsets), model.options):
+    for group, posterior in infer(model.expectations, frames, torch.from_numpy(offsets), model.options):
         for song, shares in zip(group.songs.tolist(), posterior.responsibilities().numpy(), strict=True):
             first, last = offsets[song : song + 2]
             found[first:last] = shares[: last - first]

@@ -165,7 +165,7 @@ def oracle_songs(parts: Iterable[tuple[Group, Posterior]], alpha0: float) -> lis
 def songs_of(state: State, corpus: Corpus) -> list[elbo.SongQ]:
     """The local step in float64, in the words of the oracle."""
     parts = model.infer(model.prepare(state, F64), corpus.values, corpus.offsets, OPTIONS)
-    return oracle_songs(((group, posterior) for group, _, posterior in parts), state.alpha0)
+    return oracle_songs(parts, state.alpha0)
 
 
 def batch_of(state: State, corpus: Corpus, splash: float = 0.0) -> tuple[Statistics, model.BatchInfo]:

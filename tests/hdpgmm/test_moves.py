@@ -85,7 +85,7 @@ def _settled(direct: bool) -> tuple[Corpus, State, list[elbo.SongQ]]:
 
 def _oracle_songs(state: State, corpus: Corpus) -> list[elbo.SongQ]:
     parts = model.infer(model.prepare(state, F64), corpus.values, corpus.offsets, EXACT)
-    return oracle_songs(((group, posterior) for group, _, posterior in parts), state.alpha0)
+    return oracle_songs(parts, state.alpha0)
 
 
 def _oracle_bound(state: State, songs: list[elbo.SongQ]) -> float:

@@ -50,7 +50,7 @@ def _fisher(state: State, corpus: Corpus, dtype: torch.dtype = torch.float32) ->
 def _posteriors(state: State, corpus: Corpus) -> list[elbo.SongQ]:
     """q of each song in float64, from the local step."""
     parts = model.infer(model.prepare(state, torch.float64), corpus.values, corpus.offsets, OPTIONS)
-    return oracle_songs(((group, posterior) for group, _, posterior in parts), state.alpha0)
+    return oracle_songs(parts, state.alpha0)
 
 
 def _responsibilities(song: elbo.SongQ) -> np.ndarray:

@@ -124,7 +124,7 @@ def test_component_weights_are_the_franchises_next_frame(direct: bool):
     labels = [0, 0, 2, 0, 2]
     ready = model.prepare(state, F64)
     values = torch.tensor(CENTRES[labels])
-    ((_, _, posterior),) = model.infer(ready, values, torch.tensor([0, 5]), OPTIONS)
+    ((_, posterior),) = model.infer(ready, values, torch.tensor([0, 5]), OPTIONS)
     ((found,),) = [score.component_weights(ready, posterior).tolist()]
     beta = _expected_beta(state)
 
@@ -145,7 +145,7 @@ def test_component_weights_are_the_franchises_next_frame(direct: bool):
 def test_component_weights_are_shares(direct: bool):
     corpus = mixture(seed=3, n_songs=1, n_comp=5, dim=2, frames=(60, 60), spread=1.5)
     ready = model.prepare(partition_state(corpus, 5, skewed_prior(2, direct=direct)), F64)
-    ((_, _, posterior),) = model.infer(ready, corpus.values, corpus.offsets, OPTIONS)
+    ((_, posterior),) = model.infer(ready, corpus.values, corpus.offsets, OPTIONS)
     weights = score.component_weights(ready, posterior)[0]
     assert float(weights.min()) > 0
     assert float(weights.sum()) == pytest.approx(1.0, abs=1e-12)

@@ -29,11 +29,14 @@ def _statistics(diagonal: bool = False) -> Statistics:
     return statistics.contract(sums, resp.sum(0) / 9, torch.tensor([4.0, 2.5]), 2, diagonal)
 
 
-@pytest.mark.parametrize("dim", [1, 2, 5])
-def test_expand_is_the_upper_triangle_then_the_frame_then_one(dim: int):
+@pytest.mark.parametrize("dim", [1, 2, 5, 6])
+def test_expand_is_the_products_of_pairs_then_the_frame_then_one(dim: int):
     _, values = _case(dim)
-    outer = np.einsum("ni,nj->ijn", values, values)
-    expected = np.vstack([outer[np.triu_indices(dim)], values.T, np.ones((1, len(values)))])
+    rows, cols = (index.tolist() for index in statistics.pairs(dim))
+    assert sorted(tuple(sorted(pair)) for pair in zip(rows, cols, strict=True)) == sorted(
+        zip(*np.triu_indices(dim), strict=True)
+    )
+    expected = np.vstack([values.T[rows] * values.T[cols], values.T, np.ones((1, len(values)))])
     assert len(expected) == statistics.expanded_size(dim)
     np.testing.assert_array_equal(statistics.expand(values), expected)
 
@@ -50,7 +53,7 @@ def test_expand_of_a_diagonal_is_the_squares_then_the_frame_then_one(dim: int):
 def test_expand_writes_where_it_is_told(diagonal: bool):
     _, values = _case(3)
     out = torch.full((statistics.expanded_size(3, diagonal), 37), torch.nan, dtype=F64)
-    assert statistics.expand(values, diagonal, out) is out
+    assert statistics.expand(values, diagonal, out).data_ptr() == out.data_ptr()
     assert torch.equal(out, statistics.expand(values, diagonal))
 
 
@@ -125,5 +128,5 @@ def test_a_matrix_from_its_upper_triangle():
     rng = np.random.default_rng(0)
     matrices = rng.normal(size=(3, 4, 4))
     matrices = matrices + np.swapaxes(matrices, 1, 2)
-    pairs = torch.tensor(matrices[:, *np.triu_indices(4)])
-    np.testing.assert_array_equal(statistics.symmetric(pairs, 4), matrices)
+    rows, cols = (index.numpy() for index in statistics.pairs(4))
+    np.testing.assert_array_equal(statistics.symmetric(torch.tensor(matrices[:, rows, cols]), 4), matrices)

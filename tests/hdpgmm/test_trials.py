@@ -100,7 +100,7 @@ def test_gain_is_a_lower_bound_for_the_songs_left_alone(seed: int, direct: bool)
 
 def _posteriors(state: State, probe: Probe) -> list[Posterior]:
     ready = model.prepare(state, F64)
-    return [found for _, _, found in model.infer(ready, probe.values, probe.offsets, OPTIONS)]
+    return [found for _, found in model.infer(ready, probe.values, probe.offsets, OPTIONS)]
 
 
 def _going_on(trial: State, posteriors: list[Posterior], move: Move, kept: list[int], probe: Probe) -> Tensor:
