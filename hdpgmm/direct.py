@@ -160,13 +160,13 @@ def _round(work: _Work, alpha0: float, sweeps: int) -> _Work:
     As log pi moves, zeta is the old one times ratio = exp(change), normalised: a sweep is two products of zeta with a
     vector, without exponentials of frames. The clamp keeps the sums above zero; the bound is taken from new logits.
     """
-    counts = work.zeta.sum(2).double()
+    counts, room = work.zeta.sum(2).double(), torch.empty_like(work.zeta)
     for _ in range(sweeps - 1):
         change = _expected_log_pi(work.weight, counts, alpha0) - work.log_pi
         change = change - change.amax(1, keepdim=True)
         ratio = change.clamp(min=LOWEST).exp().to(work.zeta.dtype)
         total = torch.bmm(ratio[:, None, :], work.zeta) + (1.0 - work.mask)
-        counts = (work.zeta / total).sum(2).double() * ratio
+        counts = torch.div(work.zeta, total, out=room).sum(2).double() * ratio
     used = counts > NEGLIGIBLE
     most = int(used.sum(1).max())
     if most == counts.shape[1]:

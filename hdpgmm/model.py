@@ -40,7 +40,8 @@ class Globals:
     """What the local step and the scores need of a state.
 
     theta (expanded_size, comp); log_beta (comp,) = E[log beta_k]; beta (comp,) float64 = E[beta_k], of which the
-    components not seen so far have what is missing to one; predictive: log_density(values, log_lik).
+    components not seen so far have what is missing to one; predictive: log_density(values, log_lik); prior_theta
+    (expanded_size, 1) and prior_predictive: the same of a component never seen.
     """
 
     theta: Tensor
@@ -48,6 +49,8 @@ class Globals:
     beta: Tensor
     alpha0: float
     predictive: normal_wishart.Predictive | normal_gamma.Predictive
+    prior_theta: Tensor
+    prior_predictive: normal_wishart.Predictive | normal_gamma.Predictive
     diagonal: bool
     direct: bool
 
@@ -95,24 +98,42 @@ def prepare(state: State, dtype: torch.dtype = torch.float32) -> Globals:
     posterior = components.posterior(state.prior, state.stats)
     theta = components.log_density_coefficients(posterior).to(dtype)
     log_beta, beta = corpus_weights(state.stats.atoms, state.gamma)
-    predictive = components.predictive(posterior)
+    unseen = components.prior_record(state.prior, theta.device)
     return Globals(
-        theta, log_beta.to(dtype), beta, state.alpha0, predictive, state.prior.diagonal, state.prior.direct
+        theta,
+        log_beta.to(dtype),
+        beta,
+        state.alpha0,
+        components.predictive(posterior),
+        components.log_density_coefficients(unseen).to(dtype),
+        components.predictive(unseen),
+        state.prior.diagonal,
+        state.prior.direct,
     )
 
 
-def log_likelihoods(model: Globals, values: Tensor, scratch: Tensor | None = None) -> Tensor:
+def log_likelihoods(
+    model: Globals, values: Tensor, scratch: Tensor | None = None, out: Tensor | None = None
+) -> Tensor:
     """E[log p(x_n | phi_k)]: (..., dim) -> (..., comp), through blocks of the expanded frames.
 
-    In memory the frames of a component are side by side. scratch: as `scratch_for` gives, to be written over;
-    it has room for a block.
+    In memory the frames of a component are side by side. scratch: as `scratch_for` gives, to be written over; it has
+    room for a block. out: room for the result, comp times the frames at least.
     """
     flat = values.reshape(-1, values.shape[-1])
-    out = values.new_empty(model.theta.shape[1], len(flat))
+    n_comp = model.theta.shape[1]
+    out = values.new_empty(n_comp * len(flat)) if out is None else out[: n_comp * len(flat)]
+    out = out.view(n_comp, len(flat))
     scratch = scratch_for(model, flat) if scratch is None else scratch
     for block in blocks(len(flat), scratch.shape[1]):
         torch.mm(model.theta.T, expand(flat[block], model.diagonal, scratch), out=out[:, block])
     return out.T.unflatten(0, values.shape[:-1])
+
+
+def unseen_log_density(model: Globals, values: Tensor) -> Tensor:
+    """log p(x_n | prior), (..., dim) -> (...) float64 nats: of a frame of a component never seen."""
+    log_lik = log_likelihoods(replace(model, theta=model.prior_theta), values)
+    return model.prior_predictive.log_density(values, log_lik)[..., 0]
 
 
 def scratch_for(model: Globals, values: Tensor) -> Tensor:
@@ -142,9 +163,9 @@ def posterior_of(
     most, at_once = level.n_named(options, len(model.log_beta)), max(1, BLOCK // n_frames)
     named = group.values.new_empty(len(group.songs), most, n_frames)
     scratch = scratch_for(model, group.values) if scratch is None else scratch
-    parts = []
+    parts, room = [], group.values.new_empty(len(model.log_beta) * at_once * n_frames)
     for songs in blocks(len(group.songs), at_once):
-        log_lik = log_likelihoods(model, group.values[songs], scratch)
+        log_lik = log_likelihoods(model, group.values[songs], scratch, room)
         parts.append(supported(log_lik, group.mask[songs], model.log_beta, most))
         named[songs] = take_named(log_lik, parts[-1][1]).mT
     shares, comps = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -203,11 +224,12 @@ def products(
             expanded = expand(values[songs].flatten(0, 1), diagonal, scratch)
             out.addmm_((zeta @ varphi).flatten(0, 1).T, expanded.T)
             continue
-        moments = values.new_zeros(*zeta.mT.shape[:2], out.shape[1])
+        moments = values.new_empty(*zeta.mT.shape[:2], out.shape[1])
         for block in blocks(n_frames):
             part = values[songs, block]
             expanded = expand(part.flatten(0, 1), diagonal, scratch).unflatten(1, part.shape[:2])
-            moments.baddbmm_(zeta[:, block].mT, expanded.permute(1, 2, 0))
+            first = 0.0 if block.start == 0 else 1.0  # what is there counts from the second block on
+            moments.baddbmm_(zeta[:, block].mT, expanded.permute(1, 2, 0), beta=first)
         rows, (weight, comp) = moments.flatten(0, 1), varphi.flatten(0, 1).max(1)
         certain, soft = weight == 1.0, torch.nonzero((weight < 1.0) & (weight > 0.0))[:, 0]
         out.index_add_(0, comp[certain], rows[certain])

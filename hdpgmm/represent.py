@@ -97,7 +97,8 @@ def _of_group(model: Globals, group: Group, log_lik: Tensor, song: Posterior) ->
             flat[songs] += (torch.softmax(part, dim=2) * mask[:, :, None]).sum(1, dtype=torch.float64)
             nats[songs] += (log_likelihood(model, values, part, weights[songs]) * mask).sum(1)
     n_frames = group.mask.sum(1, dtype=torch.float64)
-    return flat / n_frames[:, None], song.shares() / n_frames[:, None], weights, nats / n_frames
+    expected = weights / weights.sum(1, keepdim=True)
+    return flat / n_frames[:, None], song.shares() / n_frames[:, None], expected, nats / n_frames
 
 
 def fisher(model: Globals, state: State, values: Tensor, offsets: Tensor, options: LocalOptions) -> Tensor:

@@ -4,29 +4,30 @@ import torch
 from torch import Tensor
 
 from hdpgmm.local import LocalOptions, Posterior
-from hdpgmm.model import Globals, infer, log_likelihoods
+from hdpgmm.model import Globals, infer, log_likelihoods, unseen_log_density
 
 
 def component_weights(model: Globals, posterior: Posterior) -> Tensor:
-    """E[weight of each component in a song | its frames' components, beta], (song, comp) float64, each sums to one.
+    """E[weight of each component in a song | its frames' components, beta], (song, comp) float64.
 
-    (n_k + alpha0 beta_k) / (n + alpha0): exact for the HDP whatever the atoms (Teh et al. 2006, section 5.3). What beta
-    leaves to components never seen is spread over the known ones.
+    (n_k + alpha0 beta_k) / (n + alpha0): exact for the HDP whatever the atoms (Teh et al. 2006, section 5.3). What is
+    missing to one is the weight of components never seen.
     """
     shares = posterior.shares()
-    return (shares + model.alpha0 * model.beta / model.beta.sum()) / (
-        shares.sum(1, keepdim=True) + model.alpha0
-    )
+    return (shares + model.alpha0 * model.beta) / (shares.sum(1, keepdim=True) + model.alpha0)
 
 
 def log_likelihood(model: Globals, values: Tensor, log_lik: Tensor, weights: Tensor) -> Tensor:
-    """log sum_k weight_k p(x_n | data, k), (song, frame) float64.
+    """log (sum_k weight_k p(x_n | data, k) + (1 - sum_k weight_k) p(x_n)), (song, frame) float64.
 
-    values (song, frame, dim); log_lik (song, frame, comp) = E[log p(x_n | phi_k)]; weights (song, comp).
+    p(x_n) is the prior's predictive, that of a component never seen. values (song, frame, dim); log_lik (song, frame,
+    comp) = E[log p(x_n | phi_k)]; weights (song, comp).
     """
     density = model.predictive.log_density(values.flatten(0, 1), log_lik.flatten(0, 1)).view(log_lik.shape)
-    log_weights = weights.clamp(min=torch.finfo(torch.float64).tiny).log()
-    return torch.logsumexp(density + log_weights[:, None, :], dim=2)
+    tiny = torch.finfo(torch.float64).tiny
+    known = torch.logsumexp(density + weights.clamp(min=tiny).log()[:, None, :], dim=2)
+    unseen = (1.0 - weights.sum(1)).clamp(min=tiny).log()
+    return torch.logaddexp(known, unseen_log_density(model, values) + unseen[:, None])
 
 
 def completion(model: Globals, values: Tensor, offsets: Tensor, options: LocalOptions) -> tuple[float, int]:

@@ -44,11 +44,11 @@ _SPREAD = (
 _WARM_SONGS = 256
 _PROFILED_SONGS = 256
 _ERROR_SONGS = 16
-_PLAIN_SONGS = 128
 _MAX_ITERATIONS = 100
 _TOLERANCE = 1e-3  # nats a frame below the engine's bound that still count as the same bound
 _UNUSED = 1e-3  # frames; an atom of fewer pays nothing in the plain implementation's bound
 _REPEATS = 3
+_LONG = 20.0  # seconds after which nothing is repeated
 _LARGE = ((2048, 2048, 2048), (4096, 1431, 256), (256, 4096, 1431), (8192, 8192, 8192))
 _PRODUCTS = {  # operation: where its two factors are among the arguments
     "aten::mm": (0, 1),
@@ -154,7 +154,7 @@ def _arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--plain-songs", type=int, help=f"default {_PLAIN_SONGS}, on cuda all songs")
+    parser.add_argument("--plain-songs", type=int, help="default: all songs")
     parser.add_argument(
         "--small", action="store_true", help="48 songs, 32 components, 8 atoms, 13 dimensions"
     )
@@ -163,7 +163,7 @@ def _arguments() -> argparse.Namespace:
     if args.small:
         args.songs, args.components, args.atoms, args.dim = 48, 32, 8, 13
     if args.plain_songs is None:
-        args.plain_songs = args.songs if args.device == "cuda" else _PLAIN_SONGS
+        args.plain_songs = args.songs
     return args
 
 
@@ -345,19 +345,18 @@ def against_plain(
     frames = len(corpus.values)
     _, ours = model.batch_statistics(model.prepare(state), corpus.values, corpus.offsets, options)
     result: dict[str, object] = {"plain_songs": corpus.n_songs, "bound": ours.bound / frames}
-    sizes = sorted({max(1, corpus.n_songs // 4), max(1, corpus.n_songs // 2), corpus.n_songs})
-    timed = [plain_seconds(corpus.first(n), state, options.n_atoms) for n in sizes]
-    _plain_table(sizes, timed)
+    timed = plain_seconds(corpus, state, options.n_atoms)
+    _plain_table(corpus.n_songs, timed)
     for start, suffix in (("random", ""), ("data", "_data_start")):
         run = plain_iterations(corpus, state, options, start, ours.bound)
         result |= {
-            f"ratio_to_plain{suffix}": speed / timed[-1].speed(run.iterations, n_frames),
-            f"plain_frames_per_second{suffix}": timed[-1].speed(run.iterations, n_frames),
+            f"ratio_to_plain{suffix}": speed / timed.speed(run.iterations, n_frames),
+            f"plain_frames_per_second{suffix}": timed.speed(run.iterations, n_frames),
             f"plain_iterations{suffix}": run.iterations,
             f"plain_bound{suffix}": run.bound / frames,
             f"plain_reached{suffix}": run.reached,
             f"plain_settled{suffix}": run.settled,
-            f"ratio_to_plain_settled{suffix}": speed / timed[-1].speed(run.settled, n_frames),
+            f"ratio_to_plain_settled{suffix}": speed / timed.speed(run.settled, n_frames),
         }
     return result
 
@@ -408,15 +407,11 @@ def plain_seconds(corpus: Corpus, state: State, n_atoms: int) -> PlainSeconds:
     )
 
 
-def _plain_table(sizes: list[int], timed: list[PlainSeconds]) -> None:
-    rows = []
-    for n, spent in zip(sizes, timed, strict=True):
-        by_frame = (
-            1e6 * part / spent.frames for part in (spent.likelihood, spent.iteration, spent.statistics)
-        )
-        rows.append([str(n), *(f"{us:.2f}" for us in by_frame), f"{1e3 * spent.corpus:.1f}"])
+def _plain_table(songs: int, spent: PlainSeconds) -> None:
+    by_frame = (1e6 * part / spent.frames for part in (spent.likelihood, spent.iteration, spent.statistics))
+    row = [str(songs), *(f"{us:.2f}" for us in by_frame), f"{1e3 * spent.corpus:.1f}"]
     header = ["songs", "likelihood us/frame", "iteration us/frame", "statistics us/frame", "corpus ms"]
-    _table("plain implementation by part", header, rows)
+    _table("plain implementation by part", header, [row])
 
 
 def scaling(device: torch.device, seed: int) -> None:
@@ -469,8 +464,8 @@ def _now(device: torch.device) -> float:
 
 
 def _best_seconds(task: Callable[[], object], device: torch.device, repeats: int = _REPEATS) -> float:
-    times = []
-    for _ in range(repeats):
+    times: list[float] = []
+    while len(times) < repeats and sum(times) < _LONG:
         start = _now(device)
         task()
         times.append(_now(device) - start)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
 from hdpgmm import model
@@ -171,3 +172,13 @@ def songs_of(state: State, corpus: Corpus) -> list[elbo.SongQ]:
 def batch_of(state: State, corpus: Corpus, splash: float = 0.0) -> tuple[Statistics, model.BatchInfo]:
     """Statistics of the corpus as one batch, in float64."""
     return model.batch_statistics(model.prepare(state, F64), corpus.values, corpus.offsets, OPTIONS, splash)
+
+
+def log_prior_student_t(state: State, frames: np.ndarray) -> np.ndarray:
+    """log of the prior's predictive, that of a component never seen, by scipy."""
+    prior = state.prior
+    widen, mean, scale_inv = 1 + 1 / prior.strength, prior.mean.numpy(), prior.scale_inv.numpy()
+    if prior.diagonal:
+        return stats.t.logpdf(frames, prior.dof, mean, np.sqrt(scale_inv * widen / prior.dof)).sum(1)
+    dof = prior.dof + 1 - prior.dim
+    return stats.multivariate_t(mean, scale_inv * widen / dof, dof).logpdf(frames)  # pyright: ignore[reportArgumentType]

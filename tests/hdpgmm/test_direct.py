@@ -643,7 +643,7 @@ def test_component_weights_are_the_franchises_predictive(seed: int):
     marginals = torch.tensor(joint / joint.sum(1, keepdims=True))
     following = _seated(np.vstack([log_lik, np.zeros(3)]), beta, 5)
     ready = model.prepare(_case(0)[1], F64)
-    ready = replace(ready, beta=0.9 * torch.tensor(beta), alpha0=ALPHA0)  # the unseen have a tenth
+    ready = replace(ready, beta=torch.tensor(beta), alpha0=ALPHA0)
     exact = replace(
         _infer([log_lik], log_beta, TO_THE_END), zeta=marginals[None], varphi=torch.eye(3, dtype=F64)[None]
     )

@@ -14,6 +14,7 @@ from hdpgmm.model import State
 from hdpgmm.represent import Vectors
 from tests.hdpgmm.corpora import (
     Corpus,
+    log_prior_student_t,
     mixture,
     oracle_corpus,
     oracle_songs,
@@ -72,12 +73,17 @@ def _stick_means(a: Tensor, b: Tensor) -> list[float]:
 
 
 def _beta(state: State) -> np.ndarray:
-    """E[beta_k] of the known components, made to sum to one."""
+    """E[beta_k] of the known components."""
     q = oracle_corpus(state)
     means = _stick_means(q.u, q.v)
     beta = np.zeros(len(means))
     beta[q.order] = means
-    return beta / beta.sum()
+    return beta
+
+
+def _shares(state: State) -> np.ndarray:
+    """E[beta_k], made to sum to one."""
+    return _beta(state) / _beta(state).sum()
 
 
 def _gap(one: Vectors, two: Vectors) -> float:
@@ -144,9 +150,11 @@ def test_log_likelihood_is_that_of_the_frames_under_the_expected_weights(case: t
     corpus, state = case
     found = _vectors(state, corpus, torch.float64)
     for j, frames in enumerate(corpus.songs()):
-        density = sum(
-            float(found.expected[j, k]) * np.exp(_log_student_t(state, frames.numpy(), k)) for k in range(6)
-        )
+        unseen = state.alpha0 * float(1.0 - _beta(state).sum()) / (len(frames) + state.alpha0)
+        density = unseen * np.exp(log_prior_student_t(state, frames.numpy()))
+        for k in range(6):
+            weight = (1.0 - unseen) * float(found.expected[j, k])
+            density += weight * np.exp(_log_student_t(state, frames.numpy(), k))
         assert float(found.log_likelihood[j]) == pytest.approx(np.log(density).mean(), abs=1e-6)
 
 
@@ -202,7 +210,7 @@ def test_a_song_without_frames_is_any_song(case: tuple[Corpus, State]):
     found, fisher = _vectors(state, padded), _fisher(state, padded)
     for j in (2, 10):
         for shares in found.tensors()[:3]:
-            np.testing.assert_allclose(shares[j], _beta(state), atol=1e-6)
+            np.testing.assert_allclose(shares[j], _shares(state), atol=1e-6)
         assert math.isnan(float(found.log_likelihood[j]))
         assert not fisher[j].any()
     others = [0, 1, *range(3, 10)]
@@ -252,7 +260,7 @@ def test_fisher_is_the_scaled_gradient_of_the_expected_log_likelihood(case: tupl
     Information of a Gaussian with weight w: w a mean in standard units, w / 2 a log variance.
     """
     corpus, state = case
-    information = np.stack([_beta(state), _beta(state) / 2])[:, :, None]
+    information = np.stack([_shares(state), _shares(state) / 2])[:, :, None]
     found = _fisher(state, corpus, torch.float64)
     assert found.dtype == torch.float32
     for song, vector in zip(_posteriors(state, corpus), found, strict=True):
@@ -267,7 +275,7 @@ def test_fisher_is_the_gradient_of_the_mixture_over_the_root_of_its_information(
     """Separated components, gradient by autograd, information by 200,000 draws: its square roots are good to 1 %."""
     corpus = mixture(seed=1, n_songs=4, n_comp=3, dim=2, frames=(5, 90), spread=60.0)
     state = partition_state(corpus, 3, skewed_prior(2, diagonal=diagonal))
-    beta, (mean, chol) = torch.tensor(_beta(state)), _gaussians(state)
+    beta, (mean, chol) = torch.tensor(_shares(state)), _gaussians(state)
 
     def gradients(frames: Tensor) -> np.ndarray:
         moves = torch.zeros(len(frames), 2, 3, 2, dtype=torch.float64, requires_grad=True)

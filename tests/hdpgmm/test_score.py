@@ -11,7 +11,15 @@ from hdpgmm import model, score
 from hdpgmm.local import LocalOptions
 from hdpgmm.model import State
 from hdpgmm.statistics import Statistics
-from tests.hdpgmm.corpora import F64, Corpus, mixture, oracle_corpus, partition_state, skewed_prior
+from tests.hdpgmm.corpora import (
+    F64,
+    Corpus,
+    log_prior_student_t,
+    mixture,
+    oracle_corpus,
+    partition_state,
+    skewed_prior,
+)
 from tests.oracles import evidence
 
 OPTIONS = LocalOptions(n_atoms=3)
@@ -49,20 +57,24 @@ def _student_t(state: State, frames: np.ndarray, k: int) -> np.ndarray:
 
 
 def _expected_beta(state: State) -> np.ndarray:
-    """E[beta] of the components, the share of the unseen spread over them."""
+    """E[beta] of the components; what is missing to one is of those never seen."""
     q, rest, beta = oracle_corpus(state), 1.0, np.zeros(state.n_components)
     for k, u, v in zip(q.order, q.u.tolist(), q.v.tolist(), strict=True):
         beta[k], rest = rest * u / (u + v), rest * v / (u + v)
-    return beta / beta.sum()
+    return beta
 
 
 def _expected(state: State, frames: np.ndarray, labels: np.ndarray) -> float:
-    """The odd frames under (count + alpha0 beta) / (frames + alpha0), the counts those of the even frames' labels."""
-    weights = np.bincount(labels, minlength=3) + state.alpha0 * _expected_beta(state)
+    """The odd frames under (count + alpha0 beta) / (frames + alpha0), the counts those of the even frames' labels.
+
+    Components never seen have the rest of alpha0 and predict as the prior.
+    """
+    beta = _expected_beta(state)
+    weights = np.bincount(labels, minlength=3) + state.alpha0 * beta
     odd = frames[1::2]
-    density = sum(
-        weights[k] / (len(labels) + state.alpha0) * np.exp(_student_t(state, odd, k)) for k in range(3)
-    )
+    density = sum(weights[k] * np.exp(_student_t(state, odd, k)) for k in range(3))
+    density = density + state.alpha0 * (1 - beta.sum()) * np.exp(log_prior_student_t(state, odd))
+    density = density / (len(labels) + state.alpha0)
     return float(np.log(density).sum())
 
 
@@ -148,7 +160,8 @@ def test_component_weights_are_shares(direct: bool):
     ((_, posterior),) = model.infer(ready, corpus.values, corpus.offsets, OPTIONS)
     weights = score.component_weights(ready, posterior)[0]
     assert float(weights.min()) > 0
-    assert float(weights.sum()) == pytest.approx(1.0, abs=1e-12)
+    unseen = ready.alpha0 * (1.0 - float(ready.beta.sum()))
+    assert float(weights.sum()) == pytest.approx(1.0 - unseen / (60 + ready.alpha0), abs=1e-12)
     empirical = posterior.responsibilities()[0].mean(0)
     assert float((weights - empirical).abs().max()) < 0.05  # 60 frames against a prior of about one
 
@@ -162,13 +175,14 @@ def test_a_frame_far_from_everything_has_a_finite_score(diagonal: bool):
 
 
 @both_families
-def test_an_empty_component_predicts_as_the_prior(diagonal: bool):
-    """Far out, its heavy tail is what scores a frame: nothing is lost in a component without frames."""
+def test_a_frame_like_no_component_is_predicted_by_the_prior(diagonal: bool):
+    """Its heavy tail times the weight of components never seen; the known ones are hundreds of nats below."""
     state = _state(diagonal)
-    parts = [torch.cat([part, torch.zeros_like(part[:1])]) for part in state.stats.tensors()[:-1]]
-    longer = replace(state, stats=Statistics(parts[0], parts[1], parts[2], parts[3], state.stats.sticks))
-    values = torch.tensor([[0.0, 0.0], [300.0, 300.0]], dtype=F64)
-    ready = model.prepare(longer, F64)
-    with_it, _ = score.completion(ready, values, torch.tensor([0, 2]), LocalOptions(n_atoms=4))
-    without, _ = score.completion(model.prepare(state, F64), values, torch.tensor([0, 2]), OPTIONS)
-    assert with_it > without + 10
+    values = np.array([[0.0, 0.0], [300.0, 300.0]])
+    ready = model.prepare(state, F64)
+    found, _ = score.completion(ready, torch.tensor(values), torch.tensor([0, 2]), OPTIONS)
+    weight = state.alpha0 * (1 - _expected_beta(state).sum()) / (1 + state.alpha0)
+    expected = np.log(weight) + log_prior_student_t(state, values[1:])
+    assert found == pytest.approx(float(np.squeeze(expected)), abs=1e-6)
+    assert max(_student_t(state, values[1:], k).item() for k in range(3)) < found - 20
+
