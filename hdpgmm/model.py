@@ -14,7 +14,7 @@ from torch import Tensor
 from hdpgmm import direct, local, normal_gamma, normal_wishart, sticks
 from hdpgmm.local import LocalOptions, Posterior, supported, take_named
 from hdpgmm.prior import Prior
-from hdpgmm.songs import Group, groups
+from hdpgmm.songs import Group, gather, partition
 from hdpgmm.statistics import BLOCK, Statistics, blocks, contract, expand, expanded_size
 
 GROUP_FRAMES = {"cpu": 8192, "cuda": 1 << 18}  # of the songs inferred side by side
@@ -149,10 +149,7 @@ def infer(
     values (frame, dim) of all songs one after the other; offsets (song + 1,) int64, on the CPU. The groups follow from
     the songs' lengths, and on the CPU each is one thread's, so the result does not depend on the number of threads.
     """
-    return in_threads(
-        lambda group: (group, posterior_of(model, group, options)),
-        groups(values, offsets, GROUP_FRAMES[values.device.type]),
-    )
+    return by_group(lambda group: (group, posterior_of(model, group, options)), values, offsets)
 
 
 def posterior_of(
@@ -193,7 +190,7 @@ def batch_statistics(
     sums = torch.zeros(n_comp, model.theta.shape[0], dtype=torch.float64, device=device)
     atoms = torch.zeros(n_comp, dtype=torch.float64, device=device)
     used, info = torch.zeros(2, dtype=torch.float64, device=device), BatchInfo()
-    for part in in_threads(one, groups(values, offsets, GROUP_FRAMES[device.type])):
+    for part in by_group(one, values, offsets):
         sums += part[0]
         atoms += part[1]
         used += part[2]
@@ -308,6 +305,12 @@ def effective_components(weights: Tensor, mass: float = 0.99) -> int:
     """How many of the largest components carry `mass` of the weight."""
     shares = torch.sort(weights / weights.sum(), descending=True).values.cumsum(0)
     return int((shares < mass - 1e-12).sum()) + 1
+
+
+def by_group(task: Callable[[Group], Any], values: Tensor, offsets: Tensor) -> Iterator[Any]:
+    """task(group) of every group of the songs, in order. A group is put together by the thread that has the task."""
+    songs = partition(offsets.diff().tolist(), GROUP_FRAMES[values.device.type])
+    return in_threads(lambda some: task(gather(values, offsets, some)), songs)
 
 
 def in_threads(task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from hdpgmm.local import LocalOptions, Posterior
-from hdpgmm.model import GROUP_FRAMES, Globals, State, family, in_threads, log_likelihoods, song_level
+from hdpgmm.model import Globals, State, by_group, family, log_likelihoods, song_level
 from hdpgmm.score import component_weights, log_likelihood
-from hdpgmm.songs import Group, groups
+from hdpgmm.songs import Group
 from hdpgmm.statistics import BLOCK, expand, expanded_size, symmetric
 
 FLOOR = 1e-8  # of the paper's logarithm
@@ -82,7 +82,7 @@ def _by_group(
         )
         return group.songs.to(values.device), task(group, log_lik, song)
 
-    return in_threads(one, groups(values, offsets, GROUP_FRAMES[values.device.type]))
+    return by_group(one, values, offsets)
 
 
 def _of_group(model: Globals, group: Group, log_lik: Tensor, song: Posterior) -> tuple[Tensor, ...]:

@@ -23,15 +23,19 @@ def groups(values: Tensor, offsets: Tensor, max_frames: int) -> Iterator[Group]:
 
     Which songs meet follows from the lengths alone. A group holds at most `max_frames` frames, or one song.
     """
-    lengths = offsets.diff()
-    for songs in partition(lengths.tolist(), max_frames):
-        index = torch.tensor(songs, dtype=torch.int64)
-        longest = int(lengths[index[-1]])
-        steps = torch.arange(longest)
-        inside = steps < lengths[index][:, None]
-        frames = torch.where(inside, offsets[index][:, None] + steps, 0)
-        mask = inside.to(device=values.device, dtype=values.dtype)
-        yield Group(index, values[frames.to(values.device)] * mask[:, :, None], mask)
+    for songs in partition(offsets.diff().tolist(), max_frames):
+        yield gather(values, offsets, songs)
+
+
+def gather(values: Tensor, offsets: Tensor, songs: list[int]) -> Group:
+    """The songs at `songs`, the longest last."""
+    index = torch.tensor(songs, dtype=torch.int64)
+    lengths = offsets[index + 1] - offsets[index]
+    steps = torch.arange(int(lengths[-1]))
+    inside = steps < lengths[:, None]
+    frames = torch.where(inside, offsets[index][:, None] + steps, 0)
+    mask = inside.to(device=values.device, dtype=values.dtype)
+    return Group(index, values[frames.to(values.device)] * mask[:, :, None], mask)
 
 
 def partition(lengths: list[int], max_frames: int) -> Iterator[list[int]]:

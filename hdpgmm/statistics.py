@@ -66,13 +66,18 @@ def expanded_size(dim: int, diagonal: bool = False) -> int:
 
 
 def pairs(dim: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-    """The dim (dim + 1) / 2 pairs of dimensions, in the order of the expanded frames: (i, i + d mod dim), d by d.
+    """The dim (dim + 1) / 2 pairs of dimensions, in the order of the expanded frames.
 
-    For one d the products of all i are one operation on contiguous memory, and so are those of all d together.
+    i and i + d mod dim: for each i every d below (dim + 1) / 2, and of the last d of an even dim the first half of i.
+    On columns that stand there twice, all products are two operations. Squares first would cost float32 a digit.
     """
-    place = torch.arange(dim * (dim + 1) // 2, device=device)
-    first = place % dim
-    return first, (first + place // dim) % dim
+    turns, half = divmod(dim + 1, 2)
+    place = torch.arange(dim * turns, device=device)
+    first, turn = place // turns, place % turns
+    if half:
+        middle = torch.arange(dim // 2, device=device)
+        first, turn = torch.cat([first, middle]), torch.cat([turn, turns + 0 * middle])
+    return first, (first + turn) % dim
 
 
 def expand(values: Tensor, diagonal: bool = False, out: Tensor | None = None) -> Tensor:
@@ -94,8 +99,8 @@ def expand(values: Tensor, diagonal: bool = False, out: Tensor | None = None) ->
         return out
     turns, half = divmod(dim + 1, 2)  # d below (dim + 1) / 2, and for even dim half of one more
     twice = torch.cat([columns, columns])
-    turned = twice.as_strided((turns, dim, n_frames), (n_frames, n_frames, 1))
-    torch.mul(turned, columns, out=out[: turns * dim].unflatten(0, (turns, dim)))
+    turned = twice.as_strided((dim, turns, n_frames), (n_frames, n_frames, 1))
+    torch.mul(columns[:, None, :], turned, out=out[: turns * dim].unflatten(0, (dim, turns)))
     if half:
         middle = slice(turns * dim, -dim - 1)
         torch.mul(twice[turns : turns + dim // 2], columns[: dim // 2], out=out[middle])

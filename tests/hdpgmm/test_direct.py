@@ -365,7 +365,7 @@ def _inferred(
 ) -> Parts:
     """The local step in float64, group by group, each from its part of `starts` where there are any."""
     ready, parts = model.prepare(state, F64), []
-    for i, group in enumerate(groups(corpus.values, corpus.offsets, 8192)):
+    for i, group in enumerate(groups(corpus.values, corpus.offsets, model.GROUP_FRAMES["cpu"])):
         log_lik = model.log_likelihoods(ready, group.values)
         start = None if starts is None else starts[i]
         found = direct.infer_songs(log_lik, group.mask, ready.log_beta, ready.alpha0, options, start)
