@@ -178,7 +178,9 @@ def _round(work: _Work, alpha0: float, sweeps: int) -> _Work:
 
 def _atoms(frames: Tensor, order: Tensor) -> Tensor:
     """Rows `order` (song, atom) of (song, atom, frame)."""
-    return frames.flatten(0, 1)[order + frames.shape[1] * torch.arange(len(order), device=order.device)[:, None]]
+    return frames.flatten(0, 1)[
+        order + frames.shape[1] * torch.arange(len(order), device=order.device)[:, None]
+    ]
 
 
 def _put(found: _Work, songs: Tensor, work: _Work, finished: Tensor) -> None:

@@ -203,9 +203,7 @@ def batch_statistics(
     return contract(sums, atoms, used, dim, model.diagonal), info
 
 
-def products(
-    values: Tensor, posterior: Posterior, diagonal: bool, scratch: Tensor | None = None
-) -> Tensor:
+def products(values: Tensor, posterior: Posterior, diagonal: bool, scratch: Tensor | None = None) -> Tensor:
     """R^T t(X) of a group, (comp, expanded_size), as varphi^T (zeta^T t(X)) song by song: T columns instead of K.
 
     Rows of zeta^T t(X) whose varphi is one-hot are added where they belong; a product is left to the others. Songs

@@ -51,7 +51,9 @@ def test_expectations_are_the_oracles(diagonal: bool):
     corpus, state = small_case(diagonal)
     ready, q = model.prepare(state, F64), oracle_corpus(state)
     expected = elbo.expected_log_gaussians(corpus.values, q)
-    torch.testing.assert_close(model.log_likelihoods(ready, corpus.values, torch.empty(ready.theta.shape[0], 7, dtype=F64)), expected)
+    torch.testing.assert_close(
+        model.log_likelihoods(ready, corpus.values, torch.empty(ready.theta.shape[0], 7, dtype=F64)), expected
+    )
     side_by_side = corpus.values[:12].view(3, 4, 2)
     torch.testing.assert_close(model.log_likelihoods(ready, side_by_side), expected[:12].view(3, 4, 5))
     torch.testing.assert_close(ready.log_beta, elbo.corpus_log_weights(q))
@@ -115,9 +117,7 @@ def test_products_are_the_moments_of_songs_of_any_length(n_frames: int, diagonal
     corpus, state = small_case()
     _, any_posterior = next(model.infer(model.prepare(state, F64), corpus.values, corpus.offsets, OPTIONS))
     counts = torch.tensor(zeta.sum(1))
-    posterior = replace(
-        any_posterior, zeta=torch.tensor(zeta), varphi=torch.tensor(varphi), counts=counts
-    )
+    posterior = replace(any_posterior, zeta=torch.tensor(zeta), varphi=torch.tensor(varphi), counts=counts)
     sums = model.products(torch.tensor(values), posterior, diagonal)
     found = contract(sums, torch.zeros(7, dtype=F64), torch.zeros(2, dtype=F64), 2, diagonal)
     resp = np.einsum("snt,stk->snk", zeta, varphi)

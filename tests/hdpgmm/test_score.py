@@ -1,7 +1,5 @@
 """Held-out prediction of songs whose mixture is known."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,6 @@ from scipy import stats
 from hdpgmm import model, score
 from hdpgmm.local import LocalOptions
 from hdpgmm.model import State
-from hdpgmm.statistics import Statistics
 from tests.hdpgmm.corpora import (
     F64,
     Corpus,
@@ -185,4 +182,3 @@ def test_a_frame_like_no_component_is_predicted_by_the_prior(diagonal: bool):
     expected = np.log(weight) + log_prior_student_t(state, values[1:])
     assert found == pytest.approx(float(np.squeeze(expected)), abs=1e-6)
     assert max(_student_t(state, values[1:], k).item() for k in range(3)) < found - 20
-

@@ -107,7 +107,9 @@ def _going_on(trial: State, posteriors: list[Posterior], move: Move, kept: list[
     """Songs' bounds under the trial, from the posteriors before it, of which a deleted component's atoms are gone."""
     ready, level = model.prepare(trial, F64), model.song_level(trial.prior.direct)
     bounds = torch.zeros(probe.songs, dtype=F64)
-    for group, start in zip(groups(probe.values, probe.offsets, model.GROUP_FRAMES["cpu"]), posteriors, strict=True):
+    for group, start in zip(
+        groups(probe.values, probe.offsets, model.GROUP_FRAMES["cpu"]), posteriors, strict=True
+    ):
         varphi = start.varphi.clone()
         if move.kind == "merge":
             varphi[:, :, move.components[0]] += varphi[:, :, move.components[1]]
