@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hdpgmm.local import LOWEST, LocalOptions, Posterior, supported, take_named
+from hdpgmm.local import LOWEST, LocalOptions, Posterior, of_songs, supported, take_named
 
 NEGLIGIBLE = 1e-9  # frames of a song: a component with less is not in use
 LEAST = 1e-300  # exp(E[log beta]): the digamma of less overflows
+STEEPEST = -40.0  # of a change of log pi between two softmaxes, below the largest: the sums stay above zero
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,6 @@ class _Work:
     zeta: Tensor
     counts: Tensor
     bound: Tensor
-
-    def take(self, songs: Tensor) -> "_Work":
-        return _Work(*(getattr(self, name)[songs] for name in self.__dataclass_fields__))
 
 
 _FOUND = ("comps", "weight", "zeta", "counts", "bound")
@@ -77,10 +75,11 @@ def ascend(
 ) -> Posterior:
     """`infer_songs` from chosen components: log_lik (song, frame, named) of comps, with shares in frames (song, named).
 
-    A component without a share stays out.
+    The first counts are the shares, made to add up to the song's frames. A component without a share stays out.
     """
     n_songs = len(comps)
     counts = shares * (mask.sum(1, dtype=torch.float64) / shares.sum(1))[:, None]
+    counts = counts.where(counts > NEGLIGIBLE, 0.0)
     named = log_lik.mT.masked_fill((counts <= 0.0)[:, :, None], -torch.inf)
     shaped = mask[:, None, :].to(log_lik.dtype)
     work = _assign(comps, named, _weights(log_beta.double()[comps], alpha0), shaped, counts, alpha0)
@@ -95,7 +94,7 @@ def ascend(
         rounds[songs] = number
         if bool(finished.all()):
             break
-        work, songs = (new, songs) if bool(going.all()) else (new.take(going), songs[going])
+        work, songs = (new, songs) if bool(going.all()) else (of_songs(new, going), songs[going])
     return _posterior(found, rounds, len(log_beta), alpha0)
 
 
@@ -164,7 +163,7 @@ def _round(work: _Work, alpha0: float, sweeps: int) -> _Work:
     for _ in range(sweeps - 1):
         change = _expected_log_pi(work.weight, counts, alpha0) - work.log_pi
         change = change - change.amax(1, keepdim=True)
-        ratio = change.clamp(min=LOWEST).exp().to(work.zeta.dtype)
+        ratio = change.clamp(min=STEEPEST).exp().to(work.zeta.dtype)
         total = torch.bmm(ratio[:, None, :], work.zeta) + (1.0 - work.mask)
         counts = torch.div(work.zeta, total, out=room).sum(2).double() * ratio
     used = counts > NEGLIGIBLE

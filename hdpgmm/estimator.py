@@ -29,6 +29,9 @@ Kind = Literal["posterior", "responsibility", "expected", "fisher"]
 
 HELDOUT_SHARE, HELDOUT_SONGS, FEWEST_FOR_HELDOUT = 0.05, 256, 20
 FORMAT = 1
+LARGEST = 1e100  # of values: sums of squares and covariances of these are float64
+SMALLEST = 1e-100  # that the widest feature varies by, for the same reason
+FARTHEST = 1e12  # standard deviations of the songs fitted: float32 has no squares of a frame much farther off
 _AT_ONCE = 1 << 18  # frames checked and whitened at once
 
 
@@ -91,11 +94,25 @@ class HDPGMM:
             setattr(self, name, value)
         return self
 
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn 1.6 and later ask of a step of a Pipeline: songs in, float32 vectors out, no target."""
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type="density_estimator",
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags(preserves_dtype=[]),
+            input_tags=InputTags(two_d_array=False),
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._learned is not None
+
     def fit(self, songs: Songs, y: object = None) -> "HDPGMM":
         """Learn from songs: a sequence of (n_frames, n_features) arrays, or (values, offsets) of all of them.
 
-        Raises ValueError where a song has another number of features, or a value that is not finite. A fit that is
-        interrupted (KeyboardInterrupt) leaves the model of its last step, ready for use.
+        Raises ValueError where a song has another number of features, or a value that is not finite or beyond 1e100.
+        A fit that is interrupted (KeyboardInterrupt) leaves the model of its last step, ready for use.
         """
         values, offsets = _ragged(songs)
         if not len(values):
@@ -107,7 +124,7 @@ class HDPGMM:
         self._begin(*training_songs)
         self._songs_seen = len(trained)
         tensors = self._tensors(*training_songs)
-        judged = self._tensors(*_take(values, offsets, heldout)) if len(heldout) else None
+        judged = self._tensors(*_take(values, offsets, heldout), heldout) if len(heldout) else None
         generator = torch.Generator().manual_seed(self.seed)
         probe = self._probe(*tensors, rng)
         batch = self.batch_songs or training.batch_songs(len(trained))
@@ -141,8 +158,8 @@ class HDPGMM:
             raise ValueError("songs: a batch needs at least one song, and the first one at least one frame")
         if self._learned is None:
             self._begin(values, offsets)
-        self._songs_seen += n_songs
         tensors = self._tensors(values, offsets)
+        self._songs_seen += n_songs
         total = corpus_songs or self._songs_seen
         self._state, _ = training.learn(self._state, *tensors, total, self._settings)
         first = corpus_songs or training.FIRST_MOVES
@@ -324,7 +341,9 @@ class HDPGMM:
 
     def _begin(self, values: np.ndarray, offsets: np.ndarray) -> None:
         """Whitening and first components from these songs."""
-        settings, total = self._resolved(), _moments(values)
+        settings = self._resolved()
+        _check_spread(values)
+        total = _moments(values)
         transform = standardising(total) if settings.diagonal else whitening(total)
         generator = torch.Generator().manual_seed(self.seed)
         wanted = training.SAMPLE_FRAMES * settings.n_components
@@ -336,10 +355,31 @@ class HDPGMM:
         self.moves_: list[Move] = []
         self._songs_seen = 0
 
-    def _tensors(self, values: np.ndarray, offsets: np.ndarray) -> tuple[Tensor, Tensor]:
-        parts = [self._whitening(values[a : a + _AT_ONCE]) for a in range(0, len(values), _AT_ONCE)]
+    def _tensors(
+        self, values: np.ndarray, offsets: np.ndarray, names: np.ndarray | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Whitened. names: the songs' places among those that the user gave, where they are not all of them."""
+        names = np.arange(len(offsets) - 1) if names is None else names
+        parts = [self._whitened(values, offsets, start, names) for start in range(0, len(values), _AT_ONCE)]
         whitened = np.concatenate(parts) if parts else np.empty((0, self.n_features_in_), np.float32)
         return torch.from_numpy(whitened).to(self.device), torch.from_numpy(offsets)
+
+    def _whitened(self, values: np.ndarray, offsets: np.ndarray, start: int, names: np.ndarray) -> np.ndarray:
+        """Frames from `start` on. Raises ValueError for one so far from the songs fitted that its squares overflow."""
+        block = values[start : start + _AT_ONCE]
+        with np.errstate(over="ignore"):
+            whitened = self._whitening(block)
+        near = (np.abs(whitened) <= FARTHEST).all(axis=1)
+        if not near.all():
+            frame = int(np.argmin(near))
+            mean, transform = self._whitening.mean, self._whitening.transform
+            feature = int(np.argmax(np.abs(block[frame] - mean) * np.abs(transform).max(axis=1)))
+            raise ValueError(
+                f"{_place(offsets, start + frame, names)}, feature {feature}: frames must lie within {FARTHEST:g} "
+                f"standard deviations of the mean of the songs fitted, found {float(block[frame, feature]):g} "
+                f"where the mean is {mean[feature]:g}"
+            )
+        return whitened
 
     def _probe(self, values: Tensor, offsets: Tensor, rng: np.random.Generator) -> Probe:
         n_songs = len(offsets) - 1
@@ -397,12 +437,38 @@ def _ragged(songs: Songs, n_features: int | None = None) -> tuple[np.ndarray, np
     if n_features is not None and values.shape[1] != n_features:
         raise ValueError(f"songs: the model has {n_features} features, found {values.shape[1]}")
     for start in range(0, len(values), _AT_ONCE):
-        finite = np.isfinite(values[start : start + _AT_ONCE]).all(axis=1)
-        if not finite.all():
-            frame = start + int(np.argmin(finite))
-            song = int(np.searchsorted(offsets, frame, side="right")) - 1
-            raise ValueError(f"song {song}, frame {frame - offsets[song]}: values must be finite")
+        _check_range(values[start : start + _AT_ONCE], offsets, start)
     return values, offsets
+
+
+def _check_range(block: np.ndarray, offsets: np.ndarray, start: int) -> None:
+    """Frames from `start` on: all within LARGEST, which what is not finite is not either."""
+    with np.errstate(over="ignore"):
+        inside = np.abs(block.astype(np.float64)) <= LARGEST
+    if inside.all():
+        return
+    frame, feature = np.argwhere(~inside)[0]
+    place, value = _place(offsets, start + frame, np.arange(len(offsets) - 1)), float(block[frame, feature])
+    if not np.isfinite(value):
+        raise ValueError(f"{place}: values must be finite, found {value} in feature {feature}")
+    raise ValueError(f"{place}, feature {feature}: values must lie within ±{LARGEST:g}, found {value:g}")
+
+
+def _check_spread(values: np.ndarray) -> None:
+    """Features may be constant, all of them too; but where they vary, one of them has to have a variance in float64."""
+    spread = values.max(axis=0).astype(np.float64) - values.min(axis=0).astype(np.float64)
+    if 0.0 < spread.max(initial=0.0) < SMALLEST:
+        feature = int(spread.argmax())
+        raise ValueError(
+            f"feature {feature}: the feature that varies most must vary by {SMALLEST:g} at least, "
+            f"found {spread[feature]:g} between its smallest and largest value"
+        )
+
+
+def _place(offsets: np.ndarray, frame: int, names: np.ndarray) -> str:
+    """A frame as the user finds it: its song's name, and where it is in the song."""
+    song = int(np.searchsorted(offsets, frame, side="right")) - 1
+    return f"song {names[song]}, frame {frame - offsets[song]}"
 
 
 def _take(values: Any, offsets: Any, index: np.ndarray) -> tuple[Any, Any]:

@@ -6,16 +6,20 @@ given (shared measurements of the reference).
 """
 
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from hdpgmm import sticks
 
-LOWEST = -40.0  # log of the smallest relative density: less adds nothing, and subnormal numbers are slow
+LOWEST = -80.0  # log of the smallest relative density told from none: subnormal numbers are many times slower
 NAMED = (
     2  # components that atoms may come to name, a multiple of the atoms; the others have no share worth one
 )
+
+
+W = TypeVar("W", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,10 @@ class _Work:
     counts: Tensor
     bound: Tensor
 
-    def take(self, songs: Tensor) -> "_Work":
-        return _Work(*(getattr(self, name)[songs] for name in self.__dataclass_fields__))
+
+def of_songs(work: W, songs: Tensor) -> W:
+    """Some of the songs of a record whose fields have them as their first axis."""
+    return type(work)(*(getattr(work, name)[songs] for name in work.__dataclass_fields__))
 
 
 def infer_songs(
@@ -117,12 +123,10 @@ def supported(log_lik: Tensor, mask: Tensor, log_beta: Tensor, most: int) -> tup
 
     A share is a sum over the song's frames under a flat song prior: softmax of log_lik + log_beta.
     """
-    by_comp = log_lik.permute(0, 2, 1)
-    beta = log_beta.to(log_lik.dtype).clamp(min=LOWEST).exp().expand(len(mask), 1, -1)
-    density = (by_comp - by_comp.amax(1, keepdim=True)).clamp_(min=LOWEST).exp_()
-    weight = mask.to(log_lik.dtype)[:, None, :] / torch.bmm(beta, density)
-    shares = torch.bmm(density, weight.mT) * beta.mT
-    shares, comps = shares[:, :, 0].double().topk(most)
+    logits = log_lik.permute(0, 2, 1) + log_beta.to(log_lik.dtype)[:, None]
+    density = logits.sub_(logits.amax(1, keepdim=True)).clamp_(min=LOWEST).exp_()
+    weight = mask.to(log_lik.dtype)[:, None, :] / density.sum(1, keepdim=True)
+    shares, comps = torch.bmm(density, weight.mT)[:, :, 0].double().topk(most)
     return shares, comps
 
 
@@ -143,7 +147,7 @@ def ascend(
 ) -> Posterior:
     """`infer_songs` from chosen components: log_lik (song, frame, named) of comps, with shares in frames (song, named).
 
-    One atom for each of the components with the largest shares.
+    One atom for each of the components with the largest shares, which are its first counts.
     """
     n_atoms = min(options.n_atoms, comps.shape[1])
     varphi = torch.eye(comps.shape[1], dtype=log_lik.dtype, device=log_lik.device)[:n_atoms]
@@ -169,13 +173,13 @@ def _ascend(work: _Work, n_comp: int, alpha0: float, options: LocalOptions) -> P
         gain = new.bound - work.bound
         better, going = gain > 0.0, gain >= tolerance[songs]
         finished = better & ~going if refreshes < options.max_refreshes else better
-        _put(found, songs[finished], new.take(finished), refreshes)
+        _put(found, songs[finished], of_songs(new, finished), refreshes)
         worse = ~better
         if refreshes > 1 and bool(worse.any()):
-            _put(found, songs[worse], work.take(worse), refreshes - 1)
+            _put(found, songs[worse], of_songs(work, worse), refreshes - 1)
         if not bool(going.any()):
             break
-        work, songs = (new, songs) if bool(going.all()) else (new.take(going), songs[going])
+        work, songs = (new, songs) if bool(going.all()) else (of_songs(new, going), songs[going])
     used = max(1, int((found.counts > 0.0).sum(1).max()))
     counts = found.counts[:, :used]
     return replace(

@@ -115,7 +115,7 @@ def prepare(state: State, dtype: torch.dtype = torch.float32) -> Globals:
 def log_likelihoods(
     model: Globals, values: Tensor, scratch: Tensor | None = None, out: Tensor | None = None
 ) -> Tensor:
-    """E[log p(x_n | phi_k)]: (..., dim) -> (..., comp), through blocks of the expanded frames.
+    """E[log p(x_n | phi_k)]: (frame..., dim) -> (frame..., comp), through blocks of the expanded frames.
 
     In memory the frames of a component are side by side. scratch: as `scratch_for` gives, to be written over; it has
     room for a block. out: room for the result, comp times the frames at least.
@@ -138,7 +138,7 @@ def unseen_log_density(model: Globals, values: Tensor) -> Tensor:
 
 def scratch_for(model: Globals, values: Tensor) -> Tensor:
     """Room for a block of expanded frames, (expanded_size, frame). Memory once written is much faster to write."""
-    return values.new_empty(model.theta.shape[0], min(BLOCK, values.shape[:-1].numel()))
+    return values.new_empty(model.theta.shape[0], max(1, min(BLOCK, values.shape[:-1].numel())))
 
 
 def infer(
@@ -215,7 +215,7 @@ def products(values: Tensor, posterior: Posterior, diagonal: bool, scratch: Tens
     for songs in blocks(n_songs, max(1, BLOCK // n_frames)):
         n_atoms = max([1, *used[songs]])
         zeta, varphi = posterior.zeta[songs, :, :n_atoms], posterior.varphi[songs, :n_atoms]
-        if n_frames <= n_atoms:
+        if n_frames <= min(n_atoms, BLOCK):
             expanded = expand(values[songs].flatten(0, 1), diagonal, scratch)
             out.addmm_((zeta @ varphi).flatten(0, 1).T, expanded.T)
             continue
@@ -223,8 +223,8 @@ def products(values: Tensor, posterior: Posterior, diagonal: bool, scratch: Tens
         for block in blocks(n_frames):
             part = values[songs, block]
             expanded = expand(part.flatten(0, 1), diagonal, scratch).unflatten(1, part.shape[:2])
-            first = 0.0 if block.start == 0 else 1.0  # what is there counts from the second block on
-            moments.baddbmm_(zeta[:, block].mT, expanded.permute(1, 2, 0), beta=first)
+            keep = 0.0 if block.start == 0 else 1.0  # what is there counts from the second block on
+            moments.baddbmm_(zeta[:, block].mT, expanded.permute(1, 2, 0), beta=keep)
         rows, (weight, comp) = moments.flatten(0, 1), varphi.flatten(0, 1).max(1)
         certain, soft = weight == 1.0, torch.nonzero((weight < 1.0) & (weight > 0.0))[:, 0]
         out.index_add_(0, comp[certain], rows[certain])

@@ -29,7 +29,8 @@ class Vectors:
 
     posterior: mean over frames of softmax_k E[log p(x_n | phi_k)], the paper's: a flat prior over components, neither
     sticks nor local step. responsibility: mean over frames of r_nk. expected: E[weight of each component in the song].
-    log_likelihood: nats a frame, of the song's frames under the expected weights. A song without frames has E[beta]
+    log_likelihood: nats a frame, of the song's frames under its expected weights, those of
+    components never seen included. A song without frames has E[beta]
     three times, what is expected of any song, and log_likelihood nan.
     """
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from hdpgmm import initialise
+from hdpgmm.births import births
 from hdpgmm.local import LocalOptions
 from hdpgmm.model import BatchInfo, State, batch_statistics, blend, prepare, step_size
-from hdpgmm.moves import Move, Probe, births, reduce
+from hdpgmm.moves import Move, Probe, reduce
 from hdpgmm.prior import Concentration, whitened_prior
 from hdpgmm.statistics import Statistics
 from hdpgmm.trials import try_reductions

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RIDGE = 1e-6  # of the correlation matrix: duplicated and constant features stay finite
+ROUNDING = 1e-12  # a feature that varies by less than this much of its mean, or of the others, is constant
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ def whitening(total: Moments) -> Whitening:
 
     A constant feature has no scale; it is centred and left as it is.
     """
-    deviation = _deviation(total)
+    deviation, varies = _deviation(total)
     correlation = total.scatter / total.count / np.outer(deviation, deviation)
+    correlation[~np.outer(varies, varies)] = 0.0
     np.fill_diagonal(correlation, 1.0 + RIDGE)
     factor = np.linalg.cholesky(np.linalg.inv(correlation))
     return Whitening(total.mean, factor / deviation[:, None])
@@ -65,11 +67,18 @@ def whitening(total: Moments) -> Whitening:
 
 def standardising(total: Moments) -> Whitening:
     """Unit variance of each feature and nothing else, as diagonal covariances of the features themselves want it."""
-    return Whitening(total.mean, np.diag(1.0 / _deviation(total)))
+    return Whitening(total.mean, np.diag(1.0 / _deviation(total)[0]))
 
 
-def _deviation(total: Moments) -> np.ndarray:
+def _deviation(total: Moments) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviations, of constant features what rounding may leave of them but at least 1, and which vary.
+
+    Beside features that vary by 1 and more, one that varies by less than ROUNDING is constant: it is what others'
+    rounding leaves of a zero. Where all are small, in whatever units, the widest decides.
+    """
     if total.count < 1:
         raise ValueError("whitening needs at least one frame")
     deviation = np.sqrt(np.diag(total.scatter) / total.count)
-    return np.where(deviation > 1e-12 * (1.0 + np.abs(total.mean)), deviation, 1.0)
+    widest = min(1.0, deviation.max(initial=0.0))
+    varies = deviation > ROUNDING * (widest + np.abs(total.mean))
+    return np.where(varies, deviation, np.maximum(1.0, ROUNDING * np.abs(total.mean))), varies

@@ -721,3 +721,32 @@ def test_loss_of_a_deletion_is_the_oracles_at_unchanged_weights(seed: int):
                 change = change + left - oracle.song_bound(q, log_lik, ready.log_beta, state.alpha0)
         expected = -float(change) - float(draws[k] * ready.log_beta[k])
         assert float(loss[k]) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+def test_sweeps_are_updates_of_the_weights_and_the_assignments_in_turn():
+    """Three of them against softmaxes of the logits, songs of unequal length side by side."""
+    songs, log_beta = _songs()
+    log_lik, mask = _padded(songs)
+    weight = ALPHA0 * log_beta.exp().expand(len(songs), -1)
+    comps = torch.arange(len(log_beta)).expand(len(songs), -1)
+    shaped, counts = mask[:, None, :], torch.ones_like(weight)
+    work = direct._assign(comps, log_lik.mT.contiguous(), weight, shaped, counts, ALPHA0)
+    zeta = work.zeta
+    for _ in range(3):
+        total = ALPHA0 + zeta.sum((1, 2))[:, None]
+        log_pi = torch.digamma(weight + zeta.sum(2)) - torch.digamma(total)
+        zeta = torch.softmax(log_lik.mT + log_pi[:, :, None], dim=1) * shaped
+    found = direct._round(work, ALPHA0, sweeps=4)
+    torch.testing.assert_close(found.counts, zeta.sum(2), rtol=1e-9, atol=1e-12)
+
+
+def test_a_component_without_a_share_costs_no_round():
+    """Two components apart, and four that no frame supports: the same posterior in the same rounds."""
+    rng = np.random.default_rng(0)
+    own = torch.tensor(rng.integers(2, size=40))
+    log_lik = torch.full((40, 6), -60.0, dtype=F64)
+    log_lik[torch.arange(40), own] = -1.0
+    log_beta = torch.tensor([-0.7, -0.8, -109.0, -209.0, -309.0, -409.0], dtype=F64)
+    two, six = (_infer([log_lik], log_beta, LocalOptions(n)) for n in (2, 6))
+    assert int(six.refreshes) == int(two.refreshes)
+    assert float(six.bound) == pytest.approx(float(two.bound), abs=1e-8)

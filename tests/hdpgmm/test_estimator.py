@@ -2,6 +2,8 @@
 
 import doctest
 import json
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,13 @@ import torch
 from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_normal, multivariate_t
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
 
 from hdpgmm import estimator, training
 from hdpgmm.estimator import HDPGMM
@@ -310,6 +316,15 @@ GOOD = np.zeros((4, 2))
         ([GOOD, GOOD, np.zeros((4, 3))], "song 2: expected 2 features as song 0 has, found 3"),
         ([GOOD, np.array([[0, 1], [np.nan, 2]])], "song 1, frame 1: values must be finite"),
         ([GOOD[:0], GOOD, GOOD[:0], np.array([[np.inf, 0]])], "song 3, frame 0: values must be finite"),
+        (
+            [GOOD, np.array([[0, 1], [2, -3e200]])],
+            r"song 1, frame 1, feature 1: values must lie within ±1e\+100, found -3e\+200",
+        ),
+        ([GOOD, np.array([[1e308, 1], [2, 3]])], "song 1, frame 0, feature 0: .* found 1e\\+308"),
+        (
+            [GOOD, 1e-200 * np.array([[1.0, 0], [2, 3]])],
+            "feature 1: the feature that varies most must vary by 1e-100 at least, found 3e-200",
+        ),
         ([np.array([["a", "b"]])], "songs: expected real numbers, found dtype <U1"),
         ([GOOD * 1j], "songs: expected real numbers, found dtype complex128"),
         (
@@ -359,6 +374,50 @@ def test_songs_of_another_kind_are_refused_after_fit():
         model.partial_fit([])
 
 
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_frames_that_float32_cannot_hold_are_named(covariance_type: Any):
+    """Far from the songs fitted. A batch refused changes nothing, and float32 infinities are no other error."""
+    songs = _small()
+    model = HDPGMM(8, covariance_type=covariance_type, max_epochs=2).fit(songs)
+    before, seen = _bits(model), model._songs_seen
+    for value in (1e14, -1e25, 1e99):
+        far = [songs[0], np.array([[0.0, 0.0], [0.0, value]])]
+        for use in (model.transform, model.score, model.partial_fit):
+            with pytest.raises(
+                ValueError, match=r"song 1, frame 1, feature 1: frames must lie within 1e\+12 standard dev"
+            ):
+                use(far)
+    assert (_bits(model), model._songs_seen) == (before, seen)
+    near = [songs[0], np.array([[0.0, 0.0], [0.0, 1e10]])]
+    assert np.isfinite(model.transform(near)).all()
+    assert np.isfinite(model.score(near))
+
+
+def test_a_song_held_out_that_float32_cannot_hold_has_the_name_its_user_knows():
+    songs = _small(n_songs=40)
+    model = HDPGMM(8, max_epochs=1)
+    heldout = model._heldout(40, np.random.default_rng(0))
+    songs[heldout[1]] = songs[heldout[1]].copy()
+    songs[heldout[1]][7, 0] = 1e30
+    with pytest.raises(ValueError, match=f"song {heldout[1]}, frame 7, feature 0: .* found 1e\\+30 where"):
+        model.fit(songs)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+@pytest.mark.parametrize("exponent", [-320, -100, 100, 320])
+def test_frames_in_units_of_any_size_give_the_same_model(covariance_type: Any, exponent: int):
+    """2^320 is about 1e96. Powers of two, so to the last bit."""
+    songs, unit = _small(), 2.0**exponent
+    one = HDPGMM(8, covariance_type=covariance_type, max_epochs=2).fit(songs)
+    moved = [unit * song for song in songs]
+    two = HDPGMM(8, covariance_type=covariance_type, max_epochs=2).fit(moved)
+    assert two.transform(moved).tobytes() == one.transform(songs).tobytes()
+    assert (two.means_ / unit).tobytes() == one.means_.tobytes()
+    assert (two.covariances_ / unit / unit).tobytes() == one.covariances_.tobytes()
+    assert two.score(moved) == pytest.approx(one.score(songs) - 2 * np.log(unit), abs=1e-9)
+    np.testing.assert_allclose(two.sample()[0][0] / unit, one.sample()[0][0], rtol=1e-12)
+
+
 def test_before_fit_there_is_nothing(tmp_path: Path):
     model = HDPGMM()
     uses = (
@@ -398,8 +457,25 @@ def test_songs_without_frames_take_part():
         [np.c_[song, np.ones(20)] for song in _small()],
         [np.c_[song, song] for song in _small()],
         [1e6 * song + 1e9 for song in _small()],
+        [1e99 * song for song in _small()],
+        [np.c_[1e90 * song, song, 1e-90 * song] for song in _small()],
+        [np.c_[song, 1e-200 * song] for song in _small()],
+        [np.c_[song, np.full(20, 1e99)] for song in _small()],
+        [np.c_[song, 1e60 + 1e46 * song] for song in _small()],
     ],
-    ids=["a frame", "two frames", "one point", "a constant feature", "features twice", "far from the origin"],
+    ids=[
+        "a frame",
+        "two frames",
+        "one point",
+        "a constant feature",
+        "features twice",
+        "far from the origin",
+        "huge",
+        "huge and tiny",
+        "a trace",
+        "a huge constant",
+        "float32 has no such constant",
+    ],
 )
 def test_poor_corpora_give_finite_models(songs: list[np.ndarray]):
     model = HDPGMM(6, max_epochs=3).fit(songs)
@@ -510,6 +586,54 @@ def test_scikit_learn_can_clone_and_chain_it():
     search = GridSearchCV(chain, {"hdpgmm__n_components": [6, 5]}, cv=3).fit(songs, labels)
     assert search.best_params_["hdpgmm__n_components"] in (5, 6)
     assert search.best_score_ == 1.0
+
+
+@pytest.mark.parametrize(
+    "first", ["passthrough", FunctionTransformer(lambda songs: [2.0 * song for song in songs])]
+)
+def test_it_can_be_the_last_step_of_a_pipeline(first: Any):
+    songs = _small()
+    chain: Any = make_pipeline(first, HDPGMM(8, max_epochs=2))
+    with pytest.raises(NotFittedError):
+        check_is_fitted(chain)
+    chain.fit(songs)
+    check_is_fitted(chain)
+    given = songs if first == "passthrough" else [2.0 * song for song in songs]
+    alone = HDPGMM(8, max_epochs=2).fit(given)
+    assert _bits(chain[-1]) == _bits(alone)
+    assert chain.score(songs) == alone.score(given)
+    assert chain.transform(songs).tobytes() == alone.transform(given).tobytes()
+    assert chain.fit_transform(songs).tobytes() == alone.transform(given).tobytes()
+    assert "HDPGMM" in chain._repr_html_()
+    copy: Any = clone(chain)
+    assert copy[-1].get_params() == chain[-1].get_params()
+    with pytest.raises(NotFittedError):
+        check_is_fitted(copy)
+
+
+def test_scikit_learn_knows_whether_it_is_fitted(tmp_path: Path):
+    model = HDPGMM(8, max_epochs=1)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(model)
+    check_is_fitted(model.partial_fit(_small()))
+    model.save(tmp_path)
+    check_is_fitted(HDPGMM.load(tmp_path))
+    tags = get_tags(model)
+    assert tags.transformer_tags is not None
+    assert (tags.target_tags.required, tags.requires_fit, tags.input_tags.two_d_array) == (False, True, False)
+    assert (tags.estimator_type, tags.transformer_tags.preserves_dtype) == ("density_estimator", [])
+
+
+def test_it_works_where_there_is_no_scikit_learn():
+    """As if it were not installed: an import of it fails."""
+    script = (
+        "import sys; sys.modules['sklearn'] = None\n"
+        "import numpy as np; from hdpgmm.estimator import HDPGMM\n"
+        "songs = list(np.random.default_rng(0).normal(size=(4, 9, 2)))\n"
+        "print(HDPGMM(2, max_epochs=1).fit(songs).transform(songs).shape[0])"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout == "4\n"
 
 
 def test_parameters_can_be_asked_for_and_set():

@@ -12,7 +12,7 @@ from torch import Tensor
 from hdpgmm import model
 from hdpgmm.model import State
 from hdpgmm.prior import Concentration, whitened_prior
-from hdpgmm.statistics import Statistics, contract, zeros
+from hdpgmm.statistics import Statistics, contract, expand, expanded_size, zeros
 from tests.hdpgmm.corpora import (
     F64,
     OPTIONS,
@@ -351,3 +351,48 @@ def test_float32_statistics_are_float64s(diagonal: bool):
 )
 def test_components_that_carry_the_weight(weights: list[float], expected: int):
     assert model.effective_components(torch.tensor(weights, dtype=F64)) == expected
+
+
+@pytest.mark.parametrize("n_frames", [0, 1, 255, 256, 257, 700])
+def test_log_likelihoods_of_any_number_of_frames_into_used_memory(n_frames: int):
+    corpus, state = small_case()
+    ready = model.prepare(state, F64)
+    values = corpus.values.repeat(1 + n_frames // len(corpus.values), 1)[:n_frames]
+    scratch, out = model.scratch_for(ready, values), torch.full((5 * 701,), torch.nan, dtype=F64)
+    found = model.log_likelihoods(ready, values, scratch.fill_(torch.nan), out)
+    torch.testing.assert_close(found, expand(values).T @ ready.theta)
+
+
+def test_more_atoms_than_frames_than_fit_at_once():
+    """Songs of 290 frames with 300 atoms in use, in memory for 256 frames that was used before."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(2, 290, 2))
+    zeta, varphi = rng.dirichlet(np.ones(300), (2, 290)), np.broadcast_to(np.eye(300), (2, 300, 300))
+    corpus, state = small_case()
+    ready = model.prepare(state, F64)
+    _, any_posterior = next(model.infer(ready, corpus.values, corpus.offsets, OPTIONS))
+    posterior = replace(
+        any_posterior, zeta=torch.tensor(zeta), varphi=torch.tensor(varphi), counts=torch.tensor(zeta.sum(1))
+    )
+    frames = torch.tensor(values)
+    scratch = torch.full((expanded_size(2), 256), torch.nan, dtype=F64)
+    sums = model.products(frames, posterior, False, scratch)
+    expected = torch.tensor(zeta).flatten(0, 1).T @ expand(frames.flatten(0, 1)).T
+    torch.testing.assert_close(sums, expected)
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_songs_of_any_length_are_inferred_as_from_all_log_likelihoods(direct: bool):
+    """In parts of a group, from the components each song has the most of."""
+    lengths = [1, 2, 64, 65, 255, 256, 257, 513, *([40] * 9)]
+    corpus = mixture(seed=5, n_songs=9, n_comp=6, dim=2, frames=(150, 250), spread=2.0)
+    songs = torch.split(corpus.values[: sum(lengths)], lengths)
+    state = partition_state(corpus, 6, skewed_prior(2, direct=direct))
+    ready, level = model.prepare(state, F64), model.song_level(direct)
+    values, offsets = torch.cat(songs), torch.tensor([0, *itertools.accumulate(map(len, songs))])
+    options = replace(OPTIONS, n_atoms=3)
+    for group, found in model.infer(ready, values, offsets, options):
+        log_lik = model.log_likelihoods(ready, group.values)
+        whole = level.infer_songs(log_lik, group.mask, ready.log_beta, ready.alpha0, options)
+        torch.testing.assert_close(found.bound, whole.bound)
+        torch.testing.assert_close(found.responsibilities(), whole.responsibilities(), atol=1e-9, rtol=0.0)

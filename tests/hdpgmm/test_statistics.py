@@ -130,3 +130,12 @@ def test_a_matrix_from_its_upper_triangle():
     matrices = matrices + np.swapaxes(matrices, 1, 2)
     rows, cols = (index.numpy() for index in statistics.pairs(4))
     np.testing.assert_array_equal(statistics.symmetric(torch.tensor(matrices[:, rows, cols]), 4), matrices)
+
+
+@pytest.mark.parametrize(
+    ("n", "most"), [(0, 256), (1, 1), (5, 1), (100, 7), (257, 256), (1000, 256), (700, 300)]
+)
+def test_blocks_follow_one_another(n: int, most: int):
+    found = list(statistics.blocks(n, most))
+    assert [i for block in found for i in range(n)[block]] == list(range(n))
+    assert all(0 < block.stop - block.start <= most for block in found)

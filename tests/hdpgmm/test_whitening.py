@@ -81,6 +81,41 @@ def test_a_constant_feature_is_centred_however_its_mean_is_rounded(value: float)
     np.testing.assert_allclose(np.cov(whitened[:, :4].T, bias=True), np.eye(4), atol=1e-3)
 
 
+@pytest.mark.parametrize("value", [1e15, 1e60, -1e99])
+@pytest.mark.parametrize("kind", [w.whitening, w.standardising])
+def test_what_rounding_leaves_of_a_large_constant_is_small(
+    kind: Callable[[w.Moments], w.Whitening], value: float
+):
+    """A few of its last digits: 1e44 for the second value, which float32 does not have."""
+    frames = np.column_stack([_frames(), np.full(500, value) * (1.0 + 1e-15 * (np.arange(500) % 7))])
+    whitened = kind(w.moments(frames))(frames)
+    assert np.abs(whitened[:, 4]).max() < 0.1
+    np.testing.assert_allclose(whitened[:, :4].std(0), 1.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e-13, 2.0**-200, 2.0**200, 1e100])
+@pytest.mark.parametrize("kind", [w.whitening, w.standardising])
+def test_frames_in_any_unit_are_the_same(kind: Callable[[w.Moments], w.Whitening], scale: float):
+    """Powers of two to the last bit."""
+    frames = _frames()
+    expected = kind(w.moments(frames))(frames)
+    found = kind(w.moments(scale * frames))(scale * frames)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0 if np.log2(scale) % 1 == 0 else 1e-5)
+
+
+@pytest.mark.parametrize("kind", [w.whitening, w.standardising])
+def test_what_is_left_of_a_zero_beside_wide_features_is_constant(
+    kind: Callable[[w.Moments], w.Whitening],
+):
+    """Even where it goes with another feature: it is left as it is and takes no part in the rotation."""
+    frames = _frames()
+    frames = np.column_stack([1e15 * frames, 1e-13 * frames[:, 0]])
+    transform = kind(w.moments(frames))
+    assert transform.transform[4].tolist() == [0.0, 0.0, 0.0, 0.0, pytest.approx(1.0, abs=1e-6)]
+    assert transform.transform[:, 4].tolist()[:4] == [0.0] * 4
+    np.testing.assert_allclose(transform(frames)[:, :4].std(0), 1.0, atol=1e-3)
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_fewer_frames_than_features_stay_finite(n: int):
     frames = _frames(n)

@@ -1,0 +1,42 @@
+"""Births: what is one Gaussian stays one, and songs that did not propose a birth decide on it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hdpgmm.births import births
+from tests.hdpgmm.corpora import ragged
+from tests.hdpgmm.test_moves import BOTH, LOOSE, probe_of, started, updated
+
+
+@pytest.mark.parametrize(("dim", "n_songs", "corpus_songs"), [(2, 40, 40), (2, 40, 800), (8, 40, 4000)])
+@BOTH
+def test_nothing_is_born_of_one_gaussian(direct: bool, dim: int, n_songs: int, corpus_songs: int):
+    """Whether the probe is the corpus or a small part of it. Proposals do fit their own half of the probe better."""
+    born = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        frames = [torch.tensor(rng.normal(size=(50, dim)), dtype=torch.float32) for _ in range(n_songs)]
+        corpus = ragged(frames, [np.zeros(50, dtype=int)] * n_songs)
+        state = updated(started(corpus, 1, seed, direct), corpus, 2, LOOSE)
+        scale = corpus_songs / n_songs
+        state = replace(state, stats=state.stats.scaled(scale))
+        generator = torch.Generator().manual_seed(seed)
+        born += births(state, probe_of(corpus, corpus_songs), LOOSE, generator)[1]
+    assert born == []
+
+
+@pytest.mark.parametrize(("every", "kinds"), [(1, {"birth"}), (2, set())])
+def test_a_birth_is_judged_by_songs_that_did_not_propose_it(every: int, kinds: set[str]):
+    """The songs that propose have a gap in their middle. The others, every second one, have none or have it too."""
+    rng = np.random.default_rng(0)
+    songs = [rng.normal(size=(60, 2)) for _ in range(40)]
+    for song in songs[::every]:
+        song[:, 0] += 2.0 * np.sign(song[:, 0])
+    corpus = ragged([torch.tensor(song) for song in songs], [np.zeros(60, dtype=int)] * 40)
+    state = updated(started(corpus, 1, 0, True), corpus, 2, LOOSE)
+    generator = torch.Generator().manual_seed(0)
+    _, made = births(state, probe_of(corpus, 60), LOOSE, generator)
+    assert {move.kind for move in made} == kinds
