@@ -139,5 +139,11 @@ def improve(
 
 
 def plateau(scores: Sequence[float]) -> bool:
-    """Whether the last PATIENCE of the epochs' held-out scores, nats a frame, brought nothing."""
-    return len(scores) > PATIENCE and max(scores[-PATIENCE:]) < max(scores[:-PATIENCE]) + PLATEAU
+    """Whether the later half of the epochs' held-out scores, nats a frame, and PATIENCE of them, brought nothing.
+
+    Nothing is less than PLATEAU in PATIENCE epochs. Times for moves double, so a later half holds one: what moves may
+    yet bring is waited for.
+    """
+    later = max(PATIENCE, len(scores) // 2 + 1)
+    gain = PLATEAU * later / PATIENCE
+    return len(scores) > later and max(scores[-later:]) < max(scores[:-later]) + gain

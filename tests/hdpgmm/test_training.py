@@ -194,12 +194,17 @@ def test_default_batches_are_an_eighth_of_the_corpus(n_songs: int, size: int):
         ([-9.0, -9.0, -8.998], False),
         ([-9.0, -8.998, -9.0], False),
         ([-9.0, -8.9995, -8.9995], True),
-        ([-9.0, -8.0, -8.5, -8.5], True),
+        ([-9.0, -8.0, -8.5, -8.5], False),
+        ([-9.0, -8.0, -8.5, -8.5, -8.5], True),
+        ([-9.0, -8.0, -7.0, -7.0, -7.0, -7.0], False),
+        ([-9.0, -8.0, -7.0, -7.0, -7.0, -7.0, -7.0], True),
         ([-9.0, -8.0, -8.5, -7.0], False),
         ([-9.0, -8.9995, -8.999, -8.9985, -8.998], False),
     ],
 )
-def test_a_plateau_is_two_epochs_that_bring_less_than_a_thousandth(scores: list[float], stands_still: bool):
+def test_a_plateau_is_a_later_half_of_epochs_that_brings_next_to_nothing(
+    scores: list[float], stands_still: bool
+):
     assert training.plateau(scores) is stands_still
 
 
