@@ -7,15 +7,13 @@ frames differ from each component. A song's vectors depend on its frames alone, 
 """
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from hdpgmm.local import LocalOptions, Posterior
-from hdpgmm.model import Globals, State, by_group, family, log_likelihoods, song_level
+from hdpgmm.model import Globals, State, by_group, family, log_likelihoods, posterior_of, song_level
 from hdpgmm.score import component_weights, log_likelihood
 from hdpgmm.songs import Group
 from hdpgmm.statistics import BLOCK, expand, expanded_size, symmetric
@@ -50,10 +48,14 @@ def represent(model: Globals, values: Tensor, offsets: Tensor, options: LocalOpt
     nats = torch.full((n_songs,), math.nan, dtype=torch.float64, device=values.device)
     found = Vectors(unseen.clone(), unseen.clone(), unseen.clone(), nats)
 
-    def one(group: Group, log_lik: Tensor, song: Posterior) -> tuple[Tensor, ...]:
-        return _of_group(model, group, log_lik, song)
+    def one(group: Group) -> tuple[Tensor, tuple[Tensor, ...]]:
+        log_lik = log_likelihoods(model, group.values)
+        song = song_level(model.direct).infer_songs(
+            log_lik, group.mask, model.log_beta, model.alpha0, options
+        )
+        return group.songs.to(values.device), _of_group(model, group, log_lik, song)
 
-    for songs, parts in _by_group(one, model, values, offsets, options):
+    for songs, parts in by_group(one, values, offsets):
         for whole, part in zip(found.tensors(), parts, strict=True):
             whole[songs] = part.to(whole.dtype)
     return found
@@ -62,28 +64,6 @@ def represent(model: Globals, values: Tensor, offsets: Tensor, options: LocalOpt
 def floored_log(posterior: Tensor) -> Tensor:
     """log(max(p, 1e-8)), as the paper's code feeds to its probes."""
     return posterior.clamp(min=FLOOR).log()
-
-
-def _by_group(
-    task: Callable[[Group, Tensor, Posterior], Any],
-    model: Globals,
-    values: Tensor,
-    offsets: Tensor,
-    options: LocalOptions,
-) -> Iterator[tuple[Tensor, Any]]:
-    """(places of the songs in the batch, task(group, log-likelihoods, posterior)) of every group.
-
-    As `model.infer`, but the task is done by the thread that infers the group.
-    """
-
-    def one(group: Group) -> tuple[Tensor, Any]:
-        log_lik = log_likelihoods(model, group.values)
-        song = song_level(model.direct).infer_songs(
-            log_lik, group.mask, model.log_beta, model.alpha0, options
-        )
-        return group.songs.to(values.device), task(group, log_lik, song)
-
-    return by_group(one, values, offsets)
 
 
 def _of_group(model: Globals, group: Group, log_lik: Tensor, song: Posterior) -> tuple[Tensor, ...]:
@@ -120,7 +100,8 @@ def fisher(model: Globals, state: State, values: Tensor, offsets: Tensor, option
     scale = (model.beta / model.beta.sum()).rsqrt()[:, None]
     found = values.new_zeros(len(offsets) - 1, 2, *whitener.mean.shape, dtype=torch.float32)
 
-    def one(group: Group, _: Tensor, song: Posterior) -> None:
+    def one(group: Group) -> None:
+        song = posterior_of(model, group, options)
         used = int((song.counts > 0.0).any(0).sum())
         for i, place in enumerate(group.songs.tolist()):
             varphi = song.varphi[i, :used].double()
@@ -130,7 +111,7 @@ def fisher(model: Globals, state: State, values: Tensor, offsets: Tensor, option
             improved = gradients.sign() * gradients.abs().sqrt()
             found[place][:, comps] = (improved / improved.norm()).float()
 
-    for _ in _by_group(one, model, values, offsets, options):
+    for _ in by_group(one, values, offsets):
         pass
     return found.flatten(1)
 
