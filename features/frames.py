@@ -1,20 +1,28 @@
-"""Waveform -> 52 frame features, by librosa 0.11's definitions, from one shared power spectrogram.
+"""Waveform -> 52 frame features, by librosa 0.11's definitions, from one float64 spectrum of each frame.
 
-What librosa rounds to float32 is rounded here at the same places (the STFT is float64 inside, as in
-librosa), so the spectrogram and the tuning estimate are equal bit for bit; only the repeated work is gone.
+Frames go eight side by side through the Fourier transform (features.fourier), the mel bands and the search for
+spectral peaks, a block at a time, so that all of it stays in the processor's cache. What is a quantity of the whole
+track comes after: the tuning, by which chroma depends on every frame, and the loudest mel band, the ceiling of top_db.
 """
 
 import math
+from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 import scipy.signal
+from numba import njit
 from numpy.typing import NDArray
 
 from features.filters import chroma_filters, mel_filters
+from features.fourier import LANES, Transform
 from features.spec import FeatureSpec
+from features.tuning import Peaks
 
-_FRAMES_PER_BLOCK = 256  # 4 MiB of float64 at n_fft 2048: stays in the processor's cache
+BLOCK_FRAMES = 128
+KEPT_BYTES = (
+    256 << 20
+)  # of power spectrogram: 25 minutes; a longer track's is computed a second time for the chroma
 
 Frames = NDArray[np.float32]
 
@@ -22,113 +30,165 @@ Frames = NDArray[np.float32]
 def frame_features(samples: Frames, spec: FeatureSpec) -> Frames:
     """Features of mono samples at `spec.sample_rate`: (n_samples,) float32 -> (n_frames, n_features) float32.
 
-    Holds the whole power spectrogram, because tuning is a quantity of the whole track: 4 (n_fft/2 + 1) bytes
-    a frame, 177 kB a second. Raises ValueError below `spec.min_frames` frames.
+    Memory beside the samples: at most KEPT_BYTES of spectrogram, and for each frame n_mels floats, its features and
+    8 bytes for each of its spectral peaks. Raises ValueError below `spec.min_frames` frames.
     """
     n_frames = spec.n_frames(len(samples))
     if n_frames < spec.min_frames:
         raise ValueError(f"{n_frames} frames, the features need at least {spec.min_frames}")
-    power = power_spectrogram(samples, spec)
-    mel_db = _power_to_db(mel_filters(spec) @ power.T, spec)
-    mfcc = _cepstrum(mel_db)[: spec.n_mfcc]
-    chroma = _chroma(power, spec)
-    onset = _onset_strength(mel_db, spec)
-    rows = [mfcc, _delta(mfcc, 1, spec), _delta(mfcc, 2, spec), _log(chroma, spec), _log(onset[None], spec)]
-    return np.ascontiguousarray(np.concatenate(rows).T, dtype=np.float32)
+    spectra, bands, peaks = Spectra(samples, spec), _bands(spec), Peaks(spec)
+    mel = np.empty((spec.n_mels, spectra.n_padded), np.float32)
+    for start, power in spectra.blocks():
+        _filtered(power, *bands, mel[:, start:])
+        peaks.add(power, min(len(power) * LANES, n_frames - start))
+    out = np.empty((n_frames, spec.n_features), np.float32)
+    mel_db = _power_to_db(mel[:, :n_frames], spec)
+    _put_cepstra(mel_db, spec, out)
+    _log(_onset_strength(mel_db, spec), spec, out[:, -1])
+    del mel, mel_db
+    _put_chroma(spectra, peaks.tuning(), spec, out[:, 3 * spec.n_mfcc : -1])
+    return out
 
 
-def power_spectrogram(samples: Frames, spec: FeatureSpec) -> Frames:
-    """|STFT|^2, centred with zero padding: (n_samples,) -> (n_frames, n_fft/2 + 1)."""
-    window = scipy.signal.get_window(spec.window, spec.n_fft)
-    padded = np.pad(samples, spec.n_fft // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_length]
-    power = np.empty((len(frames), spec.n_fft // 2 + 1), np.float32)
-    for start in range(0, len(frames), _FRAMES_PER_BLOCK):
-        block = slice(start, start + _FRAMES_PER_BLOCK)
+class Spectra:
+    """Power spectrogram of a track, block by block: centred frames, zero padding."""
+
+    def __init__(self, samples: Frames, spec: FeatureSpec) -> None:
+        self._samples, self._spec = samples, spec
+        self._transform = Transform(np.asarray(scipy.signal.get_window(spec.window, spec.n_fft), np.float64))
+        self._n_groups = -(-spec.n_frames(len(samples)) // LANES)
+        keeps = 4 * self._transform.n_bins * self.n_padded <= KEPT_BYTES
+        self._kept: list[Frames] | None = [] if keeps else None
+
+    @property
+    def n_padded(self) -> int:
+        """Frames, made a multiple of the lanes by silent ones."""
+        return self._n_groups * LANES
+
+    def blocks(self) -> Iterator[tuple[int, Frames]]:
+        """(first frame, |STFT|^2 as (group, bin, lane))."""
+        for number, group in enumerate(range(0, self._n_groups, BLOCK_FRAMES // LANES)):
+            if self._kept is None:
+                yield group * LANES, self._power(group)
+                continue
+            if number == len(self._kept):
+                self._kept.append(self._power(group))
+            yield group * LANES, self._kept[number]
+
+    def _power(self, group: int) -> Frames:
+        n_fft, hop = self._spec.n_fft, self._spec.hop_length
+        n_groups = min(BLOCK_FRAMES // LANES, self._n_groups - group)
+        needed = np.zeros(n_fft + (n_groups * LANES - 1) * hop, np.float32)
+        start = group * LANES * hop - n_fft // 2
+        part = self._samples[max(0, start) : start + len(needed)]
+        begin = max(0, -start)
+        needed[begin : begin + len(part)] = part
         # complex64 before the modulus, as in librosa: the tuning estimate counts peaks and feels the last bit
-        spectrum = np.fft.rfft(frames[block] * window).astype(np.complex64)
-        np.square(np.abs(spectrum), out=power[block])
-    return power
+        magnitude = np.abs(self._transform(needed, hop, n_groups))
+        return np.square(magnitude, out=magnitude)
 
 
-def estimate_tuning(power: Frames, spec: FeatureSpec) -> float:
-    """`librosa.estimate_tuning(S=power.T)`, computed at peaks only: fractions of a chroma bin from A440."""
-    frequencies, magnitudes = _spectral_peaks(power, spec)
-    if len(frequencies) == 0:
-        return 0.0
-    loud = frequencies[magnitudes >= np.median(magnitudes)]
-    return _commonest_deviation(loud, spec)
+@lru_cache(maxsize=8)
+def _bands(spec: FeatureSpec) -> tuple[NDArray[np.int64], Frames]:
+    """The mel filters without zeros: (first bin, end in `weights`) of each, and the weights of all."""
+    filters = mel_filters(spec)
+    first, weights, ends = [], [], []
+    for row in filters:
+        bins = np.flatnonzero(row)
+        low, high = (bins[0], bins[-1] + 1) if len(bins) else (0, 0)
+        first.append(low)
+        weights.append(row[low:high])
+        ends.append(sum(map(len, weights)))
+    return np.stack([first, ends]).astype(np.int64), np.concatenate(weights)
 
 
-def _commonest_deviation(frequencies: Frames, spec: FeatureSpec) -> float:
-    """The mode of the deviations from A440's scale, in bins of `tuning_resolution`: `librosa.pitch_tuning`."""
-    octaves = np.log2(frequencies / (440.0 / 16))
-    deviation = np.mod(spec.n_chroma * octaves, 1.0)
-    deviation[deviation >= 0.5] -= 1.0
-    edges = np.linspace(-0.5, 0.5, math.ceil(1 / spec.tuning_resolution) + 1)
-    counts, _ = np.histogram(deviation, edges)
-    return float(edges[np.argmax(counts)])
+@njit(cache=True, error_model="numpy")
+def _filtered(power, bands, weights, out):  # type: ignore[no-untyped-def]
+    """Banded filters of a block (group, bin, lane), into (filter, frame)."""
+    for group in range(power.shape[0]):
+        bins, place = power[group], 0
+        for band in range(bands.shape[1]):
+            k = bands[0, band]
+            a = b = c = d = e = f = g = h = np.float32(0.0)
+            while place < bands[1, band]:
+                row, weight = bins[k], weights[place]
+                a += weight * row[0]
+                b += weight * row[1]
+                c += weight * row[2]
+                d += weight * row[3]
+                e += weight * row[4]
+                f += weight * row[5]
+                g += weight * row[6]
+                h += weight * row[7]
+                k += 1
+                place += 1
+            row = out[band, group * LANES : group * LANES + LANES]
+            row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7] = a, b, c, d, e, f, g, h
 
 
-def _spectral_peaks(power: Frames, spec: FeatureSpec) -> tuple[Frames, Frames]:
-    """Frequencies (Hz) and magnitudes of `librosa.piptrack`'s peaks, by parabolic interpolation."""
-    bin_hz = np.fft.rfftfreq(spec.n_fft, 1 / spec.sample_rate)
-    first, stop = np.searchsorted(bin_hz, [max(spec.tuning_fmin_hz, bin_hz[1]), spec.tuning_fmax_hz])
-    stop = min(stop, len(bin_hz) - 1)
-    centre = power[:, first:stop]
-    below, above = power[:, first - 1 : stop - 1], power[:, first + 1 : stop + 1]
-    loudest = np.float32(spec.tuning_threshold) * power.max(axis=1, keepdims=True)
-    frame, column = np.nonzero((centre > loudest) & (centre > below) & (centre >= above))
-    peak, left, right = centre[frame, column], below[frame, column], above[frame, column]
-    shift = _parabola_shift(left, peak, right)
-    slope: Frames = (right - left) / np.float32(2)
-    frequency = ((first + column + shift) * float(spec.sample_rate) / spec.n_fft).astype(np.float32)
-    magnitude = np.asarray(peak + np.float32(0.5) * slope * shift, np.float32)
-    return frequency, magnitude
+def _power_to_db(power: Frames, spec: FeatureSpec) -> Frames:
+    """Decibels, floored at `power_floor` and at `top_db` below the track's loudest value; in the place of the power."""
+    np.maximum(power, np.float32(spec.power_floor), out=power)
+    np.log10(power, out=power)
+    power *= np.float32(10)
+    return np.maximum(power, power.max() - np.float32(spec.top_db), out=power)
 
 
-def _parabola_shift(left: Frames, peak: Frames, right: Frames) -> Frames:
-    """The offset in bins of the parabola's top; 0 where it lies more than a bin away."""
-    # The mixture of precisions is that of librosa's numba stencil: integer literals promote to float64 there.
-    curvature = (right + left).astype(np.float64) - 2.0 * peak
-    slope = (right - left).astype(np.float64) / 2.0
-    inside = np.abs(slope) < np.abs(curvature)
-    shift = np.zeros_like(peak)
-    np.divide(-slope, curvature, out=shift, where=inside, casting="same_kind")
-    return shift
+def _put_cepstra(mel_db: Frames, spec: FeatureSpec, out: Frames) -> None:
+    """MFCC and their two derivatives, into the first columns of (frame, feature)."""
+    n = spec.n_mfcc
+    out[:, :n] = (_cosines(spec.n_mels, n) @ mel_db).T
+    mfcc, half = out[:, :n].astype(np.float64), spec.delta_width // 2
+    for order in (1, 2):
+        delta = out[:, order * n : (order + 1) * n]
+        inner = np.zeros((len(mfcc) - 2 * half, n))
+        for tap, weight in enumerate(_savitzky_golay(spec.delta_width, order)):
+            inner += weight * mfcc[tap : tap + len(inner)]
+        # A polynomial's highest derivative is a constant: the ends have that of the first and the last full window.
+        delta[:half], delta[half:-half], delta[-half:] = inner[0], inner, inner[-1]
 
 
-def _chroma(power: Frames, spec: FeatureSpec) -> Frames:
-    """Energy per pitch class, each frame's largest scaled to 1: (n_frames, bins) -> (n_chroma, n_frames)."""
-    chroma = chroma_filters(spec, estimate_tuning(power, spec)) @ power.T
-    largest = chroma.max(axis=0)
-    largest[largest < np.finfo(np.float32).tiny] = 1.0
-    return chroma / largest
+@lru_cache(maxsize=8)
+def _cosines(n_mels: int, n_mfcc: int) -> NDArray[np.float64]:
+    """The orthonormal DCT-II's first rows: (n_mfcc, n_mels)."""
+    angles = np.pi / n_mels * np.outer(np.arange(n_mfcc), np.arange(n_mels) + 0.5)
+    scale = np.full((n_mfcc, 1), np.sqrt(2.0 / n_mels))
+    scale[0] = np.sqrt(1.0 / n_mels)
+    return scale * np.cos(angles)
+
+
+@lru_cache(maxsize=8)
+def _savitzky_golay(width: int, order: int) -> NDArray[np.float64]:
+    """Weights (width,) of the `order`-th derivative of a polynomial of that order: `librosa.feature.delta`."""
+    powers = np.vander(np.arange(width) - width // 2, order + 1, increasing=True).astype(np.float64)
+    return math.factorial(order) * np.linalg.pinv(powers)[order]
 
 
 def _onset_strength(mel_db: Frames, spec: FeatureSpec) -> Frames:
     """Mean rise of the mel bands in dB over `onset_lag` frames, shifted by half a window: -> (n_frames,)."""
-    rise = np.maximum(np.float32(0), mel_db[:, spec.onset_lag :] - mel_db[:, : -spec.onset_lag]).mean(axis=0)
-    delay = spec.onset_lag + spec.n_fft // (2 * spec.hop_length)
-    return np.concatenate([np.zeros(delay, np.float32), rise])[: mel_db.shape[1]]
+    n_frames, lag = mel_db.shape[1], spec.onset_lag
+    rise = np.zeros(n_frames, np.float32)
+    delay = lag + spec.n_fft // (2 * spec.hop_length)
+    for start in range(delay, n_frames, 4096):
+        stop = min(start + 4096, n_frames)
+        now, before = (mel_db[:, start - back : stop - back] for back in (delay - lag, delay))
+        rise[start:stop] = np.maximum(now - before, np.float32(0)).mean(axis=0)
+    return rise
 
 
-def _power_to_db(power: Frames, spec: FeatureSpec) -> Frames:
-    """Decibels, floored at `power_floor` and at `top_db` below the track's loudest value."""
-    decibels = np.float32(10) * np.log10(np.maximum(np.float32(spec.power_floor), power))
-    return np.maximum(decibels, decibels.max() - np.float32(spec.top_db))
+def _put_chroma(spectra: Spectra, tuning: float, spec: FeatureSpec, out: Frames) -> None:
+    """Log energy per pitch class, each frame's largest scaled to 1, into (frame, n_chroma)."""
+    filters = chroma_filters(spec, tuning)
+    for start, power in spectra.blocks():
+        chroma = filters @ power
+        largest = chroma.max(axis=1, keepdims=True)
+        largest[largest < np.finfo(np.float32).tiny] = 1.0
+        chroma /= largest
+        block = out[start : start + len(power) * LANES]
+        frames = chroma.transpose(0, 2, 1).reshape(-1, spec.n_chroma)
+        _log(frames[: len(block)], spec, block)
 
 
-def _cepstrum(mel_db: Frames) -> Frames:
-    return np.asarray(scipy.fft.dct(mel_db, axis=0, type=2, norm="ortho"), np.float32)
-
-
-def _delta(mfcc: Frames, order: int, spec: FeatureSpec) -> Frames:
-    """Local polynomial derivative along time (Savitzky-Golay, as `librosa.feature.delta`)."""
-    width = spec.delta_width
-    delta = scipy.signal.savgol_filter(mfcc, width, polyorder=order, deriv=order, axis=-1, mode="interp")
-    return np.asarray(delta, np.float32)
-
-
-def _log(values: Frames, spec: FeatureSpec) -> Frames:
-    return np.log(np.maximum(values, np.float32(spec.log_floor)))
+def _log(values: Frames, spec: FeatureSpec, out: Frames) -> None:
+    np.maximum(values, np.float32(spec.log_floor), out=out)
+    np.log(out, out=out)

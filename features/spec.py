@@ -16,7 +16,7 @@ _FIXED = {
     "decoder": "libsndfile, float32, in order without seeking",
     "mono": "mean of the channels, before resampling",
     "resampler": "soxr",
-    "stft": "float64, rounded to complex64, centred, zero padding",
+    "stft": "float64 by decimation in time, rounded to complex64, centred, zero padding",
 }
 _PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
@@ -51,7 +51,7 @@ class FeatureSpec:
     overflow_peak: float = 1e12
     max_seconds: float = 3600.0
     # Raised by hand when a change of our code changes feature values.
-    revision: int = 1
+    revision: int = 2
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -61,6 +61,8 @@ class FeatureSpec:
         for name in ("sample_rate", "n_fft", "hop_length", "n_mels", "n_mfcc", "n_chroma", "onset_lag"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.n_fft < 32 or self.n_fft & (self.n_fft - 1):
+            raise ValueError(f"n_fft must be a power of two and at least 32, got {self.n_fft}")
         if self.hop_length > self.n_fft:
             raise ValueError(f"hop_length must not exceed n_fft = {self.n_fft}, got {self.hop_length}")
         if self.n_mfcc > self.n_mels:

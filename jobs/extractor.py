@@ -179,7 +179,7 @@ def child_environment(slot: int) -> dict[str, str]:
 
 
 def _numba_cache() -> Path:
-    key = "-".join([platform.python_version(), version("numba"), version("librosa")])
+    key = f"{platform.python_version()}-{version('numba')}"
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = base / "hdpgmm" / f"numba-{key}"
     try:

@@ -4,14 +4,24 @@ Tolerances are those of the project's promise: MFCC 5e-4, deltas 1e-4, log chrom
 where the onset exceeds 1e-3 (below that librosa's own float32 rounding is what is measured).
 """
 
+import tracemalloc
+from contextlib import suppress
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from features.frames import estimate_tuning, frame_features, power_spectrogram
+from features import frames
+from features.decode import decode
+from features.errors import BadTrack
+from features.fourier import LANES
+from features.frames import Spectra, frame_features
 from features.spec import PRESETS, columns
+from features.tuning import Peaks
 from tests.features import signals
 from tests.oracles import librosa_script
 
+SHARED = Path(__file__).resolve().parents[3] / "shared/music"
 _SPEC = PRESETS["paper-52"]
 _COLUMNS = columns(_SPEC)
 
@@ -32,6 +42,10 @@ _AUDIO = {
     "clipped": np.clip(4 * signals.chords(), -1, 1),
     "quiet": 1e-3 * signals.chords(),
     "constant and a tone": signals.sine(440.0, level=0.2) + np.float32(0.5),
+    "silence and one click": np.concatenate(
+        [np.zeros(30000, np.float32), np.ones(1, np.float32), np.zeros(9000, np.float32)]
+    ),
+    "one sample under a frame more": signals.noise()[:5119],
     "constant": np.full(signals.RATE_HZ, 0.5, np.float32),
     "tone after silence": np.concatenate([np.zeros(22050, np.float32), signals.sine(330.0)]),
     "9 frames": signals.noise()[:4096],
@@ -40,9 +54,14 @@ _AUDIO = {
 }
 
 
-@pytest.mark.parametrize("name", _AUDIO)
-def test_equal_to_the_librosa_script(name):
-    samples = _AUDIO[name]
+def _tuning(samples: np.ndarray) -> float:
+    peaks = Peaks(_SPEC)
+    for start, power in Spectra(samples, _SPEC).blocks():
+        peaks.add(power, min(len(power) * LANES, _SPEC.n_frames(len(samples)) - start))
+    return peaks.tuning()
+
+
+def _assert_equal_to_the_script(samples: np.ndarray) -> None:
     ours, script = frame_features(samples, _SPEC), librosa_script.features(samples)
     assert ours.shape == script.shape
     assert ours.dtype == np.float32
@@ -55,15 +74,33 @@ def test_equal_to_the_librosa_script(name):
 
 
 @pytest.mark.parametrize("name", _AUDIO)
+def test_equal_to_the_librosa_script(name):
+    _assert_equal_to_the_script(_AUDIO[name])
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared music is not on this machine")
+def test_equal_to_the_librosa_script_on_real_music():
+    """A tenth of ../shared/music; `tests.bench.extract --music` compares all of it."""
+    clips = sorted(path for path in SHARED.rglob("*") if path.suffix in (".mp3", ".wav", ".flac", ".ogg"))
+    compared = 0
+    for clip in clips[::10]:
+        with suppress(BadTrack):
+            samples = decode(clip.read_bytes(), clip.name, _SPEC).samples
+            _assert_equal_to_the_script(samples)
+            assert _tuning(samples) == librosa_script.tuning(samples), clip
+            compared += 1
+    assert compared > 10
+
+
+@pytest.mark.parametrize("name", _AUDIO)
 def test_tuning_is_exactly_that_of_librosa(name):
     samples = _AUDIO[name]
-    assert estimate_tuning(power_spectrogram(samples, _SPEC), _SPEC) == librosa_script.tuning(samples)
+    assert _tuning(samples) == librosa_script.tuning(samples)
 
 
 @pytest.mark.parametrize("cents", [-30, 0, 30])
 def test_tuning_of_a_tone(cents):
-    power = power_spectrogram(signals.sine(440 * 2 ** (cents / 1200)), _SPEC)
-    assert estimate_tuning(power, _SPEC) == pytest.approx(cents / 100, abs=0.05)
+    assert _tuning(signals.sine(440 * 2 ** (cents / 1200))) == pytest.approx(cents / 100, abs=0.05)
 
 
 @pytest.mark.parametrize(("note", "frequency_hz"), [("C", 523.25), ("F#", 739.99), ("A", 440.0)])
@@ -95,3 +132,25 @@ def test_silence_is_finite():
 def test_below_nine_frames_is_refused():
     with pytest.raises(ValueError, match="8 frames"):
         frame_features(signals.noise()[:4095], _SPEC)
+
+
+@pytest.mark.parametrize(("kept_bytes", "block_frames"), [(0, 128), (0, 8), (1 << 30, 24)])
+def test_neither_blocks_nor_what_is_kept_of_the_spectrogram_change_a_bit(
+    kept_bytes, block_frames, monkeypatch
+):
+    samples = signals.chords(4.0)
+    before = frame_features(samples, _SPEC)
+    monkeypatch.setattr(frames, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr(frames, "BLOCK_FRAMES", block_frames)
+    np.testing.assert_array_equal(frame_features(samples, _SPEC), before)
+
+
+def test_a_long_track_does_not_keep_its_spectrogram(monkeypatch):
+    samples = signals.noise(60.0)
+    monkeypatch.setattr(frames, "KEPT_BYTES", 0)
+    frame_features(samples, _SPEC)
+    tracemalloc.start()
+    frame_features(samples, _SPEC)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8e6  # the whole spectrogram is 10.6 MB

@@ -17,8 +17,8 @@ def _other(value):
 
 
 def _changed(name):
-    if name == "hop_length":
-        return dataclasses.replace(_SPEC, hop_length=256)
+    if name in ("hop_length", "n_fft"):
+        return dataclasses.replace(_SPEC, **{name: getattr(_SPEC, name) // 2})
     return dataclasses.replace(_SPEC, **{name: _other(getattr(_SPEC, name))})
 
 
