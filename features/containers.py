@@ -5,7 +5,7 @@ with the bytes here, before decoding. A truncated flac shows by fewer samples th
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from features import mp3
 
@@ -21,6 +21,9 @@ _FOREIGN = (  # (offset, magic, what it is)
     (0, b"#!AMR", "AMR"),
     (0, b"MThd", "MIDI"),
 )
+
+
+AAC = "aac, or flac frames without a header"
 
 
 def sniff(data: bytes) -> str | None:
@@ -47,21 +50,25 @@ def foreign_audio(data: bytes) -> str | None:
         if data.startswith(magic, offset):
             return name
     is_adts = data[:1] == b"\xff" and len(data) > 1 and data[1] & 0xF6 == 0xF0
-    return "aac, or flac frames without a header" if is_adts else None
+    return AAC if is_adts else None
 
 
 def missing_end(data: bytes) -> str | None:
     """What says that the end of the file is missing, in one line; None where nothing does."""
-    checks = {
+    checks: dict[str | None, Callable[[bytes], str | None]] = {
         "wav": _riff_missing_end,
         "aiff": _aiff_missing_end,
         "au": _au_missing_end,
         "flac": _flac_missing_end,
         "ogg": _ogg_missing_end,
         "mp3": mp3.missing_end,
+        "mp4/m4a": _mp4_missing_end,
+        "wma/asf": _asf_missing_end,
+        "matroska/webm": _matroska_missing_end,
+        AAC: _aac_missing_end,
     }
-    kind = sniff(data)
-    return checks[kind](data) if kind else None
+    check = checks.get(sniff(data) or foreign_audio(data))
+    return check(data) if check else None
 
 
 def _riff_missing_end(data: bytes) -> str | None:
@@ -73,24 +80,24 @@ def _riff_missing_end(data: bytes) -> str | None:
         if identifier == b"data":
             if size in _UNKNOWN_SIZES and not long_data:
                 return None
-            return _beyond("data", start + (long_data or size), data)
+            return _beyond("data chunk", start + (long_data or size), data)
     (promised,) = struct.unpack_from(order + "I", data, 4)
-    return _beyond("RIFF", 8 + promised, data)
+    return _beyond("RIFF chunk", 8 + promised, data)
 
 
 def _aiff_missing_end(data: bytes) -> str | None:
     for identifier, size, start in _chunks(data, ">"):
         if identifier == b"SSND":
-            return _beyond("SSND", start + size, data)
+            return _beyond("SSND chunk", start + size, data)
     (promised,) = struct.unpack_from(">I", data, 4)
-    return _beyond("FORM", 8 + promised, data)
+    return _beyond("FORM chunk", 8 + promised, data)
 
 
 def _au_missing_end(data: bytes) -> str | None:
     if len(data) < 24:
         return f"the file ends in its header, at byte {len(data)}"
     offset, size = struct.unpack_from(">II" if data[:4] == b".snd" else "<II", data, 4)
-    return None if size == 0xFFFFFFFF else _beyond("data", offset + size, data)
+    return None if size == 0xFFFFFFFF else _beyond("data chunk", offset + size, data)
 
 
 def _flac_missing_end(data: bytes) -> str | None:
@@ -101,7 +108,7 @@ def _flac_missing_end(data: bytes) -> str | None:
             return f"the file ends in its metadata, at byte {len(data)}"
         is_last = data[position] >= 0x80
         position += 4 + int.from_bytes(data[position + 1 : position + 4], "big")
-    return _beyond("metadata", position, data)
+    return _beyond("metadata chunk", position, data)
 
 
 def _ogg_missing_end(data: bytes) -> str | None:
@@ -131,6 +138,68 @@ def _ogg_pages(data: bytes) -> Iterator[tuple[int, int, int]]:
         yield flags, serial, position
 
 
+def _mp4_missing_end(data: bytes) -> str | None:
+    """A box at the top that is cut, or no index of the samples (ISO/IEC 14496-12)."""
+    position, kinds = 0, set[bytes]()
+    while position + 16 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, position)
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, position + 8)
+        if size == 0:  # up to the end of the file
+            size = len(data) - position
+        if size < 8:
+            return None
+        kinds.add(kind)
+        position += size
+    if position > len(data):
+        return _beyond("last box", position, data)
+    return None if b"moov" in kinds else "no moov box, which says where the samples are"
+
+
+def _asf_missing_end(data: bytes) -> str | None:
+    """An object at the top that is cut: each has a GUID and a size of 8 bytes."""
+    position = 0
+    while position + 24 <= len(data):
+        (size,) = struct.unpack_from("<Q", data, position + 16)
+        if size < 24:  # a stream whose length was not known
+            return None
+        position += size
+    return _beyond("last object", position, data)
+
+
+def _matroska_missing_end(data: bytes) -> str | None:
+    """A segment that is cut; a live one does not state its size."""
+    _, after_header = _ebml_element(data, 0)
+    if after_header is None:
+        return None
+    name, end = _ebml_element(data, after_header)
+    return _beyond("segment", end, data) if name == b"\x18\x53\x80\x67" and end is not None else None
+
+
+def _ebml_element(data: bytes, start: int) -> tuple[bytes, int | None]:
+    """Name and end of the element that begins there; None where its size is not known or does not arrive."""
+    name_bytes = 9 - data[start].bit_length() if start < len(data) else 9
+    size_at = start + name_bytes
+    size_bytes = 9 - data[size_at].bit_length() if size_at < len(data) else 9
+    if size_bytes > 8 or size_at + size_bytes > len(data):
+        return b"", None
+    bits = 7 * size_bytes
+    size = int.from_bytes(data[size_at : size_at + size_bytes], "big") & ((1 << bits) - 1)
+    known = size != (1 << bits) - 1
+    return data[start:size_at], size_at + size_bytes + size if known else None
+
+
+def _aac_missing_end(data: bytes) -> str | None:
+    """A last ADTS frame that is cut (ISO/IEC 13818-7, 6.2)."""
+    position = 0
+    while position + 7 <= len(data) and data[position] == 0xFF and data[position + 1] & 0xF6 == 0xF0:
+        length = (data[position + 3] & 3) << 11 | data[position + 4] << 3 | data[position + 5] >> 5
+        if length < 7:
+            return None
+        position += length
+    return _beyond("last aac frame", position, data)
+
+
 def _chunks(data: bytes, order: str) -> Iterator[tuple[bytes, int, int]]:
     """(identifier, size, offset of the content) of the chunks of a RIFF or IFF file."""
     position = 12
@@ -143,4 +212,4 @@ def _chunks(data: bytes, order: str) -> Iterator[tuple[bytes, int, int]]:
 def _beyond(what: str, promised_end: int, data: bytes) -> str | None:
     if promised_end <= len(data):
         return None
-    return f"the {what} chunk ends at byte {promised_end}, the file at {len(data)}"
+    return f"the {what} ends at byte {promised_end}, the file at {len(data)}"

@@ -37,7 +37,7 @@ def _refuse_unusable(audio: Audio, name: str, spec: FeatureSpec) -> None:
             "TOO_SHORT",
             f"{name}: {audio.duration_seconds:.3f} s give {n_frames} frames, {spec.min_frames} are needed",
         )
-    peak = float(np.abs(audio.samples).max())
+    peak = max(float(audio.samples.max()), -float(audio.samples.min()))
     if peak < spec.silence_peak:
         raise BadTrack("SILENT", f"{name}: the mono peak is {peak:.2g}, below {spec.silence_peak:g}")
     if peak > spec.overflow_peak:

@@ -5,8 +5,7 @@ eight. No sum is reordered and nothing is fused: the result does not depend on t
 samples is that of n / 2 complex ones, decimated in time by four in place, whose halves are then told apart.
 
 The loops are written for LLVM's vectoriser: over lanes innermost, with distances between rows that are known when
-compiling. It gives up on tables of rows and on slices whose bounds it cannot see, and a short loop over a known number
-of lanes it unrolls to gather and scatter across rows instead: there the number of lanes is an argument.
+compiling. It gives up on tables of rows, on slices whose bounds it cannot see, and on rows that approach each other.
 """
 
 from functools import lru_cache
@@ -32,13 +31,18 @@ class Transform:
         self.n_bins = half + 1
         self._tables = (np.ascontiguousarray(window, np.float64), *_tables(n_fft))
         self._work = np.empty(half * _ROW)
-        self._halves = np.empty((2, (half // 2 + 1) * _ROW), np.float32)
+        self._out = np.empty((0, self.n_bins, LANES), np.complex64)
 
     def __call__(self, samples: NDArray[np.float32], hop: int, n_groups: int) -> NDArray[np.complex64]:
-        """(n_samples,) -> (n_groups, n_bins, LANES), rounded to complex64; frame 8 g + l begins at hop (8 g + l)."""
-        out = np.empty((n_groups, self.n_bins, LANES), np.complex64)
+        """(n_samples,) -> (n_groups, n_bins, LANES), rounded to complex64; frame 8 g + l begins at hop (8 g + l).
+
+        The array is written over by the next call: memory that stays in the cache is twice as fast.
+        """
+        if len(self._out) < n_groups:
+            self._out = np.empty((n_groups, self.n_bins, LANES), np.complex64)
+        out = self._out[:n_groups]
         flat = out.view(np.float32).reshape(n_groups, self.n_bins * _ROW)
-        _kernel(self.n_bins - 1)(samples, hop, LANES, *self._tables, self._work, *self._halves, flat)
+        _kernel(self.n_bins - 1)(samples, hop, *self._tables, self._work, flat)
         return out
 
 
@@ -71,12 +75,11 @@ def _kernel(half: int) -> Any:
     """The compiled transform of 2 * half samples. Only a number is closed over: numba's cache is keyed by that."""
 
     @njit(cache=True, error_model="numpy")
-    def transform(samples, hop, lanes, window, rows, roots, angles, work, low, high, out):  # type: ignore[no-untyped-def]
+    def transform(samples, hop, window, rows, roots, angles, work, out):  # type: ignore[no-untyped-def]
         for group in range(out.shape[0]):
             _load(samples[group * LANES * hop :], hop, window, rows, work)
             _stages(work, roots, half, half)
-            _tell_apart(work, angles, low, high, half, lanes)
-            _interleave(low, high, out[group], half, lanes)
+            _tell_apart(work, angles, out[group], half)
 
     return transform
 
@@ -107,12 +110,8 @@ def _stage(work: Any, roots: Any, size: int, half: int) -> None:
     """Four blocks of a quarter become one of `size` rows, throughout."""
 
 
-def _tell_apart(work: Any, angles: Any, low: Any, high: Any, half: int, lanes: int) -> None:
-    """The spectrum of real samples: rows k of `low` are bins k, rows k of `high` bins half - k."""
-
-
-def _interleave(low: Any, high: Any, out: Any, half: int, lanes: int) -> None:
-    """The two halves as complex numbers, bins in order."""
+def _tell_apart(work: Any, angles: Any, out: Any, half: int) -> None:
+    """The spectrum of real samples from that of even and odd ones, as complex numbers, bins in order."""
 
 
 @overload(_stages, prefer_literal=True)
@@ -174,43 +173,27 @@ def _stage_of_size(work, roots, size, half):  # type: ignore[no-untyped-def]
 
 
 @overload(_tell_apart, prefer_literal=True)
-def _tell_apart_of_size(work, angles, low, high, half, lanes):  # type: ignore[no-untyped-def]
+def _tell_apart_of_size(work, angles, out, half):  # type: ignore[no-untyped-def]
     n_rows = half.literal_value
 
-    def tell_apart(work, angles, low, high, half, lanes):  # type: ignore[no-untyped-def]
+    def tell_apart(work, angles, out, half):  # type: ignore[no-untyped-def]
         for k in range(1, n_rows // 2 + 1):
             r, i = angles[k, 0], angles[k, 1]
             one, two = k * _ROW, (n_rows - k) * _ROW
-            for lane in range(lanes):
+            for lane in range(LANES):
                 a, a_ = work[one + lane], work[one + LANES + lane]
                 b, b_ = work[two + lane], work[two + LANES + lane]
                 even, even_ = 0.5 * (a + b), 0.5 * (a_ - b_)
                 odd, odd_ = 0.5 * (a_ + b_), 0.5 * (b - a)
                 turned, turned_ = odd * r - odd_ * i, odd * i + odd_ * r
-                low[one + lane] = even + turned
-                low[one + LANES + lane] = even_ + turned_
-                high[one + lane] = even - turned
-                high[one + LANES + lane] = turned_ - even_
-        for lane in range(lanes):
-            low[lane] = work[lane] + work[LANES + lane]
-            high[lane] = work[lane] - work[LANES + lane]
-            low[LANES + lane] = high[LANES + lane] = 0.0
+                out[one + 2 * lane] = even + turned
+                out[one + 2 * lane + 1] = even_ + turned_
+                out[two + 2 * lane] = even - turned
+                out[two + 2 * lane + 1] = turned_ - even_
+        for lane in range(LANES):
+            last = n_rows * _ROW + 2 * lane
+            out[2 * lane] = work[lane] + work[LANES + lane]
+            out[last] = work[lane] - work[LANES + lane]
+            out[2 * lane + 1] = out[last + 1] = 0.0
 
     return tell_apart
-
-
-@overload(_interleave, prefer_literal=True)
-def _interleave_of_size(low, high, out, half, lanes):  # type: ignore[no-untyped-def]
-    n_rows = half.literal_value
-
-    def interleave(low, high, out, half, lanes):  # type: ignore[no-untyped-def]
-        for k in range(n_rows // 2 + 1):
-            for lane in range(lanes):
-                out[k * _ROW + 2 * lane] = low[k * _ROW + lane]
-                out[k * _ROW + 2 * lane + 1] = low[k * _ROW + LANES + lane]
-        for k in range(n_rows // 2 + 1):
-            for lane in range(lanes):
-                out[(n_rows - k) * _ROW + 2 * lane] = high[k * _ROW + lane]
-                out[(n_rows - k) * _ROW + 2 * lane + 1] = high[k * _ROW + LANES + lane]
-
-    return interleave

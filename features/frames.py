@@ -19,7 +19,7 @@ from features.fourier import LANES, Transform
 from features.spec import FeatureSpec
 from features.tuning import Peaks
 
-BLOCK_FRAMES = 128
+BLOCK_FRAMES = 64
 KEPT_BYTES = (
     256 << 20
 )  # of power spectrogram: 25 minutes; a longer track's is computed a second time for the chroma
@@ -137,7 +137,8 @@ def _power_to_db(power: Frames, spec: FeatureSpec) -> Frames:
 def _put_cepstra(mel_db: Frames, spec: FeatureSpec, out: Frames) -> None:
     """MFCC and their two derivatives, into the first columns of (frame, feature)."""
     n = spec.n_mfcc
-    out[:, :n] = (_cosines(spec.n_mels, n) @ mel_db).T
+    for block in _slices(len(out)):
+        out[block, :n] = (_cosines(spec.n_mels, n) @ mel_db[:, block]).T
     mfcc, half = out[:, :n].astype(np.float64), spec.delta_width // 2
     for order in (1, 2):
         delta = out[:, order * n : (order + 1) * n]
@@ -169,11 +170,15 @@ def _onset_strength(mel_db: Frames, spec: FeatureSpec) -> Frames:
     n_frames, lag = mel_db.shape[1], spec.onset_lag
     rise = np.zeros(n_frames, np.float32)
     delay = lag + spec.n_fft // (2 * spec.hop_length)
-    for start in range(delay, n_frames, 4096):
-        stop = min(start + 4096, n_frames)
-        now, before = (mel_db[:, start - back : stop - back] for back in (delay - lag, delay))
-        rise[start:stop] = np.maximum(now - before, np.float32(0)).mean(axis=0)
+    now, before = mel_db[:, lag : n_frames - delay + lag], mel_db[:, : max(0, n_frames - delay)]
+    for block in _slices(max(0, n_frames - delay)):
+        rise[delay:][block] = np.maximum(now[:, block] - before[:, block], np.float32(0)).mean(axis=0)
     return rise
+
+
+def _slices(n_frames: int) -> Iterator[slice]:
+    """Of some thousand frames, so that what is computed between is small beside a long track."""
+    return (slice(start, start + 4096) for start in range(0, n_frames, 4096))
 
 
 def _put_chroma(spectra: Spectra, tuning: float, spec: FeatureSpec, out: Frames) -> None:

@@ -13,7 +13,7 @@ import soxr
 # What the code does without a choice; written down because another way would change the last bits.
 _FIXED = {
     "definitions": "librosa 0.11",
-    "decoder": "libsndfile, float32, in order without seeking",
+    "decoder": "libsndfile, in order without seeking; FFmpeg (PyAV) for what it does not know",
     "mono": "mean of the channels, before resampling",
     "resampler": "soxr",
     "stft": "float64 by decimation in time, rounded to complex64, centred, zero padding",
@@ -49,7 +49,7 @@ class FeatureSpec:
     resample_quality: str = "HQ"
     silence_peak: float = 1e-4
     overflow_peak: float = 1e12
-    max_seconds: float = 3600.0
+    max_seconds: float = 10800.0
     # Raised by hand when a change of our code changes feature values.
     revision: int = 2
 
@@ -94,7 +94,7 @@ PRESETS: dict[str, FeatureSpec] = {"paper-52": FeatureSpec()}
 
 def library_versions() -> dict[str, str]:
     """The versions of everything between the file's bytes and the frame values."""
-    packages = ("numpy", "scipy", "soundfile", "soxr")
+    packages = ("av", "numpy", "scipy", "soundfile", "soxr")
     return {
         **{name: version(name) for name in packages},
         "libsndfile": soundfile.__libsndfile_version__,

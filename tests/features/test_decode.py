@@ -162,7 +162,7 @@ _BROKEN = {
     "100 channels": _patched(_file("wav"), 22, struct.pack("<HIIH", 100, 44100, 8_820_000, 200)),
     "another container": _file("caf"),
     "an aiff whose header leads before its start": _patched(_file("aiff"), 41, b"\x67"),
-    "m4a": b"\x00\x00\x00\x20ftypM4A " + bytes(5000),
+    "Monkey's Audio": b"MAC " + bytes(5000),
     "wma": b"\x30\x26\xb2\x75\x8e\x66\xcf\x11" + bytes(5000),
 }
 
@@ -174,8 +174,8 @@ def test_recognised_but_broken(name):
 
 
 def test_unknown_formats_are_named():
-    with pytest.raises(BadTrack, match="no decoder for mp4/m4a"):
-        decode(_BROKEN["m4a"], "track", _SPEC)
+    with pytest.raises(BadTrack, match="no decoder for Monkey's Audio"):
+        decode(_BROKEN["Monkey's Audio"], "track", _SPEC)
 
 
 def test_too_long():
@@ -213,14 +213,14 @@ def test_promised_sizes_are_not_allocated(data, reason):
     assert peak_bytes < 20e6
 
 
-def test_memory_is_that_of_the_result_and_a_block():
+def test_memory_is_that_of_the_result_a_quarter_more_and_a_block():
     data = _file("flac", seconds=30.0)
     decode(data, "track", _SPEC)
     tracemalloc.start()
     samples = decode(data, "track", _SPEC).samples
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak_bytes < 2 * samples.nbytes + 2e6
+    assert peak_bytes < 1.3 * samples.nbytes + 2e6
 
 
 def test_chunks_of_odd_length_are_padded():

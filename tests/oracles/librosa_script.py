@@ -16,6 +16,21 @@ def features(waveform: np.ndarray, sample_rate: int = 22050) -> np.ndarray:
     return np.concatenate([mfcc, delta, delta2, log_chroma, log_onset]).T
 
 
+def features_from_one_spectrogram(waveform: np.ndarray, sample_rate: int = 22050) -> np.ndarray:
+    """The same, as a user writes it who has seen that the spectrogram is computed three times."""
+    power = np.abs(librosa.stft(waveform)) ** 2
+    mel = librosa.feature.melspectrogram(S=power, sr=sample_rate)
+    mel_db = librosa.power_to_db(mel)
+    mfcc = librosa.feature.mfcc(S=mel_db, n_mfcc=13)
+    delta = librosa.feature.delta(mfcc)
+    delta2 = librosa.feature.delta(mfcc, order=2)
+    chroma = librosa.feature.chroma_stft(S=power, sr=sample_rate)
+    onset = librosa.onset.onset_strength(S=mel_db, sr=sample_rate)
+    log_chroma = np.log(np.maximum(chroma, 1e-8))
+    log_onset = np.log(np.maximum(onset, 1e-8))[np.newaxis]
+    return np.concatenate([mfcc, delta, delta2, log_chroma, log_onset]).T
+
+
 def tuning(waveform: np.ndarray, sample_rate: int = 22050) -> float:
     """The tuning that `chroma_stft` finds, in fractions of a semitone."""
     power = np.abs(librosa.stft(waveform)) ** 2

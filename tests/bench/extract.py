@@ -1,0 +1,216 @@
+"""`python -m tests.bench.extract`: how much faster than the plain librosa script, as one JSON line.
+
+The plain script is the one that a user would write, with one spectrogram shared among librosa's functions. Both sides
+run on one thread, in turn, on 44.1 kHz stereo; a ratio is the least processor time of the script over ours, a file's
+includes decoding. `decode_share` is the part of our own time that decoding, mixing down and resampling take.
+`two_actor_scaling` is tracks a second of two extraction children at once over those of one, by the clock.
+
+`--memory` prints the peak resident memory of a child for tracks of 30 s to 3 h instead; `--music FOLDER` compares the
+values with the plain script's on every file of a folder.
+"""
+
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile as sf
+from rich.console import Console
+from rich.table import Table
+
+from features.decode import decode
+from features.errors import BadTrack
+from features.extract import extract
+from features.frames import frame_features
+from features.spec import PRESETS
+from infra.isolate import Extracted, Isolated
+from jobs.extractor import child_command, child_environment
+from tests.oracles import librosa_script
+
+_SPEC = PRESETS["paper-52"]
+_RATE_HZ = 44100
+_REPEATS = 9
+_CONSTANT_128_KBIT = 2 / 3  # libsndfile's compression level, 0 for 320 kbit/s and 1 for 32
+_SCALING_SECONDS = 8.0
+_LENGTHS_SECONDS = {"30 s": 30, "4 min": 240, "60 min": 3600, "3 h": 10800}
+
+
+def _chords(seconds: int) -> np.ndarray:
+    """Changing chords, a beat and some noise: (n_samples, 2) float32."""
+    rng = np.random.default_rng(0)
+    time_seconds = np.arange(seconds * _RATE_HZ) / _RATE_HZ
+    roots = 220 * 2 ** (rng.integers(0, 12, seconds) / 12)
+    root = roots[time_seconds.astype(int)]
+    tone = sum(np.sin(2 * np.pi * root * step * time_seconds) / step for step in (1, 1.25, 1.5, 2, 3, 4, 5))
+    beat = np.exp(-20 * (time_seconds % 0.5))
+    noise = rng.standard_normal((len(time_seconds), 2))
+    return (0.1 * tone[:, None] + 0.1 * beat[:, None] * noise + 0.005 * noise).astype(np.float32)
+
+
+_CHORDS = _chords(30)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.extract", description=__doc__)
+    parser.add_argument("--memory", action="store_true", help="peak memory by length of track")
+    parser.add_argument("--music", type=Path, metavar="FOLDER", help="compare the values on its files")
+    options = parser.parse_args()
+    if options.memory:
+        result = {length: peak_megabytes(seconds) for length, seconds in _LENGTHS_SECONDS.items()}
+    elif options.music:
+        result = largest_differences(options.music)
+    else:
+        result = speed()
+    print(json.dumps({key: float(f"{value:.4g}") for key, value in result.items()}))
+
+
+def speed() -> dict[str, float]:
+    """The ratios, and what share of our time is the decoder's."""
+    with tempfile.TemporaryDirectory() as folder:
+        clips = {name: Path(folder) / f"clip.{name}" for name in ("wav", "flac", "ogg", "mp3")}
+        for path in clips.values():
+            _write(path, 30)
+        long = Path(folder) / "long.mp3"
+        _write(long, 240)
+        waveform = librosa_script.load(str(clips["wav"]))
+        script, ours = _least_seconds(
+            lambda: librosa_script.features_from_one_spectrogram(waveform),
+            lambda: frame_features(waveform, _SPEC),
+        )
+        table, shares = Table("30 s, ms", "script", "ours", "of it decoding", "ratio"), {}
+        table.add_row("features", f"{1e3 * script:.1f}", f"{1e3 * ours:.1f}", "", f"{script / ours:.2f}")
+        result = {"features_ratio": script / ours, "features_ms": 1e3 * ours}
+        for name, path in {**clips, "mp3_4min": long}.items():
+            script, ours, decoding = _file_seconds(path)
+            result |= {f"{name}_ratio": script / ours, f"{name}_ms": 1e3 * ours}
+            shares[f"{name}_decode_share"] = decoding / ours
+            figures = (f"{1e3 * seconds:.1f}" for seconds in (script, ours, decoding))
+            table.add_row(name, *figures, f"{script / ours:.2f}")
+        Console(stderr=True).print(table)
+        result |= shares | {"decode_share": shares["mp3_decode_share"]}
+        return result | {"two_actor_scaling": _scaling(clips["mp3"].read_bytes())}
+
+
+def _file_seconds(path: Path) -> list[float]:
+    """Of the plain script, of ours, and of our decoding."""
+    data = path.read_bytes()
+    return _least_seconds(
+        lambda: librosa_script.features_from_one_spectrogram(librosa_script.load(str(path))),
+        lambda: extract(data, path.name, _SPEC),
+        lambda: decode(data, path.name, _SPEC),
+    )
+
+
+def _least_seconds(*tasks: Callable[[], object]) -> list[float]:
+    """Least processor seconds of each task, after one unmeasured round; the tasks take turns."""
+    times: list[list[float]] = [[] for _ in tasks]
+    for turn in range(_REPEATS + 1):
+        for task, seconds in zip(tasks, times, strict=True):
+            start = time.process_time()
+            task()
+            if turn:
+                seconds.append(time.process_time() - start)
+    return [min(seconds) for seconds in times]
+
+
+def _scaling(data: bytes) -> float:
+    """Tracks a second of two extraction children at once over those of one; the better of three turns."""
+    with (
+        Isolated(_command(), child_environment(0), 60.0) as one,
+        Isolated(_command(), child_environment(1), 60.0) as two,
+    ):
+        best: dict[int, float] = {}
+        for _ in range(3):
+            for children in ([one], [one, two]):
+                rate = _tracks_a_second(children, data)
+                best[len(children)] = max(best.get(len(children), 0.0), rate)
+    return best[2] / best[1]
+
+
+def _tracks_a_second(children: list[Isolated], data: bytes) -> float:
+    for child in children:
+        child.extract("clip", data)
+
+    def work(child: Isolated) -> int:
+        done, end = 0, time.perf_counter() + _SCALING_SECONDS
+        while time.perf_counter() < end:
+            assert isinstance(child.extract("clip", data), Extracted)
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(len(children)) as pool:
+        started = time.perf_counter()
+        return sum(pool.map(work, children)) / (time.perf_counter() - started)
+
+
+def peak_megabytes(seconds: int) -> float:
+    """Of a process that extracts one 128 kbit/s mp3 of this length, beyond a process that only starts."""
+    script = (
+        "import resource, sys; from features.extract import extract; from features.spec import PRESETS;"
+        "data = sys.stdin.buffer.read(); data and extract(data, 'track', PRESETS['paper-52']);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    )
+
+    def peak(data: bytes) -> float:
+        return float(
+            subprocess.run([sys.executable, "-c", script], input=data, capture_output=True, check=True).stdout
+        )
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "track.mp3"
+        _write(path, seconds)
+        return peak(path.read_bytes()) - peak(b"")
+
+
+def largest_differences(folder: Path) -> dict[str, float]:
+    """From the plain script on every file that can be read: by kind of feature."""
+    compared = refused = 0
+    worst = {"mfcc": 0.0, "delta": 0.0, "log_chroma": 0.0, "onset": 0.0}
+    for path in sorted(
+        path for path in folder.rglob("*") if path.suffix in (".wav", ".flac", ".ogg", ".mp3")
+    ):
+        with suppress(BadTrack):
+            samples = decode(path.read_bytes(), path.name, _SPEC).samples
+            if _SPEC.n_frames(len(samples)) < _SPEC.min_frames:
+                continue
+            ours, script = frame_features(samples, _SPEC), librosa_script.features(samples)
+            assert ours.shape == script.shape
+            gap = np.abs(ours - script)
+            onset = np.abs(np.exp(ours[:, 51]) - np.exp(script[:, 51])).max()
+            found = (gap[:, :13].max(), gap[:, 13:39].max(), gap[:, 39:51].max(), onset)
+            worst = {
+                name: max(old, float(new)) for (name, old), new in zip(worst.items(), found, strict=True)
+            }
+            compared += 1
+            continue
+        refused += 1
+    return {"compared": compared, "refused": refused, **worst}
+
+
+def _command() -> list[str]:
+    return child_command("paper-52")
+
+
+def _write(path: Path, seconds: int) -> None:
+    """The chords again and again in a file of the suffix's format; an mp3 at a constant 128 kbit/s."""
+    constant: dict[str, Any] = {"bitrate_mode": "CONSTANT", "compression_level": _CONSTANT_128_KBIT}
+    with sf.SoundFile(path, "w", _RATE_HZ, 2, **(constant if path.suffix == ".mp3" else {})) as file:
+        for _ in range(seconds // 30):
+            file.write(_CHORDS)
+
+
+if __name__ == "__main__":
+    main()
