@@ -69,26 +69,30 @@ def _proposals(
     state: State, probe: Probe, options: LocalOptions, generator: torch.Generator, most: int
 ) -> list[_Proposal]:
     """At most `most` components that promise to gain as two, best first."""
-    frames, labels = [], []
+    frames, labels, owners = [], [], []
     model = prepare(state, probe.values.dtype)
     for group, posterior in infer(model, probe.values, probe.offsets, options):
         inside = group.mask.bool()
         frames.append(group.values[inside])
         comps = posterior.varphi.argmax(2).gather(1, posterior.zeta.argmax(2))
         labels.append(comps[inside])
+        owners.append(group.songs.to(inside.device)[:, None].expand_as(inside)[inside])
     if not frames:
         return []
-    values, labels = torch.cat(frames), torch.cat(labels)
-    order = labels.argsort(stable=True)
-    parts = values[order].split(torch.bincount(labels, minlength=state.n_components).tolist())
+    labels = torch.cat(labels)
+    order, sizes = labels.argsort(stable=True), torch.bincount(labels, minlength=state.n_components).tolist()
+    parts = zip(torch.cat(frames)[order].split(sizes), torch.cat(owners)[order].split(sizes), strict=True)
     halves = []
-    for k, part in enumerate(parts):
+    for k, (part, songs) in enumerate(parts):
         if len(part) >= 4 * (state.prior.dim + 1):
             chosen = torch.randperm(len(part), generator=generator)[:SPLIT_FRAMES].to(part.device)
-            halves.append(_halved(state, k, part[chosen], generator))
-    likeliest = sorted(halves, key=lambda half: -half.proposal.gain)[:most]
-    found = [_settled(state, half) for half in likeliest]
-    return sorted((p for p in found if p.gain > 0.0), key=lambda p: -p.gain)
+            halves += _halved(state, k, part[chosen], songs[chosen], generator)
+    likeliest = sorted(halves, key=lambda half: -half.proposal.gain)[: 2 * most]
+    settled = (_settled(state, half) for half in likeliest)
+    best: dict[int, _Proposal] = {}
+    for proposal in sorted((p for p in settled if p.gain > 0.0), key=lambda p: -p.gain):
+        best.setdefault(proposal.component, proposal)
+    return list(best.values())[:most]
 
 
 @dataclass(frozen=True)
@@ -100,13 +104,28 @@ class _Half:
     proposal: _Proposal
 
 
-def _halved(state: State, k: int, frames: Tensor, generator: torch.Generator) -> _Half:
-    """The frames of a component in two by two means in the space where it is round."""
-    whitened = _rounded(frames)
+def _halved(state: State, k: int, frames: Tensor, songs: Tensor, generator: torch.Generator) -> list[_Half]:
+    """The frames of a component in two, in the space where it is round: by two means, and by their songs."""
+    whitened, expanded = _rounded(frames), expand(frames, state.prior.diagonal)
     centres = lloyd(whitened, plus_plus(whitened, 2, generator), iterations=5)
-    resp = torch.nn.functional.one_hot(nearest(whitened, centres)[0], 2).to(frames.dtype)
-    expanded = expand(frames, state.prior.diagonal)
-    return _Half(expanded, resp, _proposal(state, k, expanded, resp))
+    halves = []
+    for second in (nearest(whitened, centres)[0], _side_by_songs(whitened, songs)):
+        resp = torch.nn.functional.one_hot(second, 2).to(frames.dtype)
+        halves.append(_Half(expanded, resp, _proposal(state, k, expanded, resp)))
+    return halves
+
+
+def _side_by_songs(whitened: Tensor, songs: Tensor) -> Tensor:
+    """On which side of the mean each frame lies, (frame,) 0 or 1, in the direction in which songs' means differ most.
+
+    Two components in one have most of their difference there, since songs mix them differently. Two means of frames in
+    many dimensions do not see it: where the component is round, no direction stands out.
+    """
+    _, place, counts = torch.unique(songs, return_inverse=True, return_counts=True)
+    sums = whitened.new_zeros(len(counts), whitened.shape[1]).index_add_(0, place, whitened)
+    between = (sums / counts[:, None]).T @ sums
+    direction = torch.linalg.eigh(between.double()).eigenvectors[:, -1]
+    return (whitened @ direction.to(whitened.dtype) > 0.0).long()
 
 
 def _settled(state: State, half: _Half, rounds: int = 5) -> _Proposal:

@@ -40,3 +40,22 @@ def test_a_birth_is_judged_by_songs_that_did_not_propose_it(every: int, kinds: s
     generator = torch.Generator().manual_seed(0)
     _, made = births(state, probe_of(corpus, 60), LOOSE, generator)
     assert {move.kind for move in made} == kinds
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_components_that_songs_mix_differently_are_told_apart_in_many_dimensions(seed: int):
+    """Where the two as one are round, two means see no direction; the songs' shares do."""
+    rng = np.random.default_rng(seed)
+    offset = rng.normal(size=20)
+    offset *= 6.0 / np.linalg.norm(offset)
+    sides = [rng.random(80) < rng.beta(0.8, 0.8) for _ in range(80)]
+    songs = [rng.normal(size=(80, 20)) + np.where(side[:, None], offset, 0.0) for side in sides]
+    corpus = ragged(
+        [torch.tensor(song, dtype=torch.float32) for song in songs], [side.astype(int) for side in sides]
+    )
+    state = updated(started(corpus, 1, 0, True), corpus, 2, LOOSE)
+    split, made = births(state, probe_of(corpus, 80), LOOSE, torch.Generator().manual_seed(seed))
+    assert [move.kind for move in made] == ["birth"]
+    share = np.concatenate(sides).mean()
+    found = (split.stats.count / split.stats.count.sum()).max()
+    assert float(found) == pytest.approx(max(share, 1.0 - share), abs=0.05)
