@@ -5,7 +5,7 @@ run on one thread, in turn, on 44.1 kHz stereo; a ratio is the least processor t
 includes decoding. `decode_share` is the part of our own time that decoding, mixing down and resampling take.
 `two_actor_scaling` is tracks a second of two extraction children at once over those of one, by the clock.
 
-`--memory` prints the peak resident memory of a child for tracks of 30 s to 3 h instead; `--music FOLDER` compares the
+`--memory` prints the peak resident memory in MB of a process for tracks of 30 s to 3 h instead (ten minutes); `--music FOLDER` compares the
 values with the plain script's on every file of a folder.
 """
 
@@ -157,11 +157,14 @@ def _tracks_a_second(children: list[Isolated], data: bytes) -> float:
 
 
 def peak_megabytes(seconds: int) -> float:
-    """Of a process that extracts one 128 kbit/s mp3 of this length, beyond a process that only starts."""
+    """Of a process that extracts one 128 kbit/s mp3 of this length.
+
+    As Linux counts it for the program itself: getrusage's figure begins with that of the parent.
+    """
     script = (
-        "import resource, sys; from features.extract import extract; from features.spec import PRESETS;"
-        "data = sys.stdin.buffer.read(); data and extract(data, 'track', PRESETS['paper-52']);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        "import re, sys; from features.extract import extract; from features.spec import PRESETS;"
+        "data = sys.stdin.buffer.read(); extract(data, 'track', PRESETS['paper-52']);"
+        "print(int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) / 1024)"
     )
 
     def peak(data: bytes) -> float:
@@ -172,7 +175,7 @@ def peak_megabytes(seconds: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "track.mp3"
         _write(path, seconds)
-        return peak(path.read_bytes()) - peak(b"")
+        return peak(path.read_bytes())
 
 
 def largest_differences(folder: Path) -> dict[str, float]:
