@@ -5,8 +5,8 @@ run on one thread, in turn, on 44.1 kHz stereo; a ratio is the least processor t
 includes decoding. `decode_share` is the part of our own time that decoding, mixing down and resampling take.
 `two_actor_scaling` is tracks a second of two extraction children at once over those of one, by the clock.
 
-`--memory` prints the peak resident memory in MB of a process for tracks of 30 s to 3 h instead (ten minutes); `--music FOLDER` compares the
-values with the plain script's on every file of a folder.
+`--memory` prints the peak resident memory in MB of a process for tracks of 30 s to 3 h instead (ten minutes).
+`--music FOLDER` compares the values with the plain script's on every file of a folder.
 """
 
 import os
