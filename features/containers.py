@@ -21,13 +21,15 @@ _FOREIGN = (  # (offset, magic, what it is)
     (0, b"#!AMR", "AMR"),
     (0, b"MThd", "MIDI"),
 )
-
-
 AAC = "aac, or flac frames without a header"
+FOREIGN = (*(name for _, _, name in _FOREIGN), AAC)
 
 
 def sniff(data: bytes) -> str | None:
-    """`wav`, `aiff`, `au`, `flac`, `ogg` or `mp3` by the first bytes, or None."""
+    """`wav`, `aiff`, `au`, `flac`, `ogg`, `mp3` or one of FOREIGN by the first bytes, or None.
+
+    mp3 comes last: its frames are searched for, and may be found by chance in what is something else.
+    """
     if data[:4] in (b"RIFF", b"RIFX", b"RF64") and data[8:12] == b"WAVE":
         return "wav"
     if data[:4] == b"FORM" and data[8:12] in (b"AIFF", b"AIFC"):
@@ -36,6 +38,11 @@ def sniff(data: bytes) -> str | None:
         return "au"
     if data[:4] == b"OggS":
         return "ogg"
+    for offset, magic, name in _FOREIGN:
+        if data.startswith(magic, offset):
+            return name
+    if data[:1] == b"\xff" and len(data) > 1 and data[1] & 0xF6 == 0xF0:
+        return AAC
     start = mp3.after_id3(data)
     if data[start : start + 4] == b"fLaC":
         return "flac"
@@ -44,17 +51,8 @@ def sniff(data: bytes) -> str | None:
     return None
 
 
-def foreign_audio(data: bytes) -> str | None:
-    """The name of an audio container that is known but not read here, or None."""
-    for offset, magic, name in _FOREIGN:
-        if data.startswith(magic, offset):
-            return name
-    is_adts = data[:1] == b"\xff" and len(data) > 1 and data[1] & 0xF6 == 0xF0
-    return AAC if is_adts else None
-
-
-def missing_end(data: bytes) -> str | None:
-    """What says that the end of the file is missing, in one line; None where nothing does."""
+def missing_end(data: bytes, kind: str | None) -> str | None:
+    """What says that the end of a file of this kind is missing, in one line; None where nothing does."""
     checks: dict[str | None, Callable[[bytes], str | None]] = {
         "wav": _riff_missing_end,
         "aiff": _aiff_missing_end,
@@ -67,7 +65,7 @@ def missing_end(data: bytes) -> str | None:
         "matroska/webm": _matroska_missing_end,
         AAC: _aac_missing_end,
     }
-    check = checks.get(sniff(data) or foreign_audio(data))
+    check = checks.get(kind)
     return check(data) if check else None
 
 

@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from features import foreign, mp3
-from features.containers import foreign_audio, missing_end, sniff
+from features.containers import FOREIGN, missing_end, sniff
 from features.errors import BadTrack
 from features.spec import FeatureSpec
 
@@ -71,20 +71,21 @@ def decode(data: bytes, name: str, spec: FeatureSpec) -> Audio:
     """
     if not data:
         raise BadTrack("EMPTY", f"{name}: 0 bytes")
-    missing = missing_end(data)
+    kind = sniff(data)
+    missing = missing_end(data, kind)
     if missing:
         raise BadTrack("TRUNCATED", f"{name}: {missing}")
-    if sniff(data) is None and (container := foreign_audio(data)) in foreign.FORMATS:
-        return _decode_foreign(data, name, container, spec)
     stream = _Bytes(data)
     try:
-        with _open(stream, name) as file:
+        if kind is not None and kind in foreign.FORMATS:
+            return _decode_foreign(stream, name, kind, spec)
+        with _open(stream, name, kind) as file:
             audio = _read(_Source.of_libsndfile(file), name, spec)
             _refuse_short(file, audio, data, name)
             return audio
     except sf.LibsndfileError as error:
         # A flac that ends inside a frame: the decoder fails after the last byte, wanting more.
-        is_cut = sniff(data) == "flac" and stream.tell() >= len(data)
+        is_cut = kind == "flac" and stream.tell() >= len(data)
         reason = "TRUNCATED" if is_cut else "DECODE_ERROR"
         raise BadTrack(reason, f"{name}: {error.error_string}") from error
     except (sf.SoundFileError, OSError, RuntimeError, ValueError) as error:
@@ -108,27 +109,24 @@ class _Source:
         return cls(file.samplerate, file.channels, known, decoder, _mono_blocks(file))
 
 
-def _decode_foreign(data: bytes, name: str, container: str, spec: FeatureSpec) -> Audio:
-    with foreign.opened(data, name, container) as file:
+def _decode_foreign(stream: io.BytesIO, name: str, container: str, spec: FeatureSpec) -> Audio:
+    with foreign.opened(stream, name, container) as file:
         mono = (mean_of_channels(block) for block in file.blocks())
-        source = _Source(file.rate, file.channels, file.n_samples, file.decoder, mono)
-        audio = _read(source, name, spec)
+        audio = _read(_Source(file.rate, file.channels, file.n_samples, file.decoder, mono), name, spec)
     if file.n_samples is not None and audio.source_samples < file.n_samples - foreign.SLACK_SAMPLES:
         message = f"{name}: {audio.source_samples} samples of {file.n_samples} could be decoded"
         raise BadTrack("TRUNCATED", message)
     return audio
 
 
-def _open(stream: io.BytesIO, name: str) -> sf.SoundFile:
+def _open(stream: io.BytesIO, name: str, kind: str | None) -> sf.SoundFile:
     """Raises BadTrack where no decoder knows the content; libsndfile's errors on known content pass."""
     try:
         file = _InOrder(stream)
     except sf.SoundFileError:
-        data = stream.getvalue()
-        container = foreign_audio(data)
-        if container:
-            raise BadTrack("DECODE_ERROR", f"{name}: no decoder for {container}") from None
-        if sniff(data) is None:
+        if kind in FOREIGN:
+            raise BadTrack("DECODE_ERROR", f"{name}: no decoder for {kind}") from None
+        if kind is None:
             raise BadTrack("NOT_AUDIO", f"{name}: no decoder recognises the content") from None
         raise
     if file.format not in _FORMATS:

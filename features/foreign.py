@@ -7,7 +7,8 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,7 @@ from numpy.typing import NDArray
 from features.containers import AAC
 from features.errors import BadTrack
 
-if TYPE_CHECKING:
-    from av.container import InputContainer
-
-FORMATS = {  # FFmpeg's demultiplexer for each of `containers.foreign_audio`
+FORMATS = {  # FFmpeg's demultiplexer for each of `containers.FOREIGN` that it reads
     "mp4/m4a": "mp4",
     "wma/asf": "asf",
     "matroska/webm": "matroska",
@@ -36,44 +34,58 @@ class Foreign:
     channels: int
     n_samples: int | None
     decoder: str
-    _container: "InputContainer"
+    _frames: Iterator[Any]
     _name: str
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """(n, channels), n > 0, in order. Raises BadTrack where the decoder fails."""
         import av
-        from av.error import FFmpegError
 
         to_planes = av.AudioResampler(format="fltp")
-        try:
-            for frame in self._container.decode(audio=0):
+        with _explained(f"{self._name}: {self.decoder}"):
+            for frame in self._frames:
                 if frame.sample_rate != self.rate or frame.layout.nb_channels != self.channels:
                     raise BadTrack("DECODE_ERROR", f"{self._name}: rate or channels change inside the file")
                 for part in to_planes.resample(frame):
                     yield np.ascontiguousarray(part.to_ndarray().T, np.float32)
-        except FFmpegError as error:
-            raise BadTrack("DECODE_ERROR", f"{self._name}: {self.decoder}: {error.strerror}") from error
 
 
 @contextmanager
-def opened(data: bytes, name: str, container: str) -> Iterator[Foreign]:
-    """The first audio stream of a file; `name` is for messages. Raises BadTrack."""
-    import av
-    from av.error import FFmpegError
+def opened(stream: io.BytesIO, name: str, container: str) -> Iterator[Foreign]:
+    """The first audio stream of a file; `name` is for messages. Raises BadTrack.
 
-    try:
-        file: Any = av.open(io.BytesIO(data), format=FORMATS[container], metadata_errors="ignore")
-    except FFmpegError as error:
-        raise BadTrack("DECODE_ERROR", f"{name}: {container}: {error.strerror}") from error
+    Rate and channels are those of its first frame: headers of aac may state half of either.
+    """
+    import av
+
+    with _explained(f"{name}: {container}"):
+        file: Any = av.open(stream, format=FORMATS[container], metadata_errors="ignore")
     with file:
         if not file.streams.audio:
             raise BadTrack("NOT_AUDIO", f"{name}: {container} without an audio stream")
-        stream = file.streams.audio[0]
-        if not stream.codec_context or not stream.rate:
+        audio = file.streams.audio[0]
+        if not audio.codec_context:
             raise BadTrack("DECODE_ERROR", f"{name}: {container}: no decoder for its audio stream")
-        stream.codec_context.thread_count = 1
+        audio.codec_context.thread_count = 1
+        decoder = f"ffmpeg {audio.codec_context.codec.name}"
+        with _explained(f"{name}: {decoder}"):
+            frames = file.decode(audio=0)
+            first = next(frames, None)
+        if first is None:
+            raise BadTrack("EMPTY", f"{name}: {container} without a frame of audio")
         n_samples = None
-        if container in _EXACT and stream.duration and stream.time_base:
-            n_samples = int(stream.duration * stream.time_base * stream.rate)
-        codec = stream.codec_context.codec.name
-        yield Foreign(stream.rate, stream.channels, n_samples, f"ffmpeg {codec}", file, name)
+        if container in _EXACT and audio.duration and audio.time_base:
+            n_samples = int(audio.duration * audio.time_base * first.sample_rate)
+        channels = first.layout.nb_channels
+        yield Foreign(first.sample_rate, channels, n_samples, decoder, chain([first], frames), name)
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """FFmpeg's errors as BadTrack."""
+    from av.error import FFmpegError
+
+    try:
+        yield
+    except FFmpegError as error:
+        raise BadTrack("DECODE_ERROR", f"{what}: {error.strerror}") from error

@@ -38,6 +38,9 @@ class Transform:
 
         The array is written over by the next call: memory that stays in the cache is twice as fast.
         """
+        needed = (n_groups * LANES - 1) * hop + 2 * (self.n_bins - 1)
+        if len(samples) < needed:
+            raise ValueError(f"{n_groups} groups of frames need {needed} samples, got {len(samples)}")
         if len(self._out) < n_groups:
             self._out = np.empty((n_groups, self.n_bins, LANES), np.complex64)
         out = self._out[:n_groups]

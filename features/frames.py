@@ -20,9 +20,8 @@ from features.spec import FeatureSpec
 from features.tuning import Peaks
 
 BLOCK_FRAMES = 64
-KEPT_BYTES = (
-    256 << 20
-)  # of power spectrogram: 25 minutes; a longer track's is computed a second time for the chroma
+# Of power spectrogram, 25 minutes. That of a longer track is computed a second time for the chroma.
+KEPT_BYTES = 256 << 20
 
 Frames = NDArray[np.float32]
 

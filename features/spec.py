@@ -93,7 +93,10 @@ PRESETS: dict[str, FeatureSpec] = {"paper-52": FeatureSpec()}
 
 
 def library_versions() -> dict[str, str]:
-    """The versions of everything between the file's bytes and the frame values."""
+    """The versions of everything between the file's bytes and the frame values.
+
+    Not numba's: what it compiles here is arithmetic in a fixed order, whose result is that of IEEE 754.
+    """
     packages = ("av", "numpy", "scipy", "soundfile", "soxr")
     return {
         **{name: version(name) for name in packages},

@@ -1,6 +1,7 @@
 """Audio whose features can be foreseen, and its bytes in a file format."""
 
 import io
+from collections.abc import Iterator
 
 import numpy as np
 import soundfile as sf
@@ -40,3 +41,14 @@ def encode(samples: np.ndarray, rate_hz: int, file_format: str, subtype: str | N
     file = io.BytesIO()
     sf.write(file, samples, rate_hz, format=file_format, subtype=subtype)
     return file.getvalue()
+
+
+def damaged(data: bytes, times: int) -> Iterator[bytes]:
+    """The file with a few bytes changed, every second time near its start."""
+    rng = np.random.default_rng(7)
+    for attempt in range(times):
+        copy = bytearray(data)
+        reach = min(200, len(data)) if attempt % 2 else len(data)
+        for position in rng.integers(0, reach, rng.integers(1, 30)):
+            copy[position] = rng.integers(256)
+        yield bytes(copy)

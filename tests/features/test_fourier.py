@@ -40,3 +40,8 @@ def test_rounded_as_librosa_rounds():
 def test_other_lengths_are_refused(n_fft):
     with pytest.raises(ValueError, match=f"power of two and at least 32, got {n_fft}"):
         Transform(np.ones(n_fft))
+
+
+def test_too_few_samples_are_refused():
+    with pytest.raises(ValueError, match="2 groups of frames need 9728 samples, got 9727"):
+        Transform(np.ones(2048))(np.zeros(9727, np.float32), 512, 2)

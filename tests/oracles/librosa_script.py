@@ -7,13 +7,9 @@ import numpy as np
 def features(waveform: np.ndarray, sample_rate: int = 22050) -> np.ndarray:
     """(n_samples,) float32 mono -> (n_frames, 52) float32."""
     mfcc = librosa.feature.mfcc(y=waveform, sr=sample_rate, n_mfcc=13)
-    delta = librosa.feature.delta(mfcc)
-    delta2 = librosa.feature.delta(mfcc, order=2)
     chroma = librosa.feature.chroma_stft(y=waveform, sr=sample_rate)
     onset = librosa.onset.onset_strength(y=waveform, sr=sample_rate)
-    log_chroma = np.log(np.maximum(chroma, 1e-8))
-    log_onset = np.log(np.maximum(onset, 1e-8))[np.newaxis]
-    return np.concatenate([mfcc, delta, delta2, log_chroma, log_onset]).T
+    return _together(mfcc, chroma, onset)
 
 
 def features_from_one_spectrogram(waveform: np.ndarray, sample_rate: int = 22050) -> np.ndarray:
@@ -22,10 +18,14 @@ def features_from_one_spectrogram(waveform: np.ndarray, sample_rate: int = 22050
     mel = librosa.feature.melspectrogram(S=power, sr=sample_rate)
     mel_db = librosa.power_to_db(mel)
     mfcc = librosa.feature.mfcc(S=mel_db, n_mfcc=13)
-    delta = librosa.feature.delta(mfcc)
-    delta2 = librosa.feature.delta(mfcc, order=2)
     chroma = librosa.feature.chroma_stft(S=power, sr=sample_rate)
     onset = librosa.onset.onset_strength(S=mel_db, sr=sample_rate)
+    return _together(mfcc, chroma, onset)
+
+
+def _together(mfcc: np.ndarray, chroma: np.ndarray, onset: np.ndarray) -> np.ndarray:
+    delta = librosa.feature.delta(mfcc)
+    delta2 = librosa.feature.delta(mfcc, order=2)
     log_chroma = np.log(np.maximum(chroma, 1e-8))
     log_onset = np.log(np.maximum(onset, 1e-8))[np.newaxis]
     return np.concatenate([mfcc, delta, delta2, log_chroma, log_onset]).T
