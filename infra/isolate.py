@@ -25,6 +25,7 @@ from infra.errors import JobError
 PIPE_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 20
 ATTEMPTS = 2
+REASONS = ("CRASH", "TIMEOUT", "OOM")
 _LENGTH = struct.Struct(">I")
 
 

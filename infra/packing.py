@@ -17,16 +17,24 @@ MIN_SHARD_TRACKS = 8
 
 
 class Track(NamedTuple):
-    """A row of the track list; `bytes` is the size of the audio file."""
+    """A row of the track list; `bytes` is the size of the audio file.
+
+    `attempts` and `first_seen` are those of its quarantine, for one that is tried again.
+    """
 
     track_id: str
     uri: str
     bytes: int
     version: str
+    attempts: int = 0
+    first_seen: str = ""
 
 
 class Shard(NamedTuple):
-    """Tracks that are extracted and committed together; the name is a hash of them and the specification."""
+    """Tracks that are extracted and committed together.
+
+    The name is a hash of them, of how often each was tried before and of the specification.
+    """
 
     name: str
     tracks: tuple[Track, ...]
@@ -85,7 +93,8 @@ def _cut(sizes: Sequence[int], most_bytes: int, most_items: int) -> Iterator[tup
 def _name(fingerprint: str, tracks: Sequence[Track]) -> str:
     digest = hashlib.sha256(fingerprint.encode())
     for track in tracks:
-        for part in (track.track_id, track.version):
+        tried = f"\0{track.attempts}" if track.attempts else ""
+        for part in (track.track_id, track.version + tried):
             encoded = part.encode()
             digest.update(len(encoded).to_bytes(4, "big") + encoded)
     return digest.hexdigest()[:24]

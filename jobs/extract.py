@@ -5,18 +5,21 @@ Run again after anything: only what no commit covers is done.
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 import ray
+import typer
 
+from features.errors import REASONS as BAD_TRACK
 from features.spec import PRESETS, FeatureSpec, fingerprint
 from infra import cli
 from infra.cluster import connect, n_cpus
 from infra.config import Config, load
 from infra.errors import ConfigError, Incomplete, TooManyBadFiles
+from infra.isolate import REASONS as CHILD_DIED
 from infra.ledger import Commit, Snapshot, Tree, quarantine_table
 from infra.packing import Shard
 from infra.pool import Pool
@@ -25,11 +28,23 @@ from infra.runs import RunFolder
 from infra.shards import decode
 from infra.songs import read_quarantine, read_songs
 from infra.storage import Store
-from jobs.extract_plan import Contents, Covered, contents, pending, plan, reasons
-from jobs.extractor import Extractor, Tick, child_command
+from jobs.extract_plan import Contents, Covered, contents, plan, reasons
+from jobs.extractor import NOT_READ, Extractor, Tick, child_command
 
 EARLY_TRACKS = 500
+REASONS = (*BAD_TRACK, *CHILD_DIED, *NOT_READ)  # of a quarantined track
 log = logging.getLogger(__name__)
+
+MaxBadFraction = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE", help="Share of quarantined tracks above which the job fails. [default: 0.5]"
+    ),
+]
+RetryQuarantined = Annotated[
+    list[str] | None,
+    typer.Option(metavar="REASON", help=f"Try these tracks again; may be repeated: {', '.join(REASONS)}."),
+]
 
 
 @dataclass(frozen=True)
@@ -56,12 +71,13 @@ class Work:
         return [shard for shard in self.shards if shard.name not in self.commits]
 
 
-def run(config: Config, command: Sequence[str] | None = None) -> ExtractResult:
-    """Extract what is missing and publish a snapshot. `command` replaces the child process, for tests.
+def run(config: Config, command: Sequence[str] | None = None, retry: Collection[str] = ()) -> ExtractResult:
+    """Extract what is missing and publish a snapshot.
 
+    `command` replaces the child process, for tests. Tracks quarantined for a reason in `retry` are tried again.
     Raises ConfigError without a track list, TooManyBadFiles, Incomplete, StorageError.
     """
-    work = prepare(config)
+    work = prepare(config, retry)
     with RunFolder(work.tree.store, f"runs/extract-{config.corpus}") as folder:
         folder.begin(config.model_dump(mode="json"))
         started = time.monotonic()
@@ -75,8 +91,12 @@ def run(config: Config, command: Sequence[str] | None = None) -> ExtractResult:
     return ExtractResult(work.tree.prefix, snapshot, len(made))
 
 
-def prepare(config: Config) -> Work:
-    """Read the track list and the ledger, and plan."""
+def prepare(config: Config, retry: Collection[str] = ()) -> Work:
+    """Read the track list and the ledger, and plan. Raises ConfigError for a `retry` that is no quarantine reason."""
+    if unknown := set(retry) - set(REASONS):
+        raise ConfigError(
+            f"--retry-quarantined {min(unknown)!r}: expected a reason out of {', '.join(REASONS)}"
+        )
     store, spec = Store(config.root), PRESETS[config.extract.preset]
     tracks = read_tracks(store, config.corpus)
     tree = feature_tree(store, spec)
@@ -84,8 +104,15 @@ def prepare(config: Config) -> Work:
     covered = Covered.nothing()
     if snapshot:
         covered = Covered(read_songs(store, snapshot), read_quarantine(store, snapshot), snapshot.shards)
-    shards = plan(pending(tracks, covered), fingerprint(spec), bytes_per_second(spec), config.extract)
-    return Work(tree, tracks, covered, shards, tree.read_commits(shard.name for shard in shards))
+    while True:
+        covered = covered.without(retry)
+        shards = plan(tracks, covered, fingerprint(spec), bytes_per_second(spec), config.extract)
+        commits = tree.read_commits(shard.name for shard in shards)
+        if not (retry and commits):
+            return Work(tree, tracks, covered, shards, commits)
+        # A run that stopped before its snapshot has left its bad tracks here alone: they too are tried again.
+        known = contents(tracks, covered, commits.values())
+        covered = Covered(known.songs, known.quarantine, known.shards)
 
 
 def feature_tree(store: Store, spec: FeatureSpec) -> Tree:
@@ -211,15 +238,19 @@ def main(
     overrides: cli.Set = None,
     root: cli.Root = None,
     corpus: cli.Corpus = None,
+    max_bad_fraction: MaxBadFraction = None,
+    retry_quarantined: RetryQuarantined = None,
     dry_run: cli.DryRun = False,
 ) -> None:
     """Audio to frame features. Does what is missing; run again to continue."""
-    config = load(config_file, tuple(overrides or ()), root=root, corpus=corpus)
+    limit = [] if max_bad_fraction is None else [f"extract.max_bad_fraction={max_bad_fraction}"]
+    config = load(config_file, (*(overrides or ()), *limit), root=root, corpus=corpus)
     Store(config.root).check()
+    retry = retry_quarantined or ()
     if dry_run:
-        print(describe(prepare(config)))
+        print(describe(prepare(config, retry)))
     else:
-        run(config)
+        run(config, retry=retry)
 
 
 if __name__ == "__main__":

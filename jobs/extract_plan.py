@@ -1,8 +1,8 @@
 """What extraction has to do, and what a corpus consists of afterwards: pure functions of tables and commits."""
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,15 +17,25 @@ pc: Any = pyarrow.compute  # its functions are made at run time, where a type ch
 
 @dataclass(frozen=True)
 class Covered:
-    """Tracks that need no work: the rows of a snapshot. `shards` are its references."""
+    """Tracks that need no work: the rows of a snapshot. `shards` are its references.
+
+    `retried` are rows of its quarantine that were taken out, to be tried again.
+    """
 
     songs: pa.Table
     quarantine: pa.Table
     shards: tuple[dict[str, Any], ...]
+    retried: pa.Table = field(default_factory=QUARANTINE.empty_table)
 
     @classmethod
     def nothing(cls) -> "Covered":
         return cls(SONGS.empty_table(), QUARANTINE.empty_table(), ())
+
+    def without(self, reasons: Collection[str]) -> "Covered":
+        """Tracks quarantined for one of these reasons are no longer covered."""
+        again = pc.is_in(self.quarantine["reason"], pa.array(reasons, pa.string()))
+        kept = self.quarantine.filter(pc.invert(again))
+        return replace(self, quarantine=kept, retried=self.quarantine.filter(again))
 
 
 @dataclass(frozen=True)
@@ -43,10 +53,14 @@ def pending(tracks: pa.Table, covered: Covered) -> pa.Table:
     return tracks.filter(pc.invert(pc.is_in(_keys(tracks), known)))
 
 
-def plan(tracks: pa.Table, fingerprint: str, bytes_per_second: float, config: ExtractConfig) -> list[Shard]:
-    """The shards of these rows of a track list."""
-    columns = [tracks[name].to_pylist() for name in Track._fields]
-    listed = map(Track._make, zip(*columns, strict=True))
+def plan(
+    tracks: pa.Table, covered: Covered, fingerprint: str, bytes_per_second: float, config: ExtractConfig
+) -> list[Shard]:
+    """The shards of what is pending of a track list."""
+    history = ((row["track_id"], row["version"], row) for row in covered.retried.to_pylist())
+    tried = {(name, version): (row["attempts"], row["first_seen"]) for name, version, row in history}
+    columns = [pending(tracks, covered)[name].to_pylist() for name in ("track_id", "uri", "bytes", "version")]
+    listed = (Track(*row, *tried.get((row[0], row[3]), ())) for row in zip(*columns, strict=True))
     return pack(listed, fingerprint, bytes_per_second, config.shard_bytes, config.shard_tracks)
 
 

@@ -24,6 +24,7 @@ from infra.runs import now
 from infra.storage import Store, read_uri
 
 TICK_SECONDS = 1.0
+NOT_READ = ("MISSING", "SIZE_MISMATCH")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -121,7 +122,8 @@ def quarantine_record(track: Track, stage: str, refused: Refused) -> dict[str, A
         "version": track.version,
         "stage": stage,
         **asdict(refused),
-        "first_seen": seen,
+        "attempts": track.attempts + refused.attempts,
+        "first_seen": track.first_seen or seen,
         "last_seen": seen,
     }
 

@@ -29,6 +29,10 @@ pytestmark = [pytest.mark.ray, pytest.mark.s3]
 
 TRACKS = {f"{number:02}.mp3": f"ok {number % 3 + 1}" for number in range(14)}
 BAD = {"05.mp3": "crash", "09.mp3": "bad SILENT"}
+_ALWAYS_OK = (
+    "from tests import standin_worker as worker; answer = worker.answer\n"
+    "worker.answer = lambda text: answer('ok 3'); worker.main()"
+)
 
 
 @pytest.fixture
@@ -128,6 +132,43 @@ def test_bad_files_stop_a_run_early(
     with pytest.raises(TooManyBadFiles) if limit < 1 else nullcontext():
         extract._collect(config, work, workers())
     assert len(seen) == consumed
+
+
+def test_quarantined_tracks_are_tried_again(tmp_path: Path, log: Path):
+    """Those of the reason asked for alone; attempts add up, the first time stays."""
+    cured = {"01.mp3": f"crash-once {tmp_path}/a", "02.mp3": "crash", "05.mp3": "bad SILENT"}
+    music = write_corpus(str(tmp_path / "music"), {**TRACKS, **cured})
+    config = config_of(str(tmp_path / "root"), music)
+    first = run(config, log)
+    assert outcome(config, first)[1] == {"02.mp3": "CRASH", "05.mp3": "SILENT"}
+    before = read_quarantine(Store(config.root), first.snapshot).to_pylist()
+    log.write_text("")
+    time.sleep(1.0)
+    second = extract.run(config, ["env", f"STANDIN_LOG={log}", *COMMAND], ["CRASH", "TIMEOUT"])
+    assert log.read_text().split() == ["02.mp3", "02.mp3"]
+    after = read_quarantine(Store(config.root), second.snapshot).to_pylist()
+    assert [row["attempts"] for row in after] == [4, 1]
+    assert after[0]["first_seen"] == before[0]["first_seen"] < after[0]["last_seen"]
+    assert after[1] == before[1]
+    third = extract.run(config, [*COMMAND[:1], "-c", _ALWAYS_OK], ["CRASH"])
+    songs, reasons = outcome(config, third)
+    assert (songs, reasons) == (sorted({*TRACKS} - {"05.mp3"}), {"05.mp3": "SILENT"})
+    assert audit.run(config).problems == ()
+    with pytest.raises(ConfigError, match=r"--retry-quarantined 'NOISY': expected a reason out of EMPTY, "):
+        extract.prepare(config, ["NOISY"])
+
+
+def test_a_run_that_failed_for_bad_files_is_tried_again(tmp_path: Path, log: Path):
+    """Its snapshot was never published, its commits would otherwise be taken as they are."""
+    bad = dict.fromkeys(TRACKS, "crash")
+    config = config_of(str(tmp_path / "root"), write_corpus(str(tmp_path / "music"), bad))
+    with pytest.raises(TooManyBadFiles):
+        run(config, log)
+    with pytest.raises(TooManyBadFiles):
+        extract.run(config, COMMAND, ["CRASH"])
+    result = extract.run(config, [*COMMAND[:1], "-c", _ALWAYS_OK], ["CRASH"])
+    assert outcome(config, result) == (sorted(TRACKS), {})
+    assert audit.run(config).problems == ()
 
 
 def test_not_one_usable_track(tmp_path: Path, log: Path):
