@@ -21,6 +21,7 @@ _FORMATS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU"
 _RATES_HZ = (1000, 768_000)
 _MAX_CHANNELS = 64
 _BLOCK_SAMPLES = 1 << 17  # of all channels together
+_MARGIN_SECONDS = 0.5
 _UNKNOWN_LENGTH = 1 << 62  # libsndfile reports about 2^63 frames where the file does not say
 
 
@@ -64,7 +65,7 @@ class _InOrder(sf.SoundFile):
 
 
 def decode(data: bytes, name: str, spec: FeatureSpec) -> Audio:
-    """Decode a whole file; `name` is for messages only.
+    """Decode a whole file, or as much of it as a `first` excerpt needs; `name` is for messages only.
 
     Memory: the resampled waveform, at most a quarter more of it, and a block; what a header promises is not allocated.
     Raises BadTrack, whatever the decoder raises.
@@ -101,6 +102,10 @@ class _Source:
     n_samples: int | None
     decoder: str
     blocks: Iterable[NDArray[np.float32]]
+
+    def facts(self) -> tuple[int, int, str]:
+        """Rate, channels, decoder."""
+        return self.rate, self.channels, self.decoder
 
     @classmethod
     def of_libsndfile(cls, file: sf.SoundFile) -> "_Source":
@@ -140,7 +145,7 @@ def _read(source: _Source, name: str, spec: FeatureSpec) -> Audio:
     max_frames = int(spec.max_seconds * source.rate)
     if source.n_samples is not None and source.n_samples > max_frames:
         raise _too_long(name, spec)
-    resampler = _Resampler(source.rate, spec)
+    resampler, enough = _Resampler(source.rate, spec), _enough(source, spec)
     decoded = 0
     for mono in source.blocks:
         if not np.isfinite(mono).all():
@@ -149,7 +154,19 @@ def _read(source: _Source, name: str, spec: FeatureSpec) -> Audio:
         if decoded > max_frames:
             raise _too_long(name, spec)
         resampler.push(mono)
-    return Audio(resampler.finish(), decoded, source.rate, source.channels, source.decoder)
+        if decoded >= enough:
+            return Audio(resampler.finish(), max(decoded, source.n_samples or 0), *source.facts())
+    return Audio(resampler.finish(), decoded, *source.facts())
+
+
+def _enough(source: _Source, spec: FeatureSpec) -> float:
+    """Source samples that give the excerpt's, were the rest of the file not there; infinite where all are needed.
+
+    The margin keeps what the resampler makes of the end away from it.
+    """
+    if spec.excerpt != "first" or source.n_samples is None:
+        return math.inf
+    return (spec.excerpt_seconds + _MARGIN_SECONDS) * source.rate
 
 
 def _refuse_short(file: sf.SoundFile, audio: Audio, data: bytes, name: str) -> None:

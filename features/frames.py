@@ -1,4 +1,4 @@
-"""Waveform -> 52 frame features, by librosa 0.11's definitions, from one float64 spectrum of each frame.
+"""Waveform -> frame features, by librosa 0.11's definitions, from one float64 spectrum of each frame.
 
 Frames go eight side by side through the Fourier transform (features.fourier), the mel bands and the search for
 spectral peaks, a block at a time, so that all of it stays in the processor's cache. What is a quantity of the whole
@@ -8,6 +8,7 @@ track comes after: the tuning, by which chroma depends on every frame, and the l
 import math
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import scipy.signal
@@ -26,8 +27,8 @@ KEPT_BYTES = 256 << 20
 Frames = NDArray[np.float32]
 
 
-def frame_features(samples: Frames, spec: FeatureSpec) -> Frames:
-    """Features of mono samples at `spec.sample_rate`: (n_samples,) float32 -> (n_frames, n_features) float32.
+def frame_features(samples: Frames, spec: FeatureSpec) -> NDArray[Any]:
+    """Features of mono samples at `spec.sample_rate`: (n_samples,) float32 -> (n_frames, n_features) `spec.dtype`.
 
     Memory beside the samples: at most KEPT_BYTES of spectrogram, and for each frame n_mels floats, its features and
     8 bytes for each of its spectral peaks. Raises ValueError below `spec.min_frames` frames.
@@ -35,11 +36,17 @@ def frame_features(samples: Frames, spec: FeatureSpec) -> Frames:
     n_frames = spec.n_frames(len(samples))
     if n_frames < spec.min_frames:
         raise ValueError(f"{n_frames} frames, the features need at least {spec.min_frames}")
-    spectra, bands, peaks = Spectra(samples, spec), _bands(spec), Peaks(spec)
+    if spec.kind == "pcm":
+        return _pcm(samples)
+    spectra, bands = Spectra(samples, spec), _bands(spec)
+    peaks = Peaks(spec) if spec.kind == "paper" else None
     mel = np.empty((spec.n_mels, spectra.n_padded), np.float32)
     for start, power in spectra.blocks():
         _filtered(power, *bands, mel[:, start:])
-        peaks.add(power, min(len(power) * LANES, n_frames - start))
+        if peaks:
+            peaks.add(power, min(len(power) * LANES, n_frames - start))
+    if not peaks:
+        return np.ascontiguousarray(_power_to_db(mel[:, :n_frames], spec).T)
     out = np.empty((n_frames, spec.n_features), np.float32)
     mel_db = _power_to_db(mel[:, :n_frames], spec)
     _put_cepstra(mel_db, spec, out)
@@ -47,6 +54,13 @@ def frame_features(samples: Frames, spec: FeatureSpec) -> Frames:
     del mel, mel_db
     _put_chroma(spectra, peaks.tuning(), spec, out[:, 3 * spec.n_mfcc : -1])
     return out
+
+
+def _pcm(samples: Frames) -> NDArray[np.int16]:
+    """(sample, 1); full scale is 2^15, what is beyond is clipped."""
+    scaled = np.multiply(samples, np.float32(2**15))
+    np.rint(scaled, out=scaled)
+    return np.clip(scaled, -(2**15), 2**15 - 1, out=scaled).astype(np.int16)[:, np.newaxis]
 
 
 class Spectra:

@@ -1,8 +1,9 @@
-"""`python -m features.worker --preset paper-52`: extraction in its own process, so that a decoder may crash.
+"""`python -m features.worker --spec JSON`: extraction in its own process, so that a decoder may crash.
 
+JSON holds the fields of the feature specification that differ from its defaults.
 Messages are a 4-byte big-endian length, that many bytes of JSON, and raw bytes whose number the JSON gives.
-Request {"id", "name", "bytes"} + the file. Answer {"id", "ok": true, "shape", "duration_seconds",
-"sample_rate", "channels", "decoder"} + float32 little-endian frames, or {"id", "ok": false, "reason",
+Request {"id", "name", "bytes"} + the file. Answer {"id", "ok": true, "shape", "dtype", "duration_seconds",
+"sample_rate", "channels", "decoder"} + little-endian frames, or {"id", "ok": false, "reason",
 "message"}. {"ready": true} comes first; the end of the input ends the process.
 """
 
@@ -23,7 +24,7 @@ import numpy as np
 from features.errors import BadTrack
 from features.extract import extract
 from features.frames import frame_features
-from features.spec import PRESETS, FeatureSpec
+from features.spec import FeatureSpec
 
 _LENGTH = struct.Struct(">I")
 _PR_SET_PDEATHSIG = 1
@@ -32,8 +33,8 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Answer requests on standard input until it ends."""
     parser = argparse.ArgumentParser(prog="features.worker", description="Extraction requests on stdin.")
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="paper-52", help="feature specification")
-    spec = PRESETS[parser.parse_args().preset]
+    parser.add_argument("--spec", default="{}", metavar="JSON", help="fields of the feature specification")
+    spec = FeatureSpec(**json.loads(parser.parse_args().spec))
     _die_with_parent()
     answers = _claim_stdout()
     _warm_up(spec)
@@ -60,12 +61,13 @@ def _answer(data: bytes, name: str, spec: FeatureSpec) -> tuple[dict[str, Any], 
     header = {
         "ok": True,
         "shape": list(track.frames.shape),
+        "dtype": spec.dtype.str,
         "duration_seconds": track.duration_seconds,
         "sample_rate": track.sample_rate,
         "channels": track.channels,
         "decoder": track.decoder,
     }
-    return header, track.frames.astype("<f4", copy=False).tobytes()
+    return header, track.frames.astype(spec.dtype, copy=False).tobytes()
 
 
 def _read_request(stream: BinaryIO) -> dict[str, Any] | None:

@@ -37,7 +37,16 @@ class LabelConfig(Section):
 class ExtractConfig(Section):
     """Audio to frame features."""
 
-    preset: Literal["paper-52"] = Field("paper-52", description="named feature specification")
+    preset: Literal["paper-52", "log-mel-128", "pcm-22050"] = Field(
+        "paper-52", description="named feature specification"
+    )
+    excerpt: Literal["whole", "first", "middle", "every"] = Field(
+        "whole", description="which part of a track is used"
+    )
+    excerpt_seconds: Annotated[float, Field(ge=1)] = Field(30.0, description="length of an excerpt, seconds")
+    every_seconds: Annotated[float, Field(ge=1)] = Field(
+        60.0, description="from the start of an excerpt to that of the next, for excerpt=every"
+    )
     workers: Positive | None = Field(None, description="extraction actors; default: the cluster's CPUs")
     shard_bytes: Positive = Field(128 << 20, description="estimated feature bytes of one shard")
     row_group_bytes: Positive = Field(8 << 20, description="estimated feature bytes of one row group")

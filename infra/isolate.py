@@ -31,7 +31,7 @@ _LENGTH = struct.Struct(">I")
 
 @dataclass(frozen=True)
 class Extracted:
-    """What the child made of a track: `frames` float32 (frame, dim)."""
+    """What the child made of a track: `frames` (frame, dim)."""
 
     frames: np.ndarray
     duration_seconds: float
@@ -146,7 +146,7 @@ class _Child:
         self._send(data)
         answer = self._message()
         shape = answer.get("shape", (0, 0))
-        return answer, self._receive(shape[0] * shape[1] * np.dtype(np.float32).itemsize)
+        return answer, self._receive(shape[0] * shape[1] * np.dtype(answer.get("dtype")).itemsize)
 
     def kill(self) -> None:
         self._process.kill()
@@ -203,6 +203,6 @@ class _Child:
 
 
 def _extracted(answer: Mapping[str, Any], payload: bytearray) -> Extracted:
-    frames = np.frombuffer(payload, "<f4").reshape(answer["shape"])
+    frames = np.frombuffer(payload, answer["dtype"]).reshape(answer["shape"])
     names = ("duration_seconds", "sample_rate", "channels", "decoder")
     return Extracted(frames, *(answer[name] for name in names))

@@ -1,7 +1,7 @@
 """Which tracks share a shard: a pure function of the tracks, so that any number of workers agrees on it."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 # Audio bytes of a second, by extension; what is not listed is taken for 128 kbit/s.
@@ -44,27 +44,27 @@ class Shard(NamedTuple):
 def pack(
     tracks: Iterable[Track],
     fingerprint: str,
-    bytes_per_second: float,
+    feature_bytes: Callable[[float], float],
     shard_bytes: int,
     shard_tracks: int,
 ) -> list[Shard]:
     """Consecutive tracks by track_id, up to `shard_bytes` of estimated features and `shard_tracks` tracks.
 
-    `bytes_per_second` are feature bytes for a second of audio.
+    `feature_bytes` are those of a track by its seconds.
     """
     ordered = sorted(tracks)
     most = min(shard_tracks, _fair_tracks(len(ordered)))
-    sizes = [estimated_bytes(track, bytes_per_second) for track in ordered]
+    sizes = [int(feature_bytes(estimated_seconds(track))) + 1 for track in ordered]
     return [
         Shard(_name(fingerprint, ordered[start:stop]), tuple(ordered[start:stop]), sum(sizes[start:stop]))
         for start, stop in _cut(sizes, shard_bytes, most)
     ]
 
 
-def estimated_bytes(track: Track, bytes_per_second: float) -> int:
-    """Feature bytes that a track will give, guessed from its size and extension."""
+def estimated_seconds(track: Track) -> float:
+    """The length of a track, guessed from its size and extension."""
     extension = track.track_id.rpartition(".")[2].lower()
-    return int(track.bytes / ENCODED_RATES.get(extension, DEFAULT_RATE) * bytes_per_second) + 1
+    return track.bytes / ENCODED_RATES.get(extension, DEFAULT_RATE)
 
 
 def row_groups(row_bytes: Sequence[int], row_group_bytes: int) -> list[int]:

@@ -14,7 +14,8 @@ import ray
 import typer
 
 from features.errors import REASONS as BAD_TRACK
-from features.spec import PRESETS, FeatureSpec, fingerprint
+from features.excerpts import kept_seconds
+from features.spec import FeatureSpec, fingerprint
 from infra import cli
 from infra.cluster import connect, n_cpus
 from infra.config import Config, load
@@ -30,6 +31,7 @@ from infra.songs import read_quarantine, read_songs
 from infra.storage import Store
 from jobs.extract_plan import Contents, Covered, contents, plan, reasons
 from jobs.extractor import NOT_READ, Extractor, Tick, child_command
+from jobs.specification import specification
 
 EARLY_TRACKS = 500
 REASONS = (*BAD_TRACK, *CHILD_DIED, *NOT_READ)  # of a quarantined track
@@ -97,7 +99,7 @@ def prepare(config: Config, retry: Collection[str] = ()) -> Work:
         raise ConfigError(
             f"--retry-quarantined {min(unknown)!r}: expected a reason out of {', '.join(REASONS)}"
         )
-    store, spec = Store(config.root), PRESETS[config.extract.preset]
+    store, spec = Store(config.root), specification(config.extract)
     tracks = read_tracks(store, config.corpus)
     tree = feature_tree(store, spec)
     snapshot = tree.latest(config.corpus)
@@ -106,7 +108,9 @@ def prepare(config: Config, retry: Collection[str] = ()) -> Work:
         covered = Covered(read_songs(store, snapshot), read_quarantine(store, snapshot), snapshot.shards)
     while True:
         covered = covered.without(retry)
-        shards = plan(tracks, covered, fingerprint(spec), bytes_per_second(spec), config.extract)
+        shards = plan(
+            tracks, covered, fingerprint(spec), lambda seconds: feature_bytes(seconds, spec), config.extract
+        )
         commits = tree.read_commits(shard.name for shard in shards)
         if not (retry and commits):
             return Work(tree, tracks, covered, shards, commits)
@@ -129,9 +133,9 @@ def read_tracks(store: Store, corpus: str) -> pa.Table:
         raise ConfigError(f"{store.uri(path)}: no track list yet, run jobs.index first") from None
 
 
-def bytes_per_second(spec: FeatureSpec) -> float:
-    """Feature bytes of a second of audio."""
-    return spec.sample_rate / spec.hop_length * spec.n_features * 4
+def feature_bytes(seconds: float, spec: FeatureSpec) -> float:
+    """Feature bytes of a track of this length."""
+    return kept_seconds(seconds, spec) * spec.frames_per_second * spec.n_features * spec.dtype.itemsize
 
 
 def describe(work: Work) -> str:
@@ -159,8 +163,9 @@ def _extract(config: Config, work: Work, command: Sequence[str] | None) -> dict[
     log.info("extract: %s", describe(work))
     todo = work.todo
     with connect(config.ray):
-        work.tree.write_spec(PRESETS[config.extract.preset].to_json())
-        pool = _pool(config, work.tree, command or child_command(config.extract.preset))
+        spec = specification(config.extract)
+        work.tree.write_spec(spec.to_json())
+        pool = _pool(config, work.tree, command or child_command(spec))
         commits = _collect(config, work, pool.run(todo))
     if len(commits) < len(todo):
         raise Incomplete(f"{len(todo) - len(commits)} of {len(todo)} shards are missing; run again")
@@ -168,14 +173,12 @@ def _extract(config: Config, work: Work, command: Sequence[str] | None) -> dict[
 
 
 def _pool(config: Config, tree: Tree, command: Sequence[str]) -> Pool[Shard]:
-    extract, spec = config.extract, PRESETS[config.extract.preset]
+    extract, spec = config.extract, specification(config.extract)
     actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Extractor)
 
     def make(slot: int) -> Any:
         seconds, group_bytes = extract.track_seconds, extract.row_group_bytes
-        return actor.remote(
-            tree.store.root, tree.prefix, spec.n_features, command, slot, seconds, group_bytes
-        )
+        return actor.remote(tree.store.root, tree.prefix, spec, command, slot, seconds, group_bytes)
 
     def call(worker: Any, shard: Shard) -> Any:
         return worker.extract_shard.options(num_returns="streaming").remote(shard)

@@ -1,7 +1,7 @@
 """What extraction has to do, and what a corpus consists of afterwards: pure functions of tables and commits."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -54,14 +54,18 @@ def pending(tracks: pa.Table, covered: Covered) -> pa.Table:
 
 
 def plan(
-    tracks: pa.Table, covered: Covered, fingerprint: str, bytes_per_second: float, config: ExtractConfig
+    tracks: pa.Table,
+    covered: Covered,
+    fingerprint: str,
+    feature_bytes: Callable[[float], float],
+    config: ExtractConfig,
 ) -> list[Shard]:
-    """The shards of what is pending of a track list."""
+    """The shards of what is pending of a track list; `feature_bytes` of a track by its seconds."""
     history = ((row["track_id"], row["version"], row) for row in covered.retried.to_pylist())
     tried = {(name, version): (row["attempts"], row["first_seen"]) for name, version, row in history}
     columns = [pending(tracks, covered)[name].to_pylist() for name in ("track_id", "uri", "bytes", "version")]
     listed = (Track(*row, *tried.get((row[0], row[3]), ())) for row in zip(*columns, strict=True))
-    return pack(listed, fingerprint, bytes_per_second, config.shard_bytes, config.shard_tracks)
+    return pack(listed, fingerprint, feature_bytes, config.shard_bytes, config.shard_tracks)
 
 
 def contents(tracks: pa.Table, covered: Covered, commits: Iterable[Commit]) -> Contents:

@@ -1,5 +1,6 @@
 """One worker of the extraction: reads tracks ahead, lets the isolated child work, commits whole shards."""
 
+import json
 import os
 import platform
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from features.spec import FeatureSpec
 from infra.errors import StorageError
 from infra.isolate import Extracted, Isolated, Refused
 from infra.ledger import Commit, Tree
@@ -48,14 +50,14 @@ class Extractor:
         self,
         root: str,
         tree: str,
-        n_features: int,
+        spec: FeatureSpec,
         command: Sequence[str],
         slot: int,
         track_seconds: float,
         row_group_bytes: int,
     ) -> None:
         self.tree = Tree(Store(root), tree)
-        self.n_features, self.row_group_bytes = n_features, row_group_bytes
+        self.spec, self.row_group_bytes = spec, row_group_bytes
         self.child = Isolated(command, child_environment(slot), track_seconds)
         self.reader = ThreadPoolExecutor(1)
 
@@ -92,7 +94,7 @@ class Extractor:
     def _commit(
         self, shard: Shard, rows: list[tuple[Track, Extracted]], quarantined: list[dict[str, Any]]
     ) -> Commit:
-        table = feature_table(rows, self.n_features)
+        table = feature_table(rows, self.spec)
         groups = row_groups([result.frames.nbytes for _, result in rows], self.row_group_bytes)
         inputs = len(shard.tracks)
         return patiently(lambda: self.tree.commit(shard.name, table, quarantined, inputs, groups))
@@ -128,14 +130,15 @@ def quarantine_record(track: Track, stage: str, refused: Refused) -> dict[str, A
     }
 
 
-def feature_schema(n_features: int) -> pa.Schema:
+def feature_schema(spec: FeatureSpec) -> pa.Schema:
     """The columns of a feature shard."""
+    value = pa.from_numpy_dtype(spec.dtype)
     return pa.schema(
         [
             ("track_id", pa.string()),
             ("version", pa.string()),
             ("n_frames", pa.int32()),
-            ("frames", pa.list_(pa.list_(pa.float32(), n_features))),
+            ("frames", pa.list_(pa.list_(value, spec.n_features))),
             ("duration_seconds", pa.float64()),
             ("sample_rate", pa.int32()),
             ("channels", pa.int32()),
@@ -144,11 +147,11 @@ def feature_schema(n_features: int) -> pa.Schema:
     )
 
 
-def feature_table(rows: Sequence[tuple[Track, Extracted]], n_features: int) -> pa.Table:
+def feature_table(rows: Sequence[tuple[Track, Extracted]], spec: FeatureSpec) -> pa.Table:
     """The rows of a feature shard, in the order given."""
     lengths = [len(result.frames) for _, result in rows]
-    frames = [result.frames for _, result in rows] or [np.empty((0, n_features), np.float32)]
-    values = pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(frames).ravel()), n_features)
+    frames = [result.frames for _, result in rows] or [np.empty((0, spec.n_features), spec.dtype)]
+    values = pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(frames).ravel()), spec.n_features)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
     columns = {
         "track_id": [track.track_id for track, _ in rows],
@@ -160,12 +163,13 @@ def feature_table(rows: Sequence[tuple[Track, Extracted]], n_features: int) -> p
             for name in ("duration_seconds", "sample_rate", "channels", "decoder")
         },
     }
-    return pa.table(columns, schema=feature_schema(n_features))
+    return pa.table(columns, schema=feature_schema(spec))
 
 
-def child_command(preset: str) -> list[str]:
+def child_command(spec: FeatureSpec) -> list[str]:
     """How to start the child that decodes and computes features."""
-    return [sys.executable, "-m", "features.worker", "--preset", preset]
+    fields = {name: value for name, value in asdict(spec).items() if value != getattr(FeatureSpec, name)}
+    return [sys.executable, "-m", "features.worker", "--spec", json.dumps(fields, sort_keys=True)]
 
 
 def child_environment(slot: int) -> dict[str, str]:

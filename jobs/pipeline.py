@@ -8,12 +8,14 @@ from infra.config import Config, load
 from infra.runs import RunFolder
 from infra.storage import Store
 from jobs import evaluate, extract, index, report, represent, train
+from jobs.specification import require_frames
 
 log = logging.getLogger(__name__)
 
 
 def run(config: Config) -> str:
     """Run every job in turn, with one Ray for all that need it; where the report is."""
+    require_frames(config.extract)
     store = Store(config.root)
     store.check()
     with lasting(), RunFolder(store, f"runs/pipeline-{config.corpus}") as folder:

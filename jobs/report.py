@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from evaluation.interpret import usage
 from evaluation.page import Epoch, Report, inputs_of, render
-from features.spec import PRESETS
 from infra import cli, models
 from infra.config import Config, load
 from infra.errors import StorageError
@@ -17,6 +16,7 @@ from jobs.evaluate_inputs import Inputs, find_inputs
 from jobs.model import load_model, require_features
 from jobs.report_components import component_cards, count_songs
 from jobs.report_corpus import describe_corpus, read_labels
+from jobs.specification import require_frames
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def run(config: Config, model: str | None = None) -> Reported:
 
 def build(config: Config, inputs: Inputs, key: str) -> Report:
     """Everything the page shows."""
-    spec = PRESETS[config.extract.preset]
+    spec = require_frames(config.extract)
     model = load_model(inputs.store, inputs.model)
     require_features(model, inputs.feature_prefix.rpartition("/")[2])
     labels = read_labels(inputs.tracks)

@@ -24,6 +24,7 @@ from evaluation.page_components import Card, Segment, Trait
 from evaluation.segments import Window, best_window, candidates, choose_segments
 from features.decode import decode
 from features.errors import BadTrack
+from features.excerpts import frame_sample
 from features.spec import FeatureSpec, columns
 from infra.config import ReportConfig
 from infra.errors import StorageError
@@ -44,6 +45,15 @@ TRAITS = (
     ("Brightness", "mfcc_01", -1.0, "darker", "brighter"),
     ("Attacks", "log_onset", 1.0, "smoother", "sharper"),
 )
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The sound of a window and where in the track it starts, or the problem with it."""
+
+    start_seconds: float
+    mp3: bytes | None
+    problem: str
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ def component_cards(
             number=k,
             share=float(share[k]),
             labels=tuple(top_labels(lift[:, k], labels.names, counted.members, 2, config.labels)),
-            traits=tuple(_traits(deviation[row])),
+            traits=tuple(_traits(deviation[row], spec)),
             segments=tuple(_segment(w, labels, clips[w], spec) for w in chosen[row]),
         )
         for row, k in enumerate(shown)
@@ -138,11 +148,14 @@ def _listen(
     config: ReportConfig,
 ) -> Heard:
     """Read the searched songs' frames once; the best window of each component in each of its songs."""
-    names = columns(spec)
-    picked, signs = [names.index(trait[1]) for trait in TRAITS], np.array([trait[2] for trait in TRAITS])
-    width = max(1, round(config.segment_seconds * spec.sample_rate / spec.hop_length))
+    traits = _traits_of(spec)
+    picked, signs = (
+        [columns(spec).index(trait[1]) for trait in traits],
+        np.array([trait[2] for trait in traits]),
+    )
+    width = max(1, round(config.segment_seconds * spec.frames_per_second))
     windows: list[list[Window]] = [[] for _ in shown]
-    frames = tally_frames(np.zeros((0, len(TRAITS))), np.zeros((0, len(shown))))
+    frames = tally_frames(np.zeros((0, len(traits))), np.zeros((0, len(shown))))
     songs = read_songs(inputs.store, inputs.features)
     for block in blocks(inputs.store, songs, set().union(*searched)):
         responsibility = frame_responsibilities(model, block.values, block.offsets)[:, list(shown)]
@@ -154,19 +167,28 @@ def _listen(
     return Heard(tuple(map(tuple, windows)), frames)
 
 
-def _traits(deviation: np.ndarray) -> Iterator[Trait]:
-    for value, (name, _, _, less, more) in zip(deviation.tolist(), TRAITS, strict=True):
+def _traits_of(spec: FeatureSpec) -> list[tuple[str, str, float, str, str]]:
+    """Those whose column the frames have."""
+    return [trait for trait in TRAITS if trait[1] in columns(spec)]
+
+
+def _traits(deviation: np.ndarray, spec: FeatureSpec) -> Iterator[Trait]:
+    for value, (name, _, _, less, more) in zip(deviation.tolist(), _traits_of(spec), strict=True):
         yield Trait(name, in_words(value, less, more), value)
 
 
-def _segment(window: Window, labels: Labels, clip: bytes | str, spec: FeatureSpec) -> Segment:
-    start, stop = (frame * spec.hop_length / spec.sample_rate for frame in (window.start, window.stop))
-    mp3, problem = (clip, "") if isinstance(clip, bytes) else (None, clip)
-    return Segment(window.track_id, labels.words(window.track_id), start, stop, window.share, mp3, problem)
+def _segment(window: Window, labels: Labels, clip: Clip, spec: FeatureSpec) -> Segment:
+    start, stop = clip.start_seconds, clip.start_seconds + _seconds(window, spec)
+    words = labels.words(window.track_id)
+    return Segment(window.track_id, words, start, stop, window.share, clip.mp3, clip.problem)
 
 
-def _cut_clips(inputs: Inputs, windows: Sequence[Window], spec: FeatureSpec) -> dict[Window, bytes | str]:
-    """MP3 bytes of every window, or the reason why there are none; each file is read once."""
+def _seconds(window: Window, spec: FeatureSpec) -> float:
+    return (window.stop - window.start) / spec.frames_per_second
+
+
+def _cut_clips(inputs: Inputs, windows: Sequence[Window], spec: FeatureSpec) -> dict[Window, Clip]:
+    """The sound of every window, or the reason why there is none; each file is read once."""
     rows = zip(inputs.tracks["track_id"].to_pylist(), inputs.tracks["uri"].to_pylist(), strict=True)
     wanted: dict[str, list[Window]] = {}
     for window in windows:
@@ -177,19 +199,18 @@ def _cut_clips(inputs: Inputs, windows: Sequence[Window], spec: FeatureSpec) -> 
         return {window: clip for part in parts for window, clip in part.items()}
 
 
-def _clips_of(
-    uri: str, track: str, windows: Sequence[Window], spec: FeatureSpec
-) -> dict[Window, bytes | str]:
+def _clips_of(uri: str, track: str, windows: Sequence[Window], spec: FeatureSpec) -> dict[Window, Clip]:
+    def silent(problem: str) -> dict[Window, Clip]:
+        return {window: Clip(window.start / spec.frames_per_second, None, problem) for window in windows}
+
     try:
         samples = decode(read_uri(uri), track, spec).samples
     except FileNotFoundError:
-        return dict.fromkeys(windows, "the file has gone")
+        return silent("the file has gone")
     except (BadTrack, StorageError) as error:
-        return dict.fromkeys(windows, str(error))
-    hop, rate = spec.hop_length, spec.sample_rate
-    return {
-        window: encode_mp3(
-            cut(samples, rate, window.start * hop / rate, (window.stop - window.start) * hop / rate), rate
-        )
-        for window in windows
-    }
+        return silent(str(error))
+    rate, clips = spec.sample_rate, {}
+    for window in windows:
+        start = frame_sample(window.start, len(samples), spec) / rate
+        clips[window] = Clip(start, encode_mp3(cut(samples, rate, start, _seconds(window, spec)), rate), "")
+    return clips

@@ -72,7 +72,7 @@ def features(store: Store) -> Iterator[tuple[str, ...]]:
     """The newest snapshot of each corpus in each feature tree."""
     for tree, corpus, snapshot in _snapshots(store, "features"):
         spec = tree.read_spec()
-        hours = snapshot.n_frames * spec["hop_length"] / spec["sample_rate"] / 3600
+        hours = snapshot.n_frames * spec.get("hop_length", 1) / spec["sample_rate"] / 3600
         size = sum(shard["bytes"] for shard in snapshot.shards) / 1e6
         counts = (snapshot.number, len(snapshot.shards), snapshot.n_songs, snapshot.n_frames)
         sizes = (f"{hours:.2f}", f"{size:.1f}")

@@ -10,7 +10,7 @@ import numpy as np
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from features.spec import PRESETS, fingerprint
+from features.spec import fingerprint
 from hdpgmm.training import batch_songs
 from infra import cli, models
 from infra.checkpoints import Checkpoints
@@ -22,6 +22,7 @@ from infra.progress import Progress
 from infra.runs import RunFolder
 from infra.storage import Store
 from jobs.data_worker import DataWorker
+from jobs.specification import require_frames
 from jobs.trainer import Assignment, Trainer, refuse_mismatch
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def run(config: Config) -> Trained:
 
 def training_snapshot(config: Config, store: Store) -> tuple[Snapshot, str]:
     """The newest snapshot of the corpus' features and their fingerprint."""
-    mark = fingerprint(PRESETS[config.extract.preset])
+    mark = fingerprint(require_frames(config.extract))
     snapshot = Tree(store, f"features/{mark}").latest(config.corpus)
     if snapshot is None:
         raise ConfigError(

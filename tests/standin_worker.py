@@ -45,7 +45,7 @@ def answer(text: str) -> tuple[dict, bytes]:
         "channels": 1,
         "decoder": "none",
     }
-    return {"ok": True, "shape": frames.shape, **facts}, frames.tobytes()
+    return {"ok": True, "shape": frames.shape, "dtype": "<f4", **facts}, frames.tobytes()
 
 
 def main() -> None:

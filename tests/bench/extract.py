@@ -197,7 +197,7 @@ def largest_differences(folder: Path) -> dict[str, float]:
 
 
 def _command() -> list[str]:
-    return child_command("paper-52")
+    return child_command(_SPEC)
 
 
 def _write(path: Path, seconds: int) -> None:

@@ -8,7 +8,8 @@ from features import spec as spec_module
 from features.spec import PRESETS, FeatureSpec, columns, fingerprint
 
 _SPEC = PRESETS["paper-52"]
-_FIELDS = [field.name for field in dataclasses.fields(FeatureSpec)]
+_CHOICES = {"kind", "excerpt", "excerpt_seconds", "every_seconds"}
+_FIELDS = [field.name for field in dataclasses.fields(FeatureSpec) if field.name not in _CHOICES]
 
 
 def _other(value):
@@ -25,6 +26,21 @@ def _changed(name):
 @pytest.mark.parametrize("name", _FIELDS)
 def test_every_field_changes_the_fingerprint(name):
     assert fingerprint(_changed(name)) != fingerprint(_SPEC)
+
+
+def test_fields_that_do_not_bear_on_the_values_do_not_change_it():
+    for name in ("excerpt_seconds", "every_seconds"):
+        assert fingerprint(dataclasses.replace(_SPEC, **{name: 45.0})) == fingerprint(_SPEC)
+    pcm = PRESETS["pcm-22050"]
+    assert fingerprint(dataclasses.replace(pcm, n_mels=64)) == fingerprint(pcm)
+    assert fingerprint(dataclasses.replace(pcm, sample_rate=16000)) != fingerprint(pcm)
+
+
+def test_every_choice_has_a_fingerprint_of_its_own():
+    parts = [{}, *({"excerpt": part} for part in ("first", "middle", "every"))]
+    parts += [{"excerpt": "first", "excerpt_seconds": 10.0}, {"excerpt": "every", "every_seconds": 90.0}]
+    found = {fingerprint(dataclasses.replace(spec, **part)) for spec in PRESETS.values() for part in parts}
+    assert len(found) == len(PRESETS) * len(parts)
 
 
 @pytest.mark.parametrize("library", ["libsndfile", "libsoxr", "numpy", "scipy", "soundfile", "soxr"])
@@ -63,6 +79,10 @@ def test_columns_of_the_paper():
         ({"sample_rate": 0}, "sample_rate must be at least 1, got 0"),
         ({"hop_length": 4096}, "hop_length must not exceed n_fft = 2048, got 4096"),
         ({"n_mfcc": 129}, "n_mfcc must not exceed n_mels = 128, got 129"),
+        ({"kind": "mfcc"}, "kind must be one of paper, log-mel, pcm, got 'mfcc'"),
+        ({"excerpt": "last"}, "excerpt must be one of whole, first, middle, every, got 'last'"),
+        ({"excerpt_seconds": 0.5}, "excerpt_seconds must be at least 1, got 0.5"),
+        ({"every_seconds": 9.0}, "every_seconds must not be less than excerpt_seconds = 30, got 9"),
         ({"delta_width": 8}, "delta_width must be odd and at least 3, got 8"),
         ({"top_db": -1.0}, "top_db must not be negative, got -1.0"),
     ],

@@ -46,7 +46,7 @@ def _answers(stream):
 
 
 def _worker(*arguments):
-    command = [sys.executable, *(arguments or ("-m", "features.worker", "--preset", "paper-52"))]
+    command = [sys.executable, *(arguments or ("-m", "features.worker"))]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, cwd=_ROOT, **pipes)
 
@@ -85,7 +85,7 @@ def test_what_c_libraries_print_does_not_reach_the_answers():
             print("garbage from Python", flush=True)
             return real(*arguments)
         worker.extract = noisy
-        sys.argv[1:] = ["--preset", "paper-52"]
+        sys.argv[1:] = ["--spec", "{}"]
         worker.main()
     """
     process = _worker("-c", textwrap.dedent(script))

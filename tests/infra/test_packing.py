@@ -5,9 +5,12 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.packing import MIN_SHARD_TRACKS, Track, estimated_bytes, pack, row_groups
+from infra.packing import MIN_SHARD_TRACKS, Track, estimated_seconds, pack, row_groups
 
-RATE = 22050 / 512 * 52 * 4
+
+def size_of(seconds: float) -> float:
+    return seconds * 22050 / 512 * 52 * 4
+
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
 track_lists = st.dictionaries(names, st.tuples(st.integers(0, 10**8), names), max_size=200).map(
@@ -19,30 +22,30 @@ track_lists = st.dictionaries(names, st.tuples(st.integers(0, 10**8), names), ma
 def test_every_track_is_in_one_shard_within_limits(
     tracks: list[Track], shard_bytes: int, shard_tracks: int, shuffler: random.Random
 ):
-    shards = pack(tracks, "f", RATE, shard_bytes, shard_tracks)
+    shards = pack(tracks, "f", size_of, shard_bytes, shard_tracks)
     packed = [track for shard in shards for track in shard.tracks]
     assert packed == sorted(tracks)
     assert len({shard.name for shard in shards}) == len(shards)
     for shard in shards:
         assert 1 <= len(shard.tracks) <= shard_tracks
-        sizes = [estimated_bytes(track, RATE) for track in shard.tracks]
+        sizes = [int(size_of(estimated_seconds(track))) + 1 for track in shard.tracks]
         assert shard.feature_bytes == sum(sizes)
         assert shard.feature_bytes <= shard_bytes or len(sizes) == 1
     shuffler.shuffle(tracks)
-    assert pack(tracks, "f", RATE, shard_bytes, shard_tracks) == shards
+    assert pack(tracks, "f", size_of, shard_bytes, shard_tracks) == shards
 
 
 @given(track_lists.filter(bool), names)
 def test_the_name_changes_with_version_and_specification(tracks: list[Track], version: str):
-    (first, *_) = pack(tracks, "f", RATE, 1 << 60, 512)
+    (first, *_) = pack(tracks, "f", size_of, 1 << 60, 512)
     changed = [first.tracks[0]._replace(version=first.tracks[0].version + version), *first.tracks[1:]]
-    assert pack(changed, "f", RATE, 1 << 60, 512)[0].name != first.name
-    assert pack(tracks, "g", RATE, 1 << 60, 512)[0].name != first.name
+    assert pack(changed, "f", size_of, 1 << 60, 512)[0].name != first.name
+    assert pack(tracks, "g", size_of, 1 << 60, 512)[0].name != first.name
 
 
 def test_the_name_tells_ids_from_versions():
     shards = [
-        pack([Track(a, "", 1, b)], "f", RATE, 1 << 60, 512)[0].name for a, b in (("ab", "c"), ("a", "bc"))
+        pack([Track(a, "", 1, b)], "f", size_of, 1 << 60, 512)[0].name for a, b in (("ab", "c"), ("a", "bc"))
     ]
     assert shards[0] != shards[1]
 
@@ -50,7 +53,7 @@ def test_the_name_tells_ids_from_versions():
 def test_a_small_corpus_gives_several_shards():
     def sizes(count: int) -> list[int]:
         tracks = [Track(f"{number:05}", "", 10**6, "1") for number in range(count)]
-        return [len(shard.tracks) for shard in pack(tracks, "f", RATE, 1 << 60, 512)]
+        return [len(shard.tracks) for shard in pack(tracks, "f", size_of, 1 << 60, 512)]
 
     assert sizes(120) == [MIN_SHARD_TRACKS] * 15
     assert sizes(1030) == [32] * 32 + [6]
@@ -60,7 +63,7 @@ def test_a_small_corpus_gives_several_shards():
 def test_estimates_know_the_formats():
     minute = {"wav": 10_584_000, "flac": 6_000_000, "mp3": 960_000, "strange": 960_000}
     for extension, size in minute.items():
-        assert abs(estimated_bytes(Track(f"x.{extension}", "", size, ""), RATE) - 60 * RATE) < 2
+        assert estimated_seconds(Track(f"x.{extension}", "", size, "")) == 60
 
 
 @given(st.lists(st.integers(0, 1000), max_size=100), st.integers(1, 2000))
@@ -72,3 +75,9 @@ def test_row_groups_cover_all_rows(sizes: list[int], most: int):
         assert rows >= 1
         assert sum(sizes[start : start + rows]) <= most or rows == 1
         start += rows
+
+
+def test_the_name_tells_how_often_a_track_was_tried():
+    track = Track("a", "", 1, "v")
+    tries = [track, track._replace(attempts=1), track._replace(attempts=2)]
+    assert len({pack([each], "f", size_of, 1 << 60, 512)[0].name for each in tries}) == 3

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from features.spec import FeatureSpec
 from infra.config import Config, load
 from infra.ledger import Commit, Snapshot, Tree
 from infra.storage import Store
@@ -32,7 +33,9 @@ def extract_inline(config: Config, store: Store | None = None) -> Snapshot:
     work = prepare(config)
     tree = Tree(store or Store(config.root), work.tree.prefix)
     tree.write_spec({"hop_length": 512, "sample_rate": 22050})
-    extractor = Extractor(config.root, tree.prefix, 52, COMMAND, 0, 30, config.extract.row_group_bytes)
+    extractor = Extractor(
+        config.root, tree.prefix, FeatureSpec(), COMMAND, 0, 30, config.extract.row_group_bytes
+    )
     extractor.tree = tree
     commits = dict(work.commits)
     with extractor.child:

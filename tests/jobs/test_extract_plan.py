@@ -34,7 +34,7 @@ COVERED = covered_by(OLD, commit_of("s1", {"a": "1", "b": "1"}, {"c": "1"}), com
 def test_everything_is_pending_at_first_and_nothing_at_last():
     assert pending(OLD, Covered.nothing()).equals(OLD)
     assert pending(OLD, COVERED).num_rows == 0
-    assert plan(OLD, COVERED, "f", 1.0, CONFIG) == []
+    assert plan(OLD, COVERED, "f", float, CONFIG) == []
 
 
 def test_new_and_changed_tracks_are_pending():
@@ -59,7 +59,7 @@ def test_a_shard_of_quarantined_tracks_stays_listed():
 
 
 def test_the_plan_has_the_tracks_of_the_list():
-    (shard,) = plan(OLD, Covered.nothing(), "f", 100.0, CONFIG)
+    (shard,) = plan(OLD, Covered.nothing(), "f", lambda seconds: 100 * seconds, CONFIG)
     assert [(track.track_id, track.bytes, track.version) for track in shard.tracks] == [
         (name, 10**6, "1") for name in "abcd"
     ]
@@ -74,11 +74,11 @@ def test_ids_and_versions_do_not_run_into_each_other():
 
 def test_what_is_retried_is_a_shard_of_its_own_each_time():
     again = COVERED.without(["SILENT", "EMPTY"])
-    (shard,) = plan(OLD, again, "f", 100.0, CONFIG)
+    (shard,) = plan(OLD, again, "f", lambda seconds: 100 * seconds, CONFIG)
     assert [track[:4] for track in shard.tracks] == [("c", "c", 10**6, "1")]
     assert shard.tracks[0].attempts == 1
-    first = plan(tracks_of(c="1"), Covered.nothing(), "f", 100.0, CONFIG)[0]
+    first = plan(tracks_of(c="1"), Covered.nothing(), "f", lambda seconds: 100 * seconds, CONFIG)[0]
     assert shard.name != first.name
-    assert plan(OLD, COVERED.without(["EMPTY"]), "f", 100.0, CONFIG) == []
+    assert plan(OLD, COVERED.without(["EMPTY"]), "f", lambda seconds: 100 * seconds, CONFIG) == []
     found = contents(OLD, again, [commit_of("s3", {"c": "1"}, {})])
     assert (found.songs["track_id"].to_pylist(), found.quarantine.num_rows) == (["a", "b", "c", "d"], 0)

@@ -6,21 +6,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from features.spec import PRESETS, FeatureSpec
 from infra import retry
 from infra.errors import StorageError
-from infra.isolate import Refused
+from infra.isolate import Extracted, Refused
 from infra.ledger import Commit
 from infra.packing import Shard, Track
+from infra.shards import decode, encode
 from infra.songs import read_block
 from infra.storage import Store
 from jobs import extractor
-from jobs.extractor import Extractor, Tick, child_command, child_environment, fetch
+from jobs.extractor import (
+    Extractor,
+    Tick,
+    child_command,
+    child_environment,
+    feature_schema,
+    feature_table,
+    fetch,
+)
 from tests.jobs.standin import COMMAND
 
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[Extractor]:
-    worker = Extractor(str(tmp_path / "root"), "features/f", 52, COMMAND, 0, 30.0, 2 * 52 * 4 * 3)
+    worker = Extractor(str(tmp_path / "root"), "features/f", FeatureSpec(), COMMAND, 0, 30.0, 2 * 52 * 4 * 3)
     with worker.child:
         yield worker
 
@@ -61,6 +71,16 @@ def test_values_and_row_groups(worker: Extractor, tmp_path: Path):
     assert [(track.row_group, track.row) for track in commit.tracks] == [(0, 0), (0, 1), (1, 0)]
     block = read_block(Store(str(tmp_path / "root")), commit.path, 1)
     np.testing.assert_array_equal(block.values, np.full((4, 52), 4, np.float32))
+
+
+def test_integers_stay_integers(tmp_path: Path):
+    spec = PRESETS["pcm-22050"]
+    samples = np.random.default_rng(0).integers(-(2**15), 2**15, (1000, 1)).astype(np.int16)
+    track = Track("a", "", 1, "1")
+    table = feature_table([(track, Extracted(samples, 1.0, 22050, 1, "x"))], spec)
+    data = encode(table, [1])
+    assert decode(data).schema == feature_schema(spec)
+    np.testing.assert_array_equal(np.array(decode(data)["frames"][0].as_py()), samples)
 
 
 def test_a_shard_without_any_good_track(worker: Extractor, tmp_path: Path):
@@ -110,7 +130,8 @@ def test_the_child_has_one_thread_and_its_own_cache(monkeypatch: pytest.MonkeyPa
     assert {one[name] for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS")} == {"1"}
     assert one["NUMBA_CACHE_DIR"].startswith(str(tmp_path))
     assert one["NUMBA_CACHE_DIR"] != two["NUMBA_CACHE_DIR"]
-    assert child_command("paper-52")[1:] == ["-m", "features.worker", "--preset", "paper-52"]
+    assert child_command(FeatureSpec())[1:] == ["-m", "features.worker", "--spec", "{}"]
+    assert child_command(PRESETS["pcm-22050"])[-1] == '{"kind": "pcm"}'
 
 
 def test_without_a_home_the_cache_is_temporary(monkeypatch: pytest.MonkeyPatch):
