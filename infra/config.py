@@ -52,6 +52,9 @@ class ExtractConfig(Section):
     row_group_bytes: Positive = Field(8 << 20, description="estimated feature bytes of one row group")
     shard_tracks: Positive = Field(512, description="tracks of one shard at most")
     track_seconds: Annotated[float, Field(gt=0)] = Field(120.0, description="deadline of one track, seconds")
+    worker_seconds: Annotated[float, Field(gt=0)] = Field(
+        1800.0, description="silence after which a worker is stuck and its shard goes to another, seconds"
+    )
     max_bad_fraction: Fraction = Field(
         0.5, description="share of quarantined tracks above which the job fails"
     )

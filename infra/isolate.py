@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,11 @@ class ChildDied(Exception):
 
 
 class Isolated:
-    """Supervises one child; a context manager. `deadline_seconds` is what one track may take."""
+    """Supervises one child; a context manager.
+
+    deadline_seconds: what one track may take. A child that has answered `recycle_tracks`, or holds more than
+    `recycle_bytes` of memory after an answer, gives way to a fresh one: decoders leak.
+    """
 
     def __init__(
         self,
@@ -66,9 +71,12 @@ class Isolated:
         environment: Mapping[str, str],
         deadline_seconds: float,
         start_seconds: float = 300.0,
+        recycle_tracks: int = 5000,
+        recycle_bytes: int = 1 << 30,
     ) -> None:
         self.command, self.environment = list(command), dict(environment)
         self.deadline_seconds, self.start_seconds = deadline_seconds, start_seconds
+        self.recycle_tracks, self.recycle_bytes = recycle_tracks, recycle_bytes
         self._child: _Child | None = None
 
     def __enter__(self) -> "Isolated":
@@ -88,6 +96,7 @@ class Isolated:
                 self.close()
                 refusal = replace(died.refusal, attempts=attempt)
                 continue
+            self._recycle(child)
             if not answer["ok"]:
                 return Refused(answer["reason"], answer["message"], attempt)
             return _extracted(answer, payload)
@@ -98,6 +107,10 @@ class Isolated:
         if self._child:
             self._child.kill()
             self._child = None
+
+    def _recycle(self, child: "_Child") -> None:
+        if child.answered >= self.recycle_tracks or child.resident_bytes() > self.recycle_bytes:
+            self.close()
 
     def _running(self) -> "_Child":
         if self._child is None:
@@ -116,6 +129,7 @@ class _Child:
     """The process and its two pipes, both non-blocking so that a deadline holds while it hangs."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.answered = 0
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             command,
@@ -146,7 +160,16 @@ class _Child:
         self._send(data)
         answer = self._message()
         shape = answer.get("shape", (0, 0))
+        self.answered += 1
         return answer, self._receive(shape[0] * shape[1] * np.dtype(answer.get("dtype")).itemsize)
+
+    def resident_bytes(self) -> int:
+        """Memory it holds now; 0 where the system does not say."""
+        try:
+            pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        except OSError:
+            return 0
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def kill(self) -> None:
         self._process.kill()

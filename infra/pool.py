@@ -5,6 +5,8 @@ never retried is decided here.
 """
 
 import logging
+import math
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
@@ -22,13 +24,20 @@ log = logging.getLogger(__name__)
 class Pool(Generic[Unit]):
     """`make(slot)` gives an actor for a slot below `size`; `call(actor, unit)` a streaming generator of it.
 
-    A unit is tried `attempts` times if its actor dies or its storage fails; other errors pass at once.
+    A unit is tried `attempts` times if its actor dies, its storage fails or nothing is heard of it for
+    `silence_seconds`; other errors pass at once.
     """
 
     def __init__(
-        self, make: Callable[[int], Any], call: Callable[[Any, Unit], Any], size: int, attempts: int = 4
+        self,
+        make: Callable[[int], Any],
+        call: Callable[[Any, Unit], Any],
+        size: int,
+        attempts: int = 4,
+        silence_seconds: float = math.inf,
     ) -> None:
         self.make, self.call, self.size, self.attempts = make, call, size, attempts
+        self.silence_seconds = silence_seconds
         self._failures: Counter[int] = Counter()
 
     def run(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, Any]]:
@@ -38,13 +47,17 @@ class Pool(Generic[Unit]):
         """
         self._queue = deque(enumerate(units))
         self._active: dict[Any, tuple[int, Any, tuple[int, Unit] | None]] = {}
+        self._heard: dict[int, float] = {}
         for slot in range(min(self.size, len(self._queue))):
             self._start(slot)
         try:
             while self._queue or any(work for _, _, work in self._active.values()):
-                ready, _ = ray.wait(list(self._active), num_returns=1, timeout=PATIENCE_SECONDS)
+                patience = min(PATIENCE_SECONDS, self.silence_seconds)
+                ready, _ = ray.wait(list(self._active), num_returns=1, timeout=patience)
                 for item in ready:
+                    self._heard[self._active[item][0]] = time.monotonic()
                     yield from self._advance(item)
+                self._replace_silent()
                 if not ready and not any(work for _, _, work in self._active.values()):
                     log.warning("no free CPU for a worker yet")
         finally:
@@ -74,12 +87,23 @@ class Pool(Generic[Unit]):
             self._give_back(work, _cause(error))
             self._assign(ready)
 
+    def _replace_silent(self) -> None:
+        """An actor that has work and says nothing is stuck where no deadline of its own reaches it."""
+        latest = time.monotonic() - self.silence_seconds
+        for call, (slot, actor, work) in list(self._active.items()):
+            if work and self._heard[slot] < latest:
+                del self._active[call]
+                ray.kill(actor)
+                self._give_back(work, Incomplete(f"a worker said nothing for {self.silence_seconds:g} s"))
+                self._start(slot)
+
     def _assign(self, finished: Any) -> None:
         """The actor of a finished call gets the next unit, or stays idle out of sight."""
         slot, actor, _ = self._active.pop(finished)
         if self._queue:
             work = self._queue.popleft()
             self._active[self.call(actor, work[1])] = (slot, actor, work)
+            self._heard[slot] = time.monotonic()
         else:
             ray.kill(actor)
 

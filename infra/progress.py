@@ -52,7 +52,12 @@ class Progress:
     @property
     def rate(self) -> float:
         """Units per second since the start."""
-        return self.done / max(time.monotonic() - self._started, 1e-9)
+        return self.done / self.elapsed
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return max(time.monotonic() - self._started, 1e-9)
 
     def line(self) -> str:
         """The state as one line."""

@@ -21,8 +21,8 @@ from infra.ledger import Commit, Placed, Tree
 from infra.progress import Progress
 from infra.songs import read_quarantine, read_songs
 from infra.storage import Store
-from jobs.extract import read_tracks
 from jobs.extract_plan import reasons
+from jobs.extract_work import read_tracks
 
 PARALLEL_DIGESTS = 4
 LISTED_FILES = 50

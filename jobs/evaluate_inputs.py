@@ -15,7 +15,7 @@ from infra.errors import ConfigError
 from infra.ledger import Snapshot, Tree
 from infra.songs import read_songs
 from infra.storage import Store
-from jobs.extract import read_tracks
+from jobs.extract_work import read_tracks
 
 Notes = list[tuple[str, str]]
 

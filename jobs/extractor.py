@@ -6,9 +6,10 @@ import platform
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from infra.runs import now
 from infra.storage import Store, read_uri
 
 TICK_SECONDS = 1.0
+READERS = 4
+AHEAD_BYTES = 64 << 20
 NOT_READ = ("MISSING", "SIZE_MISMATCH")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -40,7 +43,10 @@ class Tick:
     audio_bytes: int = 0
 
     def __add__(self, other: "Tick") -> "Tick":
-        return Tick(*(a + b for a, b in zip(asdict(self).values(), asdict(other).values(), strict=True)))
+        return Tick(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def __sub__(self, other: "Tick") -> "Tick":
+        return Tick(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 class Extractor:
@@ -59,7 +65,7 @@ class Extractor:
         self.tree = Tree(Store(root), tree)
         self.spec, self.row_group_bytes = spec, row_group_bytes
         self.child = Isolated(command, child_environment(slot), track_seconds)
-        self.reader = ThreadPoolExecutor(1)
+        self.reader = ThreadPoolExecutor(READERS)
 
     def extract_shard(self, shard: Shard) -> Iterator[Tick | Commit]:
         """Ticks on the way, then the commit. Raises StorageError if the storage keeps failing."""
@@ -82,13 +88,19 @@ class Extractor:
         yield self._commit(shard, rows, quarantined)
 
     def _read_ahead(self, tracks: Sequence[Track]) -> Iterator[tuple[Track, bytes | Refused]]:
-        """The bytes of each track; the next ones are read while the caller works."""
-        following: Future[bytes | Refused] | None = None
-        for index, track in enumerate(tracks):
-            current = following or self.reader.submit(fetch, track)
-            content = current.result()
-            rest = tracks[index + 1 : index + 2]
-            following = self.reader.submit(fetch, rest[0]) if rest else None
+        """The bytes of each track, in order; the next ones are read while the caller works.
+
+        At most READERS at a time and AHEAD_BYTES together, one track always.
+        """
+        waiting, ahead = deque(tracks), deque[tuple[Track, Future[bytes | Refused]]]()
+        while waiting or ahead:
+            held = sum(track.bytes for track, _ in ahead)
+            while waiting and len(ahead) < READERS and (not ahead or held + waiting[0].bytes <= AHEAD_BYTES):
+                held += waiting[0].bytes
+                ahead.append((waiting[0], self.reader.submit(fetch, waiting.popleft())))
+            track, reading = ahead[0]
+            content = reading.result()
+            ahead.popleft()
             yield track, content
 
     def _commit(

@@ -15,7 +15,7 @@ from infra.ledger import Snapshot, Tree
 from infra.songs import read_quarantine
 from infra.storage import Store
 from jobs.audit import quarantine_lines
-from jobs.extract import read_tracks
+from jobs.extract_work import read_tracks
 
 LOG_WIDTH = 160
 Rows = list[tuple[str, ...]]

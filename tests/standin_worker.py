@@ -1,7 +1,7 @@
 """Speaks the protocol of `features.worker` and does what the bytes of a track say, without any audio.
 
 "ok N" N frames of 52 values, all equal to N; "slow SECONDS" 3 frames after that time; "bad REASON";
-"crash", "exit", "hang", "killed";
+"crash", "exit", "hang", "killed"; "grow BYTES" keeps so many, frames by the process id;
 "crash-once PATH" crashes unless PATH exists, and creates it. Names go to the file $STANDIN_LOG, if set.
 """
 
@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+
+_KEPT: list[bytearray] = []
 
 
 def answer(text: str) -> tuple[dict, bytes]:
@@ -34,6 +36,9 @@ def answer(text: str) -> tuple[dict, bytes]:
         os.kill(os.getpid(), signal.SIGKILL)
     if verb == "exit":
         sys.exit(3)
+    if verb == "grow":
+        _KEPT.append(bytearray(os.urandom(1) * int(rest)))
+        rest = str(os.getpid() % 1000 + 1)
     if verb == "hang":
         time.sleep(1000)
     if verb == "bad":

@@ -96,3 +96,16 @@ def test_a_killed_supervisor_takes_the_child_along(tmp_path: Path):
     while Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def _processes(child: Isolated, content: bytes, times: int) -> int:
+    answers = [child.extract(str(number), content) for number in range(times)]
+    return len({len(answer.frames) for answer in answers if isinstance(answer, Extracted)})
+
+
+def test_a_child_gives_way_after_so_many_tracks_or_so_much_memory():
+    with Isolated(STANDIN, os.environ, 30, recycle_tracks=2) as child:
+        assert _processes(child, b"grow 1", 4) == 2
+    with Isolated(STANDIN, os.environ, 30, recycle_bytes=200_000_000) as child:
+        assert _processes(child, b"grow 1", 3) == 1
+        assert _processes(child, b"grow 90000000", 4) == 2

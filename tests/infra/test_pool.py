@@ -1,6 +1,7 @@
 """The window of actors: every unit gets done, whoever dies; nothing is tried for ever."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ class Worker:
                 os._exit(1)
         if verb == "storage":
             raise StorageError("the disk is gone")
+        if verb == "stuck":
+            time.sleep(1000)
         if verb == "bug":
             raise ValueError("a bug")
         yield f"{unit} done"
@@ -82,3 +85,11 @@ def test_a_storage_that_keeps_failing_ends_the_run_with_its_own_words(pool: Pool
 def test_a_bug_is_not_tried_again(pool: Pool[str]):
     with pytest.raises(ValueError, match="a bug"):
         done(pool, ["bug"])
+
+
+def test_a_silent_workers_unit_goes_to_another_and_not_for_ever(pool: Pool[str]):
+    pool.silence_seconds = 2.0
+    started = time.monotonic()
+    with pytest.raises(Incomplete, match="a worker said nothing for 2 s"):
+        done(pool, ["a", "stuck", "b", "c"])
+    assert time.monotonic() - started < 60

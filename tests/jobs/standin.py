@@ -8,8 +8,8 @@ from infra.config import Config, load
 from infra.ledger import Commit, Snapshot, Tree
 from infra.storage import Store
 from jobs import index
-from jobs.extract import prepare
 from jobs.extract_plan import contents
+from jobs.extract_work import prepare
 from jobs.extractor import Extractor
 
 COMMAND = [sys.executable, str(Path(__file__).parents[1] / "standin_worker.py")]

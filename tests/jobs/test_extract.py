@@ -22,6 +22,7 @@ from infra.packing import Shard
 from infra.songs import read_block, read_quarantine, read_songs
 from infra.storage import Store
 from jobs import audit, extract, index
+from jobs.extract_work import describe, prepare
 from jobs.extractor import quarantine_record
 from tests.jobs.standin import COMMAND, config_of, write_corpus
 
@@ -120,7 +121,7 @@ def test_bad_files_stop_a_run_early(
     music = write_corpus(str(tmp_path / "music"), TRACKS)
     config = config_of(str(tmp_path / "root"), music, f"extract.max_bad_fraction={limit}")
     index.run(config)
-    work = extract.prepare(config)
+    work = prepare(config)
     seen = []
 
     def workers() -> Iterator[tuple[Shard, Commit]]:
@@ -155,7 +156,7 @@ def test_quarantined_tracks_are_tried_again(tmp_path: Path, log: Path):
     assert (songs, reasons) == (sorted({*TRACKS} - {"05.mp3"}), {"05.mp3": "SILENT"})
     assert audit.run(config).problems == ()
     with pytest.raises(ConfigError, match=r"--retry-quarantined 'NOISY': expected a reason out of EMPTY, "):
-        extract.prepare(config, ["NOISY"])
+        prepare(config, ["NOISY"])
 
 
 def test_a_run_that_failed_for_bad_files_is_tried_again(tmp_path: Path, log: Path):
@@ -185,7 +186,7 @@ def test_without_a_track_list(tmp_path: Path):
 def test_the_plan_is_told(tmp_path: Path):
     config = config_of(str(tmp_path / "root"), write_corpus(str(tmp_path / "music"), TRACKS))
     index.run(config)
-    text = extract.describe(extract.prepare(config))
+    text = describe(prepare(config))
     assert text.startswith("14 of 14 tracks (5.6e-08 GB of audio) in 4 shards, about ")
     assert Store(config.root).names("features") == []
 

@@ -1,5 +1,6 @@
 """One extraction worker, called directly."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from infra.songs import read_block
 from infra.storage import Store
 from jobs import extractor
 from jobs.extractor import (
+    AHEAD_BYTES,
     Extractor,
     Tick,
     child_command,
@@ -81,6 +83,28 @@ def test_integers_stay_integers(tmp_path: Path):
     data = encode(table, [1])
     assert decode(data).schema == feature_schema(spec)
     np.testing.assert_array_equal(np.array(decode(data)["frames"][0].as_py()), samples)
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(1, 4), (AHEAD_BYTES // 2, 2), (AHEAD_BYTES, 1)])
+def test_files_are_read_ahead_within_limits(
+    worker: Extractor, monkeypatch: pytest.MonkeyPatch, size: int, at_once: int
+):
+    """In order, READERS at a time, AHEAD_BYTES together, and one file however large."""
+    begun: list[str] = []
+
+    def slowly(track: Track) -> bytes:
+        begun.append(track.track_id)
+        time.sleep(0.01 * (5 - int(track.track_id) % 5))
+        return track.track_id.encode()
+
+    monkeypatch.setattr(extractor, "fetch", slowly)
+    tracks = [Track(str(number), "", size, "") for number in range(20)]
+    ahead = []
+    for number, (track, content) in enumerate(worker._read_ahead(tracks)):
+        assert content == track.track_id.encode() == str(number).encode()
+        time.sleep(0.02)
+        ahead.append(len(begun) - number)
+    assert max(ahead) == at_once
 
 
 def test_a_shard_without_any_good_track(worker: Extractor, tmp_path: Path):
