@@ -72,6 +72,8 @@ def decode(data: bytes, name: str, spec: FeatureSpec) -> Audio:
     """
     if not data:
         raise BadTrack("EMPTY", f"{name}: 0 bytes")
+    if mp3.after_id3(data) == len(data):
+        raise BadTrack("EMPTY", f"{name}: {len(data)} bytes, all of them an ID3 tag")
     kind = sniff(data)
     missing = missing_end(data, kind)
     if missing:

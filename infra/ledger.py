@@ -22,6 +22,7 @@ from infra.shards import encode
 from infra.storage import Store
 
 PARALLEL_READS = 16
+LISTED_FROM = 256
 
 SONGS = pa.schema(
     [
@@ -153,8 +154,11 @@ class Tree:
             raise StorageError(f"{self.store.uri(path)}: not a commit ({error})") from error
 
     def read_commits(self, shards: Iterable[str]) -> dict[str, Commit]:
-        """The commits that exist among these shards, by small parallel reads."""
+        """The commits that exist among these shards, by small parallel reads; of many, a listing says which exist."""
         names = list(shards)
+        if len(names) > LISTED_FROM:
+            present = set(self.store.names(f"{self.prefix}/commits"))
+            names = [name for name in names if f"{name}.json" in present]
         with ThreadPoolExecutor(PARALLEL_READS) as pool:
             found = pool.map(self._find_commit, names)
             return {shard: commit for shard, commit in zip(names, found, strict=True) if commit}

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 
+import av
 import numpy as np
 import soundfile as sf
 
@@ -52,3 +53,31 @@ def damaged(data: bytes, times: int) -> Iterator[bytes]:
         for position in rng.integers(0, reach, rng.integers(1, 30)):
             copy[position] = rng.integers(256)
         yield bytes(copy)
+
+
+FOREIGN = {
+    "m4a, aac": ("ipod", "aac"),
+    "m4a, alac": ("ipod", "alac"),
+    "mp4, opus": ("mp4", "libopus"),
+    "wma": ("asf", "wmav2"),
+    "webm, opus": ("webm", "libopus"),
+    "matroska, pcm": ("matroska", "pcm_s16le"),
+    "aac without a container": ("adts", "aac"),
+}
+
+
+def encode_foreign(kind: str, samples: np.ndarray, rate_hz: int = 48000) -> bytes:
+    """samples (n, 2) in [-1, 1] as the bytes of a file."""
+    container, codec = FOREIGN[kind]
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as out:
+        stream = out.add_stream(codec, rate=rate_hz)
+        stream.layout, stream.bit_rate = "stereo", 128_000  # pyright: ignore[reportAttributeAccessIssue]
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples.T, np.float32), format="fltp", layout="stereo"
+        )
+        frame.sample_rate = rate_hz
+        convert = av.AudioResampler(stream.format, "stereo", rate_hz)  # pyright: ignore
+        for part in [*convert.resample(frame), *convert.resample(None), None]:
+            out.mux(stream.encode(part))  # pyright: ignore
+    return file.getvalue()

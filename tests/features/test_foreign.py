@@ -1,11 +1,9 @@
 """Containers that libsndfile does not know, written here by FFmpeg's own encoders."""
 
 import contextlib
-import io
 import subprocess
 import sys
 
-import av
 import numpy as np
 import pytest
 
@@ -17,32 +15,6 @@ from tests.features import signals
 
 _SPEC = PRESETS["paper-52"]
 _RATE_HZ = 48000
-_KINDS = {
-    "m4a, aac": ("ipod", "aac"),
-    "m4a, alac": ("ipod", "alac"),
-    "mp4, opus": ("mp4", "libopus"),
-    "wma": ("asf", "wmav2"),
-    "webm, opus": ("webm", "libopus"),
-    "matroska, pcm": ("matroska", "pcm_s16le"),
-    "aac without a container": ("adts", "aac"),
-}
-
-
-def _encode(kind: str, samples: np.ndarray, rate_hz: int = _RATE_HZ) -> bytes:
-    """samples (n, 2) in [-1, 1] as the bytes of a file."""
-    container, codec = _KINDS[kind]
-    file = io.BytesIO()
-    with av.open(file, "w", format=container) as out:
-        stream = out.add_stream(codec, rate=rate_hz)
-        stream.layout, stream.bit_rate = "stereo", 128_000  # pyright: ignore[reportAttributeAccessIssue]
-        frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(samples.T, np.float32), format="fltp", layout="stereo"
-        )
-        frame.sample_rate = rate_hz
-        convert = av.AudioResampler(stream.format, "stereo", rate_hz)  # pyright: ignore
-        for part in [*convert.resample(frame), *convert.resample(None), None]:
-            out.mux(stream.encode(part))  # pyright: ignore
-    return file.getvalue()
 
 
 def _music(seconds: float = 3.0) -> np.ndarray:
@@ -61,10 +33,10 @@ def _lag(one: np.ndarray, two: np.ndarray) -> tuple[int, float]:
     return lag, float(np.corrcoef(one[: n - late], two[late:])[0, 1])
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", signals.FOREIGN)
 def test_the_waveform_is_that_of_the_music(kind):
     samples = _music()
-    audio = decode(_encode(kind, samples), "track", _SPEC)
+    audio = decode(signals.encode_foreign(kind, samples), "track", _SPEC)
     wav = decode(signals.encode(samples, _RATE_HZ, "WAV", "PCM_16"), "track", _SPEC)
     lag, correlation = _lag(wav.samples, audio.samples)
     assert abs(lag) < 0.06 * _SPEC.sample_rate  # an encoder's delay
@@ -77,37 +49,37 @@ def test_the_waveform_is_that_of_the_music(kind):
 @pytest.mark.parametrize("kind", ["m4a, alac", "matroska, pcm"])
 def test_lossless_is_exact(kind):
     samples = np.round(_music() * 32767) / 32768
-    audio = decode(_encode(kind, samples), "track", _SPEC)
+    audio = decode(signals.encode_foreign(kind, samples), "track", _SPEC)
     wav = decode(signals.encode(samples, _RATE_HZ, "WAV", "PCM_16"), "track", _SPEC)
     np.testing.assert_allclose(audio.samples, wav.samples, atol=2**-14)
     assert len(audio.samples) == len(wav.samples)
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", signals.FOREIGN)
 @pytest.mark.parametrize("kept", [0.4, 0.97])
 def test_truncated(kind, kept):
-    data = _encode(kind, _music())
+    data = signals.encode_foreign(kind, _music())
     with pytest.raises(BadTrack) as bad:
         decode(data[: int(kept * len(data))], "track", _SPEC)
     assert bad.value.reason == "TRUNCATED"
 
 
 def test_an_index_that_did_not_arrive():
-    data = _encode("m4a, aac", _music())
+    data = signals.encode_foreign("m4a, aac", _music())
     with pytest.raises(BadTrack, match="no moov box"):
         decode(data[: data.index(b"moov") - 4], "track", _SPEC)
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", signals.FOREIGN)
 def test_too_short(kind):
     with pytest.raises(BadTrack) as bad:
-        extract(_encode(kind, _music(0.05)), "track", _SPEC)
+        extract(signals.encode_foreign(kind, _music(0.05)), "track", _SPEC)
     assert bad.value.reason == "TOO_SHORT"
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", signals.FOREIGN)
 def test_damage_never_raises_anything_else(kind):
-    data = _encode(kind, _music(0.5))
+    data = signals.encode_foreign(kind, _music(0.5))
     for damaged in signals.damaged(data, 20):
         with contextlib.suppress(BadTrack):
             assert np.isfinite(extract(damaged, "track", _SPEC).frames).all()
