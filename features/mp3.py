@@ -6,6 +6,10 @@ Headers only, no decoding. ISO/IEC 11172-3 section 2.4.2.3; Xing/Info and VBRI a
 import struct
 from functools import lru_cache
 
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
 _KBITS = {  # by (MPEG version is 1, layer): bitrate index 1..14
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -85,22 +89,37 @@ def fewest_samples(data: bytes) -> int:
 
 def _walk(data: bytes, first: int) -> tuple[int, int, bool]:
     """Whole frames from `first` on, bytes that the last frame lacks, and whether the file ends with a tag."""
-    position, whole_frames = first, 0
-    while position + 4 <= len(data):
-        length = _frame_bytes(_header(data, position))
-        if not length:
-            if data.startswith(_TAGS, position):
-                return whole_frames, 0, True
-            resumed = first_frame(data, position)
-            if resumed is None:
-                return whole_frames, 0, _has_id3v1(data)
-            position = resumed
-            continue
-        if position + length > len(data):
-            return whole_frames, position + length - len(data), False
-        whole_frames += 1
+    position, whole_frames, octets = first, 0, np.frombuffer(data, np.uint8)
+    while True:
+        position, passed = _pass_frames(octets, position, _lengths())
+        whole_frames += passed
+        if position >= len(data) - 3:
+            return whole_frames, max(0, position - len(data)), False
+        if data.startswith(_TAGS, position):
+            return whole_frames, 0, True
+        resumed = first_frame(data, position)
+        if resumed is None:
+            return whole_frames, 0, _has_id3v1(data)
+        position = resumed
+
+
+@njit(cache=True)
+def _pass_frames(octets, position, lengths):  # type: ignore[no-untyped-def]
+    """The end of the frames that follow one another from a position on, and how many of them are whole.
+
+    Where the last one is cut, its end lies beyond that of the data.
+    """
+    whole_frames = 0
+    while position + 4 <= len(octets):
+        if octets[position] != 0xFF or octets[position + 1] < 0xE0:
+            return position, whole_frames
+        length = lengths[octets[position + 1] & 0x1F, octets[position + 2]]
+        if length == 0:
+            return position, whole_frames
         position += length
-    return whole_frames, 0, False
+        if position <= len(octets):
+            whole_frames += 1
+    return position, whole_frames
 
 
 def _continues(data: bytes, position: int, following: int) -> bool:
@@ -118,6 +137,12 @@ def _has_id3v1(data: bytes) -> bool:
 
 def _header(data: bytes, position: int) -> int:
     return int.from_bytes(data[position : position + 4], "big")
+
+
+@lru_cache(maxsize=1)
+def _lengths() -> NDArray[np.int64]:
+    """`_frame_bytes` by the lower five bits of a header's second byte and by its third: (32, 256)."""
+    return np.array([[_frame_bytes(0xFFE0 + a << 16 | b << 8) for b in range(256)] for a in range(32)])
 
 
 @lru_cache(maxsize=4096)
