@@ -35,6 +35,12 @@ _FORMATS = [  # format, subtype, rate, channels
     ("aiff", "PCM_16", 44100, 2),
     ("au", "PCM_16", 32000, 1),
     ("RF64", "PCM_16", 44100, 2),
+    ("wav", "PCM_24", 192_000, 8),
+    ("wav", "PCM_32", 48000, 3),
+    ("wav", "DOUBLE", 11025, 1),
+    ("wav", "ULAW", 8000, 1),
+    ("flac", "PCM_S8", 96000, 8),
+    ("aiff", "PCM_S8", 8000, 2),
 ]
 
 
