@@ -65,7 +65,9 @@ def test_equal_to_librosa_load(file_format, subtype, rate_hz, channels, tmp_path
     path.write_bytes(_file(file_format, subtype, rate_hz, channels))
     audio = decode(path.read_bytes(), "track", _SPEC)
     assert audio.samples.dtype == np.float32
-    np.testing.assert_array_equal(audio.samples, librosa_script.load(str(path)))
+    # numpy adds eight channels and more in another order.
+    tolerance = 2e-7 if channels >= 8 else 0.0
+    np.testing.assert_allclose(audio.samples, librosa_script.load(str(path)), rtol=0.0, atol=tolerance)
     assert (audio.source_rate, audio.channels) == (rate_hz, channels)
     assert audio.duration_seconds == pytest.approx(3.001, abs=1e-4)
     assert subtype.lower() in audio.decoder
