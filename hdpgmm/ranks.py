@@ -1,19 +1,51 @@
-"""Several ranks, each with its own songs of a mini-batch: one all-reduce a step, the same state everywhere."""
+"""Several ranks, each with its own parts of a mini-batch: one exchange a step, the same state everywhere.
+
+Rank r of n takes parts r, r + n, r + 2 n, ... of `training.PART_SONGS` songs each. The exchange is that of the default
+process group (gloo on CPUs, NCCL on GPUs), of float64.
+"""
+
+from collections.abc import Sequence
 
 import torch
-import torch.distributed
+import torch.distributed as dist
+from torch import Tensor
 
 from hdpgmm.model import BatchInfo
 from hdpgmm.statistics import Statistics
+from hdpgmm.training import Part, in_order
 
 
-def all_reduce(statistics: Statistics, info: BatchInfo) -> tuple[Statistics, BatchInfo]:
-    """Sums over the ranks of the default process group (gloo on CPUs, NCCL on GPUs), in one message of float64."""
-    parts = statistics.tensors()
+def fast(parts: Sequence[Part], nothing: Part) -> Part:
+    """One all-reduce. The order of the additions, and so the last bits, depend on the number of ranks."""
+    message = _message(in_order(parts, nothing))
+    dist.all_reduce(message)
+    return _read(message, nothing)
+
+
+def deterministic(parts: Sequence[Part], nothing: Part) -> Part:
+    """All parts to all ranks, added in the mini-batch's order: bit for bit what a single process finds.
+
+    The message is as many times larger as a rank has parts.
+    """
+    most = torch.tensor([len(parts)], device=nothing[0].count.device)
+    dist.all_reduce(most, dist.ReduceOp.MAX)
+    padded = [*parts, *[nothing] * (int(most) - len(parts))]
+    own = torch.stack([_message(part) for part in padded])
+    every = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(every, own)
+    in_turn = (_read(messages[turn], nothing) for turn in range(int(most)) for messages in every)
+    return in_order(list(in_turn), nothing)
+
+
+def _message(part: Part) -> Tensor:
+    statistics, info = part
     numbers = torch.tensor([info.songs, info.frames, info.bound, info.refreshes], dtype=torch.float64)
-    message = torch.cat([*(part.flatten() for part in parts), numbers.to(parts[0].device)])
-    torch.distributed.all_reduce(message)
-    *sums, numbers = message.split([part.numel() for part in parts] + [len(numbers)])
+    return torch.cat([*(t.flatten() for t in statistics.tensors()), numbers.to(statistics.count.device)])
+
+
+def _read(message: Tensor, like: Part) -> Part:
+    parts = like[0].tensors()
+    *sums, numbers = message.split([part.numel() for part in parts] + [4])
     songs, frames, bound, refreshes = numbers.tolist()
-    total = Statistics(*(new.view_as(old) for new, old in zip(sums, parts, strict=True)))
-    return total, BatchInfo(round(songs), round(frames), bound, round(refreshes))
+    statistics = Statistics(*(new.view_as(old) for new, old in zip(sums, parts, strict=True)))
+    return statistics, BatchInfo(round(songs), round(frames), bound, round(refreshes))

@@ -21,6 +21,7 @@ SPLASH_DECAY = 1000  # steps, of the paper's eta_t = eta0 * 1000 / (t + 1000)
 FIRST_MOVES = 2048  # songs seen before the first moves, unless the corpus is smaller
 MOVES_APART = 2.0  # ratio of the songs seen from one time to the next
 STEP_SONGS = 128  # that a full step rests on
+PART_SONGS = 128  # of a mini-batch that one rank takes on; sums do not depend on the number of ranks
 MOST_ROUNDS = 8  # of merges and deletions at a time
 PATIENCE = 2  # epochs without a better held-out score
 PLATEAU = 1e-3  # nats a frame: less is no better
@@ -59,6 +60,18 @@ PAPER = Settings(
 )  # with 1,024 songs a batch, 100 epochs
 
 
+Part = tuple[Statistics, BatchInfo]
+Total = Callable[[Sequence[Part], Part], Part]
+
+
+def in_order(parts: Sequence[Part], nothing: Part) -> Part:
+    """The sum of the parts, one after the other."""
+    statistics, info = nothing
+    for part in parts:
+        statistics, info = statistics + part[0], info + part[1]
+    return statistics, info
+
+
 def batch_songs(n_songs: int) -> int:
     """Songs of a mini-batch where none are asked for: an eighth of the corpus, a power of two in 16..1024."""
     return 2 ** min(10, max(4, round(math.log2(max(n_songs, 1) / 8))))
@@ -78,19 +91,22 @@ def learn(
     offsets: Tensor,
     corpus_songs: int,
     settings: Settings,
-    over_ranks: Callable[[Statistics, BatchInfo], tuple[Statistics, BatchInfo]] | None = None,
+    total: Total = in_order,
 ) -> tuple[State, BatchInfo]:
     """One step on a mini-batch of whitened songs: values (frame, dim), offsets (song + 1,).
 
-    over_ranks adds up the statistics of several ranks, each of which has its own songs of the mini-batch.
+    The songs' statistics are made in parts of PART_SONGS, which `total` adds up; that of `hdpgmm.ranks` adds those of
+    other ranks, each of which has some of the mini-batch's parts.
     """
     splash = settings.splash * SPLASH_DECAY / (state.step + 1 + SPLASH_DECAY)
-    statistics, info = batch_statistics(
-        prepare(state, values.dtype), values, offsets, settings.options, splash
-    )
-    info = replace(info, songs=len(offsets) - 1)
-    if over_ranks is not None:
-        statistics, info = over_ranks(statistics, info)
+    model = prepare(state, values.dtype)
+    parts: list[Part] = []
+    for first in range(0, len(offsets) - 1, PART_SONGS):
+        part = offsets[first : first + PART_SONGS + 1]
+        frames = values[int(part[0]) : int(part[-1])]
+        statistics, info = batch_statistics(model, frames, part - part[0], settings.options, splash)
+        parts.append((statistics, replace(info, songs=len(part) - 1)))
+    statistics, info = total(parts, (state.stats.scaled(0.0), BatchInfo()))
     rho = step_size_of(state.step + 1, info.songs, corpus_songs, settings)
     return blend(state, statistics, corpus_songs / max(info.songs, 1), rho), info
 

@@ -1,5 +1,6 @@
 """One step, the times of the moves, and when to stop."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from hdpgmm import model, training
 from hdpgmm.model import BatchInfo, State
 from hdpgmm.prior import Concentration
 from hdpgmm.statistics import Statistics
-from hdpgmm.training import PAPER, Settings
+from hdpgmm.training import PAPER, Part, Settings
 from tests.hdpgmm.corpora import Corpus, mixture
 
 SETTINGS = Settings(n_components=6, n_atoms=5, direct=False)
@@ -150,10 +151,10 @@ def test_ranks_are_added_up_before_the_step():
     state, half = _start(corpus), corpus.take(list(range(8)))
     twice = corpus.take([*range(8), *range(8)])
 
-    def over_ranks(statistics: Statistics, info: BatchInfo) -> tuple[Statistics, BatchInfo]:
-        return statistics + statistics, info + info
+    def of_two(parts: Sequence[Part], nothing: Part) -> Part:
+        return training.in_order([*parts, *parts], nothing)
 
-    found, info = training.learn(state, half.values, half.offsets, 1000, SETTINGS, over_ranks)
+    found, info = training.learn(state, half.values, half.offsets, 1000, SETTINGS, of_two)
     expected, whole = _learnt(state, twice, 1000)
     assert (info.songs, info.frames) == (whole.songs, whole.frames)
     assert info.bound == pytest.approx(whole.bound, rel=1e-12)
