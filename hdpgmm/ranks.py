@@ -5,6 +5,7 @@ process group (gloo on CPUs, NCCL on GPUs), of float64.
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -13,6 +14,8 @@ from torch import Tensor
 from hdpgmm.model import BatchInfo
 from hdpgmm.statistics import Statistics
 from hdpgmm.training import Part, in_order
+
+T = TypeVar("T")
 
 
 def fast(parts: Sequence[Part], nothing: Part) -> Part:
@@ -35,6 +38,13 @@ def deterministic(parts: Sequence[Part], nothing: Part) -> Part:
     dist.all_gather(every, own)
     in_turn = (_read(messages[turn], nothing) for turn in range(int(most)) for messages in every)
     return in_order(list(in_turn), nothing)
+
+
+def share(value: T | None) -> T:
+    """Rank 0's value, on every rank."""
+    box = [value]
+    dist.broadcast_object_list(box, 0)
+    return box[0]  # pyright: ignore[reportReturnType]
 
 
 def _message(part: Part) -> Tensor:

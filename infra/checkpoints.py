@@ -7,6 +7,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from infra.errors import StorageError
 from infra.storage import Store
 
 
@@ -23,9 +25,44 @@ class Checkpoints:
     def __init__(self, store: Store, prefix: str) -> None:
         self.store = store
         self.prefix = prefix
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
-    def save(self, step: int, tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any], keep: int) -> None:
-        """Write a checkpoint, then forget all but the newest `keep`."""
+    def save_beside(
+        self,
+        step: int,
+        tensors: Mapping[str, np.ndarray],
+        meta: Mapping[str, Any],
+        keep: int,
+        best: int | None,
+    ) -> StorageError | None:
+        """`save` in a thread of its own, once the one before is written; why that one could not be, if it could not.
+
+        Nobody may change the arrays or `meta` afterwards.
+        """
+        problem = self.wait()
+        self._writing = self._writer.submit(self.save, step, tensors, meta, keep, best)
+        return problem
+
+    def wait(self) -> StorageError | None:
+        """Until nothing is being written; why the last one could not be, if it could not."""
+        writing, self._writing = self._writing, None
+        try:
+            if writing:
+                writing.result()
+        except StorageError as error:
+            return error
+        return None
+
+    def save(
+        self,
+        step: int,
+        tensors: Mapping[str, np.ndarray],
+        meta: Mapping[str, Any],
+        keep: int,
+        best: int | None = None,
+    ) -> None:
+        """Write a checkpoint, then forget all but the newest `keep` and that of step `best`."""
         name = f"step-{step:08d}"
         data = save_tensors({key: np.ascontiguousarray(value) for key, value in tensors.items()})
         file = f"{name}.safetensors"
@@ -33,7 +70,8 @@ class Checkpoints:
         self.store.write(f"{self.prefix}/{file}", data)
         self.store.write(f"{self.prefix}/index/{name}.json", json.dumps(entry, sort_keys=True).encode())
         for old in self._names()[:-keep]:
-            self._forget(old)
+            if old != f"step-{best or 0:08d}":
+                self._forget(old)
 
     def load(self) -> tuple[int, dict[str, np.ndarray], dict[str, Any]] | None:
         """(step, tensors, meta) of the newest checkpoint whose digest matches; damaged ones are passed over."""

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -50,9 +51,11 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and do n
 def run(main: Callable[..., None], *sections: str, arguments: Sequence[str] | None = None) -> None:
     """Run a job's `main` as a command and leave the process with the exit code that tells the truth.
 
+    SIGTERM, a scheduler's notice, is taken as Ctrl-C.
     `sections` of the configuration are listed with their defaults under `--help`.
     """
     _log_to_console()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command(help=main.__doc__, epilog=_defaults(sections))(_guarded(main))
     app(args=arguments)

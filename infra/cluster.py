@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -52,14 +54,26 @@ def n_cpus() -> int:
 def _open(config: RayConfig, stack: ExitStack) -> None:
     _quieten()
     try:
-        if os.environ.get("RAY_ADDRESS"):
-            _join()
-        else:
-            _start(config)
-            stack.push(_reaper())
+        with _own_sigterm():
+            if os.environ.get("RAY_ADDRESS"):
+                _join()
+            else:
+                _start(config)
+                stack.push(_reaper())
         stack.callback(ray.shutdown)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise JobError(f"Ray: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Ray takes SIGTERM for itself and ends the process; what was to happen before stays."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
 
 
 def _join() -> None:

@@ -89,7 +89,14 @@ class TrainConfig(Section):
     heldout_fraction: Fraction = Field(0.05, description="share of the songs kept for the held-out score")
     heldout_songs: Count = Field(256, description="songs kept for the held-out score at most")
     checkpoint_steps: Positive = Field(20, description="steps between checkpoints")
-    keep_checkpoints: Positive = Field(3, description="checkpoints kept besides the last one")
+    keep_checkpoints: Positive = Field(
+        3, description="newest checkpoints kept, besides that of the best held-out score"
+    )
+    ranks: Positive | None = Field(None, description="trainer processes; default: one for each GPU, or one")
+    reduction: Literal["deterministic", "fast"] = Field(
+        "deterministic",
+        description="sums over ranks: the same bits for any number of ranks, or one all-reduce",
+    )
     data_workers: Positive = Field(2, description="actors that read, whiten and pack batches")
     ahead_bytes: Positive = Field(2 << 30, description="bytes of batches kept ready at most")
     threads: Positive = Field(2, description="CPU threads of the trainer")

@@ -1,7 +1,7 @@
 """What a trainer reads, step by step: batches of songs with their places, derived from the songs table alone."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -17,13 +17,22 @@ PROBE_EPOCH = 1 << 31  # an order of its own for the probe
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's songs. `last` says that the epoch ends with it; `window` batches share their row groups."""
+    """One step's songs, with their frames. `last`: the epoch ends with it; `window` batches share their row groups."""
 
     epoch: int
     index: int
     last: bool
     picks: list[Pick]
-    n_frames: int
+    lengths: list[int]
+
+    @property
+    def n_frames(self) -> int:
+        return sum(self.lengths)
+
+    def share(self, rank: int, ranks: int, part_songs: int) -> "Batch":
+        """What one of several ranks takes on: every `ranks`-th part of `part_songs` songs."""
+        songs = [i for i in range(len(self.picks)) if i // part_songs % ranks == rank]
+        return replace(self, picks=[self.picks[i] for i in songs], lengths=[self.lengths[i] for i in songs])
 
     @property
     def window(self) -> int:
@@ -89,4 +98,4 @@ class Plan:
 
     def _batch(self, epoch: int, index: int, songs: np.ndarray, n_batches: int) -> Batch:
         picks = [self._picks[i] for i in songs]
-        return Batch(epoch, index, index == n_batches - 1, picks, int(self._n_frames[songs].sum()))
+        return Batch(epoch, index, index == n_batches - 1, picks, self._n_frames[songs].tolist())

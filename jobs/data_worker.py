@@ -33,6 +33,8 @@ class DataWorker:
 
     def batch(self, picks: list[Pick], whitening: Whitening) -> tuple[np.ndarray, np.ndarray]:
         """Whitened frames (frame, dim) float32 of these songs in this order, and offsets (song + 1,) int64."""
+        if not picks:
+            return np.empty((0, len(whitening.mean)), np.float32), np.zeros(1, np.int64)
         values, offsets = self._gather(picks)
         return whitening(values), offsets
 

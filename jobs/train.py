@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import ray
-from ray.exceptions import RayActorError, RayTaskError
 
 from features.spec import fingerprint
 from hdpgmm.training import batch_songs
@@ -21,17 +19,24 @@ from infra.ledger import Snapshot, Tree
 from infra.progress import Progress
 from infra.runs import RunFolder
 from infra.storage import Store
-from jobs.data_worker import DataWorker
+from jobs.rank_group import RankGroup, RanksDied
 from jobs.specification import require_frames
-from jobs.trainer import Assignment, Trainer, refuse_mismatch
+from jobs.trainer import Assignment, refuse_mismatch
 
 log = logging.getLogger(__name__)
 
 # How a run is carried out, not what it computes: another value continues the same run.
-OPERATIONAL = {"data_workers", "ahead_bytes", "checkpoint_steps", "keep_checkpoints", "device", "threads"}
-# OpenMP threads that spin while they wait starve their neighbours: 10 to 27 times slower on two busy cores.
-PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
-STORE_SHARE = 0.4  # of Ray's object store, at most, for batches kept ready
+OPERATIONAL = {
+    "data_workers",
+    "ahead_bytes",
+    "checkpoint_steps",
+    "keep_checkpoints",
+    "device",
+    "threads",
+    "ranks",
+    "reduction",
+}
+ATTEMPTS = 3  # of ranks that die without a step between
 
 
 @dataclass(frozen=True)
@@ -97,53 +102,69 @@ def plan_text(config: Config) -> str:
 
 
 def _follow(assignment: Assignment, folder: RunFolder) -> list[dict[str, Any]]:
-    """Run the trainer actor and show what it reports; the records of its epochs."""
-    config = assignment.config
-    limit = int(STORE_SHARE * ray.cluster_resources().get("object_store_memory", 1 << 30))
-    assignment = Assignment(
-        **{
-            **vars(assignment),
-            "config": config.model_copy(update={"ahead_bytes": min(config.ahead_bytes, limit)}),
-        }
-    )
-    reader: Any = ray.remote(num_cpus=0.25, max_restarts=-1, max_task_retries=-1)(DataWorker)
-    workers = [reader.remote(assignment.root) for _ in range(config.data_workers)]
-    gpu = _wants_gpu(config)
-    actor: Any = ray.remote(num_cpus=1, num_gpus=int(gpu), runtime_env={"env_vars": PATIENT})(Trainer)
-    trainer = actor.remote(assignment, workers, "cuda" if gpu else "cpu")
-    events = trainer.train.options(num_returns="streaming").remote()
-    try:
-        return _show(events, assignment, folder)
-    except RayTaskError as error:
-        raise error.as_instanceof_cause() from None
-    except RayActorError as error:
-        raise Incomplete(
-            f"the trainer died ({str(error).splitlines()[0]}); run the same command again"
-        ) from None
-    finally:
-        for handle in (trainer, *workers):
-            ray.kill(handle)
+    """Run the ranks and show what the first one reports; the records of the epochs of this call.
+
+    Ranks that die are started again, from the last checkpoint. Ctrl-C and SIGTERM leave a checkpoint.
+    """
+    shown, failures, step = _Shown(folder), 0, -1
+    with RankGroup(assignment) as group:
+        while True:
+            try:
+                for event in group.train():
+                    shown.show(event)
+                return shown.history
+            except RanksDied as death:
+                failures, step = (failures + 1 if shown.step <= step else 1), shown.step
+                if failures >= ATTEMPTS:
+                    raise Incomplete(
+                        f"the trainer keeps dying ({death}); run the same command again"
+                    ) from None
+                log.warning("the trainer died (%s); it continues from its last checkpoint", death)
+            finally:
+                shown.close()
 
 
-def _show(events: Any, assignment: Assignment, folder: RunFolder) -> list[dict[str, Any]]:
-    progress: Progress | None = None
-    history: list[dict[str, Any]] = []
-    for reference in events:
-        event: dict[str, Any] = ray.get(reference)
+class _Shown:
+    """Events as a person and a run folder see them."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder, self.history, self.step = folder, list[dict[str, Any]](), -1
+        self._progress: Progress | None = None
+
+    def show(self, event: dict[str, Any]) -> None:
         kind = event.pop("kind")
+        self.step = event.get("step", self.step)
         if kind != "step":
-            folder.event(kind, **event)
+            self.folder.event(kind, **event)
         if kind == "start":
-            progress = Progress(event["steps"], "steps", "train").__enter__()
-            progress.advance(event["step"])
-        elif kind == "step" and progress:
-            progress.advance(1, epoch=event["epoch"] + 1)
+            self._start(event)
+        elif kind == "step" and self._progress:
+            self._songs, self._frames = self._songs + event["songs"], self._frames + event["frames"]
+            seconds = self._progress.elapsed
+            self._progress.advance(
+                1,
+                epoch=event["epoch"] + 1,
+                **{"songs/s": self._songs / seconds, "frames/s": self._frames / seconds},
+                waited=f"{100 * event['wait_share']:.0f} %",
+            )
         elif kind == "epoch":
-            history.append(event)
+            self.history.append(event)
             log.info("%s", epoch_line(event))
-    if progress:
-        progress.__exit__(None, None, None)
-    return history
+        elif kind == "rollback":
+            log.warning("step %d: the state was not finite; back to step %d", event["step"], event["to"])
+        elif kind == "checkpoint_failed":
+            log.warning("step %d: no checkpoint (%s)", event["step"], event["error"])
+
+    def _start(self, event: dict[str, Any]) -> None:
+        self.close()
+        self._songs = self._frames = 0
+        self._progress = Progress(event["steps"], "steps", "train").__enter__()
+        self._progress.advance(event["step"])
+
+    def close(self) -> None:
+        if self._progress:
+            self._progress.__exit__(None, None, None)
+            self._progress = None
 
 
 def epoch_line(row: dict[str, Any]) -> str:
@@ -154,13 +175,6 @@ def epoch_line(row: dict[str, Any]) -> str:
         f"{row['components']} components carry 99 %, {row['frames_per_second']:.0f} frames/s, "
         f"waited {100 * row['wait_share']:.0f} %"
     )
-
-
-def _wants_gpu(config: TrainConfig) -> bool:
-    there = ray.cluster_resources().get("GPU", 0) >= 1
-    if config.device == "cuda" and not there:
-        raise ConfigError("train.device: cuda was asked for and the Ray cluster has no GPU; set auto or cpu")
-    return there and config.device != "cpu"
 
 
 def _finish(store: Store, name: str, assignment: Assignment, shown: list[dict[str, Any]]) -> None:

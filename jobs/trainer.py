@@ -1,33 +1,38 @@
 """The trainer: owns the model's state and the device, takes batches from the feed, leaves checkpoints behind.
 
 One pass through `train()` is the same arithmetic whether or not it was interrupted: the state, the step and the partial
-sums of the epoch are in every checkpoint, and the songs of each step follow from the plan.
+sums of the epoch are in every checkpoint, and the songs of each step follow from the plan. Several ranks run the same
+steps, each on its parts of every mini-batch; what happens between steps the first one does, and tells the others.
 """
 
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from hdpgmm import training
-from hdpgmm.model import BatchInfo, corpus_bound, effective_components, prepare
-from hdpgmm.moves import Probe
+from hdpgmm import ranks, training
+from hdpgmm.model import BatchInfo, State, corpus_bound, effective_components, prepare
+from hdpgmm.moves import Move, Probe
 from hdpgmm.prior import Concentration
 from hdpgmm.record import from_arrays, to_arrays
 from hdpgmm.score import completion
 from hdpgmm.whitening import Moments, standardising, whitening
 from infra.checkpoints import Checkpoints
 from infra.config import TrainConfig
-from infra.errors import ConfigError
+from infra.errors import ConfigError, JobError
 from infra.plan import Batch, Plan
+from infra.retry import patiently
 from infra.shards import decode
 from infra.storage import Store
 from jobs.feed import Feed
 
 Event = dict[str, Any]
+Frames = tuple[torch.Tensor, torch.Tensor]  # values (frame, dim), offsets (song + 1,)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,18 +46,35 @@ class Assignment:
     config: TrainConfig
 
 
-class Trainer:
-    """Trains one model. `train()` yields events: survey, start, step, move, epoch."""
+class NotFinite(Exception):
+    """A step ended in a state that is not finite."""
 
-    def __init__(self, assignment: Assignment, workers: Sequence[Any], device: str) -> None:
+
+class Trainer:
+    """Trains one model, as one of several ranks. `train()` yields events: survey, start, step, move, epoch, ..."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        workers: Sequence[Any],
+        device: str,
+        rank: int = 0,
+        n_ranks: int = 1,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`stopping` is asked by the first rank after each step: whether to leave a checkpoint and end."""
         config = assignment.config
         torch.set_num_threads(config.threads)
         self.assignment, self.config, self.device = assignment, config, torch.device(device)
+        self.rank, self.n_ranks, self.stopping = rank, n_ranks, stopping
+        self.total: training.Total = training.in_order
+        if n_ranks > 1:
+            self.total = ranks.fast if config.reduction == "fast" else ranks.deterministic
         store = Store(assignment.root)
         self.checkpoints = Checkpoints(store, assignment.prefix)
         songs = decode(store.read(assignment.songs))
         self.plan = Plan(songs, config.heldout_fraction, config.heldout_songs, config.seed)
-        self.feed = Feed(workers, config.ahead_bytes)
+        self.feed = Feed(workers, config.ahead_bytes // n_ranks)
         self.settings = settings(config)
         self.batch_songs = config.batch_songs or training.batch_songs(self.plan.n_songs)
         self.history: list[Event] = []
@@ -60,18 +82,42 @@ class Trainer:
         self.corpus_bound = 0.0
 
     def train(self) -> Iterator[Event]:
-        """Run or continue to the last epoch, or to where the held-out score stands still."""
+        """Run or continue to the last epoch, to where the held-out score stands still, or until asked to stop.
+
+        A state that is not finite is given up for that of the last checkpoint; raises JobError if it comes again.
+        """
         if not self._resume():
             yield from self._initialise()
-        epoch_steps = self.plan.steps_per_epoch(self.batch_songs)
-        steps = self.config.epochs * epoch_steps
+        steps = self.config.epochs * self.plan.steps_per_epoch(self.batch_songs)
         yield {"kind": "start", "step": self.state.step, "steps": steps, "batch_songs": self.batch_songs,
-               "training_songs": self.plan.n_songs, "heldout_songs": len(self.plan.heldout)}  # fmt: skip
-        heldout, probe = self._heldout(), self._probe()
+               "training_songs": self.plan.n_songs, "heldout_songs": len(self.plan.heldout),
+               "training_frames": self.plan.n_frames, "ranks": self.n_ranks}  # fmt: skip
+        heldout, probe = (self._heldout(), self._probe()) if self.rank == 0 else (None, None)
+        given_up = -1
+        while True:
+            try:
+                yield from self._steps(steps, heldout, probe)
+                return
+            except NotFinite:
+                step = self.state.step
+                if step <= given_up:
+                    text = (
+                        f"step {step}: the state is not finite, again after the last checkpoint was restored"
+                    )
+                    raise JobError(f"{text}; please report this with the features of that step") from None
+                given_up = step
+                if not self._resume():
+                    raise JobError(
+                        f"step {step}: the state is not finite and there is no checkpoint"
+                    ) from None
+                yield {"kind": "rollback", "step": step, "to": self.state.step}
+
+    def _steps(self, steps: int, heldout: Frames | None, probe: Probe | None) -> Iterator[Event]:
         self._clock = time.perf_counter()
         done = steps if self._stands_still() else self.state.step
         remaining = self.plan.batches(self.config.epochs, self.batch_songs, done)
-        for batch, values, offsets in self.feed.batches(remaining, self.whitening):
+        shares = (batch.share(self.rank, self.n_ranks, training.PART_SONGS) for batch in remaining)
+        for batch, values, offsets in self.feed.batches(shares, self.whitening):
             yield self._step(batch, values, offsets)
             if batch.last:
                 yield self._end_epoch(batch, heldout)
@@ -81,17 +127,32 @@ class Trainer:
             )
             if due and not finished:
                 yield from self._move(probe)
-            if finished or self.state.step % self.config.checkpoint_steps == 0:
-                self._save()
-            if finished:
+            stopped = self._shared(self.stopping)
+            is_best = batch.last and self._best_step() == self.state.step
+            if finished or stopped or is_best or self.state.step % self.config.checkpoint_steps == 0:
+                yield from self._save(last=finished or stopped)
+            if stopped and not finished:
+                yield {"kind": "stopped", "step": self.state.step}
+            if finished or stopped:
                 return
+
+    def _shared(self, make: Callable[[], T]) -> T:
+        """What the first rank makes, on every rank."""
+        made = make() if self.rank == 0 else None
+        return made if self.n_ranks == 1 else ranks.share(made)  # pyright: ignore[reportReturnType]
+
+    def _best_step(self) -> int | None:
+        """The step of the best held-out score so far."""
+        scored = [row for row in self.history if row["heldout"] is not None]
+        return max(scored, key=lambda row: row["heldout"])["step"] if scored else None
 
     def _stands_still(self) -> bool:
         scores = [row["heldout"] for row in self.history]
         return self.config.early_stopping and None not in scores and training.plateau(scores)
 
     def _resume(self) -> bool:
-        found = self.checkpoints.load()
+        self.checkpoints.wait()
+        found = self._shared(self.checkpoints.load)
         if found is None:
             return False
         _, arrays, meta = found
@@ -101,6 +162,15 @@ class Trainer:
         return True
 
     def _initialise(self) -> Iterator[Event]:
+        """One pass over the training songs for moments and a sample, by the first rank."""
+        if self.rank == 0:
+            yield from self._survey()
+        arrays = self._shared(lambda: to_arrays(self.state, self.whitening))
+        if self.rank > 0:
+            self.state, self.whitening = from_arrays(arrays, self.device)
+        yield from self._save(last=True)
+
+    def _survey(self) -> Iterator[Event]:
         config, groups = self.config, self.plan.row_groups()
         wanted = training.SAMPLE_FRAMES * config.n_components
         total: Moments | None = None
@@ -115,9 +185,8 @@ class Trainer:
         frames = torch.from_numpy(self.whitening(np.concatenate(sample))).to(self.device)
         generator = torch.Generator().manual_seed(config.seed)
         self.state = training.start(self.settings, frames, self.plan.n_frames, self.plan.n_songs, generator)
-        self._save()
 
-    def _heldout(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def _heldout(self) -> Frames | None:
         if not len(self.plan.heldout):
             return None
         (_, values, offsets), *_ = self.feed.batches([self.plan.heldout_batch()], self.whitening)
@@ -132,13 +201,23 @@ class Trainer:
         if batch.last:  # of the state that the songs' bounds belong to, so before it moves
             self.corpus_bound = corpus_bound(self.state)
         frames = self._tensors(values, offsets)
-        self.state, info = training.learn(self.state, *frames, self.plan.n_songs, self.settings)
+        self.state, info = training.learn(self.state, *frames, self.plan.n_songs, self.settings, self.total)
+        if not _is_finite(self.state, info):
+            raise NotFinite
         self.partial += info
-        return {"kind": "step", "step": self.state.step, "epoch": batch.epoch, "frames": info.frames}
+        waited = self.feed.waited_seconds / max(time.perf_counter() - self._clock, 1e-9)
+        return {"kind": "step", "step": self.state.step, "epoch": batch.epoch, "songs": info.songs,
+                "frames": info.frames, "wait_share": min(1.0, waited)}  # fmt: skip
 
-    def _move(self, probe: Probe) -> Iterator[Event]:
-        generator = torch.Generator().manual_seed(1_000_003 * self.config.seed + self.state.step)
-        self.state, moves = training.improve(self.state, probe, self.settings, generator)
+    def _move(self, probe: Probe | None) -> Iterator[Event]:
+        def improved() -> tuple[dict[str, np.ndarray], list[Move]]:
+            assert probe is not None  # the first rank has it
+            generator = torch.Generator().manual_seed(1_000_003 * self.config.seed + self.state.step)
+            state, moves = training.improve(self.state, probe, self.settings, generator)
+            return to_arrays(state, self.whitening), moves
+
+        arrays, moves = self._shared(improved)
+        self.state, _ = from_arrays(arrays, self.device)
         for move in moves:
             yield {
                 "kind": "move",
@@ -148,13 +227,13 @@ class Trainer:
                 "gain": move.gain,
             }
 
-    def _end_epoch(self, batch: Batch, heldout: tuple[torch.Tensor, torch.Tensor] | None) -> Event:
+    def _end_epoch(self, batch: Batch, heldout: Frames | None) -> Event:
         seconds = time.perf_counter() - self._clock
         row = {
             "epoch": batch.epoch + 1,
             "step": self.state.step,
             "bound": (self.partial.bound + self.corpus_bound) / self.partial.frames + self.whitening.log_det,
-            "heldout": self._score(heldout),
+            "heldout": self._shared(lambda: self._score(heldout)),
             "components": effective_components(self.state.stats.count),
             "n_components": self.state.n_components,
             "gamma": self.state.gamma,
@@ -172,24 +251,38 @@ class Trainer:
         self.history.append(row)
         return {"kind": "epoch", **row}
 
-    def _score(self, heldout: tuple[torch.Tensor, torch.Tensor] | None) -> float | None:
+    def _score(self, heldout: Frames | None) -> float | None:
         if heldout is None:
             return None
         total, frames = completion(prepare(self.state), *heldout, self.settings.options)
         return total / frames + self.whitening.log_det if frames else None
 
-    def _tensors(self, values: np.ndarray, offsets: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    def _tensors(self, values: np.ndarray, offsets: np.ndarray) -> Frames:
         # Arrays from Ray's object store are read-only; torch wants to be able to write what it shares.
         return torch.from_numpy(values.copy()).to(self.device), torch.from_numpy(offsets.copy())
 
-    def _save(self) -> None:
+    def _save(self, last: bool) -> Iterator[Event]:
+        """Beside the training; the last one is waited for, and has to succeed."""
+        if self.rank > 0:
+            return
         meta = {
             "provenance": self.assignment.provenance,
-            "history": self.history,
+            "history": [*self.history],
             "partial": asdict(self.partial),
         }
-        arrays = to_arrays(self.state, self.whitening)
-        self.checkpoints.save(self.state.step, arrays, meta, self.config.keep_checkpoints)
+        checkpoint = (self.state.step, to_arrays(self.state, self.whitening), meta)
+        keep, best = self.config.keep_checkpoints, self._best_step()
+        problem = self.checkpoints.wait() if last else self.checkpoints.save_beside(*checkpoint, keep, best)
+        if problem:
+            yield {"kind": "checkpoint_failed", "step": self.state.step, "error": str(problem)}
+        if last:
+            patiently(lambda: self.checkpoints.save(*checkpoint, keep, best))
+
+
+def _is_finite(state: State, info: BatchInfo) -> bool:
+    numbers = (info.bound, state.alpha0, state.gamma)
+    parts = torch.stack([part.sum() for part in state.stats.tensors()])
+    return all(map(math.isfinite, numbers)) and bool(torch.isfinite(parts).all())
 
 
 def settings(config: TrainConfig) -> training.Settings:

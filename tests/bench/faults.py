@@ -71,7 +71,7 @@ BAD = {
 }
 BAD_EVERY = 100
 SETTINGS = ("extract.shard_tracks=8", "extract.track_seconds=2", "extract.max_bad_fraction=1")
-DRIVER_CHANCE, NODE_CHANCE, TWO_CHANCE = 0.02, 0.01, 0.3  # the first two each fifth of a second
+DRIVER_CHANCE, NODE_CHANCE, TWO_CHANCE = 0.02, 0.01, 0.8  # the first two each fifth of a second
 ROUND_SECONDS = 3600
 NODE = {
     "num_cpus": 1,

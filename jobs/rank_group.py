@@ -1,0 +1,194 @@
+"""The trainer's ranks as Ray actors with one process group, and what becomes of them.
+
+Ray Train's TorchTrainer would start them too: in 19 s where this takes 3 (2 cores, 2026-11-22), and it keeps their
+reports to itself until they end.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import ray
+import torch
+import torch.distributed as dist
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.util import get_node_ip_address
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from infra.config import TrainConfig
+from infra.errors import ConfigError, JobError
+from jobs.data_worker import DataWorker
+from jobs.trainer import Assignment, Event, Trainer
+
+log = logging.getLogger(__name__)
+
+STORE_SHARE = 0.4  # of Ray's object store, at most, for batches kept ready
+# That ranks wait for the first one's survey or moves; a dead one is noticed otherwise.
+LONGEST_WAIT = timedelta(days=1)
+PLACED_SECONDS = 60.0
+# OpenMP threads that spin while they wait starve their neighbours: 10 to 27 times slower on two busy cores.
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+# Processes that see all GPUs of their machine exchange memory directly; each uses the one that Ray gave it.
+ALL_GPUS = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
+
+
+class RanksDied(Exception):
+    """A rank ended without a word; the others were ended too."""
+
+
+class Rank:
+    """One process of the trainer."""
+
+    def __init__(self, assignment: Assignment, workers: Sequence[Any], rank: int, n_ranks: int) -> None:
+        self.assignment, self.workers, self.rank, self.n_ranks = assignment, workers, rank, n_ranks
+        self._stopping = False
+
+    def address(self) -> str:
+        """Where the ranks meet: this node, a free port."""
+        host = get_node_ip_address()
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+            return f"tcp://{host}:{probe.getsockname()[1]}"
+
+    def train(self, address: str | None) -> Iterator[Event]:
+        """The events of the first rank; the others have none to tell."""
+        device = _device()
+        if address is not None:
+            dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", address,
+                                    LONGEST_WAIT, self.n_ranks, self.rank)  # fmt: skip
+        trainer = Trainer(
+            self.assignment, self.workers, str(device), self.rank, self.n_ranks, lambda: self._stopping
+        )
+        for event in trainer.train():
+            if self.rank == 0:
+                yield event
+
+    def stop(self) -> None:
+        """Leave a checkpoint after this step and end."""
+        self._stopping = True
+
+
+class RankGroup:
+    """Ranks and data workers on the connected cluster; a context manager."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        config = assignment.config
+        self.gpu = _wants_gpu(config)
+        self.n_ranks = config.ranks or (int(ray.cluster_resources()["GPU"]) if self.gpu else 1)
+        limit = int(STORE_SHARE * ray.cluster_resources().get("object_store_memory", 1 << 30))
+        within = config.model_copy(update={"ahead_bytes": min(config.ahead_bytes, limit)})
+        self.assignment = replace(assignment, config=within)
+        self._ranks: list[Any] = []
+
+    def __enter__(self) -> "RankGroup":
+        config, gpus = self.assignment.config, {"GPU": 1.0} if self.gpu else {}
+        reader: Any = ray.remote(num_cpus=0.25, max_restarts=-1, max_task_retries=-1)(DataWorker)
+        self._workers = [reader.remote(self.assignment.root) for _ in range(config.data_workers)]
+        self._places = placement_group([{"CPU": 1.0, **gpus}] * self.n_ranks)
+        if not self._places.wait(PLACED_SECONDS):
+            there = ray.cluster_resources()
+            self.__exit__()
+            raise ConfigError(
+                f"train.ranks: {self.n_ranks} ranks need a CPU{' and a GPU' if self.gpu else ''} each, the cluster "
+                f"has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs, or they are in use"
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+        for worker in self._workers:
+            ray.kill(worker)
+        remove_placement_group(self._places)
+
+    def train(self) -> Iterator[Event]:
+        """Start the ranks, and yield what the first one reports until all have ended.
+
+        Raises RanksDied, and what a rank raised. Ctrl-C is handed on once they have left a checkpoint.
+        """
+        self._ranks = [self._rank(number) for number in range(self.n_ranks)]
+        try:
+            address = ray.get(self._ranks[0].address.remote()) if self.n_ranks > 1 else None
+            events, *others = [
+                rank.train.options(num_returns="streaming").remote(address) for rank in self._ranks
+            ]
+            yield from self._follow(events, others)
+        except RayActorError as error:
+            raise RanksDied(str(error).strip().splitlines()[0]) from None
+        except RayTaskError as error:
+            self._raise_cause(error)
+        finally:
+            self._end()
+
+    def stop(self) -> None:
+        """Ask the ranks to leave a checkpoint and end."""
+        for rank in self._ranks[:1]:
+            rank.stop.remote()
+
+    def _follow(self, events: Any, others: list[Any]) -> Iterator[Event]:
+        waiting, interrupted = [events, *others], False
+        while waiting:
+            try:
+                (ready, *_), _ = ray.wait(waiting, num_returns=1)
+                event: Any = ray.get(next(ready))  # pyright: ignore[reportArgumentType]
+            except StopIteration:
+                waiting.remove(ready)
+                continue
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise
+                interrupted = True
+                log.info("train: stopping after this step; once more stops at once")
+                self.stop()
+                continue
+            yield event
+        if interrupted:
+            raise KeyboardInterrupt
+
+    def _raise_cause(self, error: RayTaskError) -> None:
+        """What a rank raised on purpose; a rank whose neighbour died raises, too, but of that."""
+        cause = error.as_instanceof_cause()
+        if not isinstance(cause, JobError):
+            try:
+                ray.get([rank.address.remote() for rank in self._ranks])
+            except RayError as death:
+                raise RanksDied(str(death).strip().splitlines()[0]) from None
+        raise cause from None
+
+    def _rank(self, number: int) -> Any:
+        local = {} if os.environ.get("RAY_ADDRESS") else {"GLOO_SOCKET_IFNAME": "lo"}
+        options: Any = {
+            "num_cpus": 1,
+            "num_gpus": int(self.gpu),
+            "max_concurrency": 2,  # `stop` while `train` runs
+            "runtime_env": {"env_vars": {**PATIENT, **ALL_GPUS, **local}},
+            "scheduling_strategy": PlacementGroupSchedulingStrategy(self._places, number),
+        }
+        actor: Any = ray.remote(**options)(Rank)
+        return actor.remote(self.assignment, self._workers, number, self.n_ranks)
+
+    def _end(self) -> None:
+        for rank in self._ranks:
+            ray.kill(rank)
+        self._ranks = []
+
+
+def _device() -> torch.device:
+    """The GPU that Ray gave this process, or the CPU."""
+    given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+    if not given:
+        return torch.device("cpu")
+    device = torch.device("cuda", int(given[0]))
+    torch.cuda.set_device(device)
+    return device
+
+
+def _wants_gpu(config: TrainConfig) -> bool:
+    there = ray.cluster_resources().get("GPU", 0) >= 1
+    if config.device == "cuda" and not there:
+        raise ConfigError("train.device: cuda was asked for and the Ray cluster has no GPU; set auto or cpu")
+    return there and config.device != "cpu"

@@ -1,0 +1,129 @@
+"""Training by several ranks: the bits of one, whoever dies or is asked to stop."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infra import models
+from infra.config import Config, load
+from infra.errors import ConfigError
+from infra.storage import Store
+from jobs import train
+from tests.jobs.trees import clustered_songs, commit_songs
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+# 1,040 training songs: steps of five parts and of four, the last of each short.
+SETTINGS = (
+    *("train.n_components=10", "train.n_atoms=4", "train.batch_songs=530", "train.checkpoint_steps=3"),
+    *("train.epochs=8", "train.threads=1", "train.heldout_fraction=0.2", "train.early_stopping=false"),
+    *("train.data_workers=2", "ray.num_cpus=6", "ray.object_store_bytes=200000000"),
+)
+
+
+def config_of(root: Path) -> Config:
+    return load(None, SETTINGS, root=str(root))
+
+
+def tree(root: Path) -> Path:
+    commit_songs(root, clustered_songs(0, n_songs=1300, n_clusters=6, dim=5, n_frames=10), group=100)
+    return root
+
+
+def job(root: Path, *more: str) -> subprocess.Popen[str]:
+    """The command in a process and Ray of its own."""
+    overrides = [argument for setting in (*SETTINGS, *more) for argument in ("--set", setting)]
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    command = [sys.executable, "-m", "jobs.train", "--root", str(root), *overrides]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def ended(process: subprocess.Popen[str], code: int = 0) -> str:
+    text, _ = process.communicate(timeout=200)
+    assert process.returncode == code, text
+    return text
+
+
+def bits(root: Path) -> dict[str, bytes]:
+    store = Store(str(root))
+    final = models.choose(store, None)
+    return {name: part.tobytes() for name, part in models.read_arrays(store, final).items()}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> dict[str, bytes]:
+    """What one rank finds, undisturbed."""
+    root = tree(tmp_path_factory.mktemp("alone"))
+    train.run(config_of(root))
+    return bits(root)
+
+
+def test_killed_with_four_ranks_and_continued_with_two_of_which_one_dies(
+    alone: dict[str, bytes], tmp_path: Path
+):
+    process = job(tree(tmp_path), "train.ranks=4")
+    until(process, lambda: newest_step(tmp_path) >= 3)
+    process.kill()
+    process.communicate()
+    killed = newest_step(tmp_path)
+    assert 3 <= killed < 10
+    process = job(tmp_path, "train.ranks=2")
+    until(process, lambda: newest_step(tmp_path) > killed)
+    ranks = [pid for pid in descendants(process.pid) if b"Rank" in command_line(pid)]
+    assert len(ranks) == 2
+    os.kill(ranks[1], signal.SIGKILL)
+    assert "it continues from its last checkpoint" in ended(process)
+    assert bits(tmp_path) == alone
+
+
+def test_sigterm_leaves_a_checkpoint_of_the_last_step(alone: dict[str, bytes], tmp_path: Path):
+    process = job(tree(tmp_path), "train.ranks=2", "train.checkpoint_steps=1000")
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("epoch 2:"):
+            process.send_signal(signal.SIGTERM)
+            break
+    assert ended(process, code=130).splitlines()[-1] == "interrupted; run the same command again to continue"
+    assert newest_step(tmp_path) >= 4
+    train.run(config_of(tmp_path))
+    assert bits(tmp_path) == alone
+
+
+def test_more_ranks_than_the_cluster_has_room_for(
+    tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("jobs.rank_group.PLACED_SECONDS", 1.0)
+    config = load(None, (*SETTINGS, "train.ranks=64"), root=str(tree(tmp_path)))
+    with pytest.raises(ConfigError, match=r"train\.ranks: 64 ranks need a CPU each, the cluster has 2 CPUs"):
+        train.run(config)
+
+
+def newest_step(root: Path) -> int:
+    entries = root.glob("models/*/index/step-*.json")
+    return max((int(entry.stem.removeprefix("step-")) for entry in entries), default=-1)
+
+
+def until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def descendants(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    found = [int(child) for task in tasks for child in task.read_text().split()]
+    return found + [pid for child in found for pid in descendants(child)]
+
+
+def command_line(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
