@@ -91,11 +91,12 @@ class Spectra:
     def _power(self, group: int) -> Frames:
         n_fft, hop = self._spec.n_fft, self._spec.hop_length
         n_groups = min(BLOCK_FRAMES // LANES, self._n_groups - group)
-        needed = np.zeros(n_fft + (n_groups * LANES - 1) * hop, np.float32)
+        n_needed = n_fft + (n_groups * LANES - 1) * hop
         start = group * LANES * hop - n_fft // 2
-        part = self._samples[max(0, start) : start + len(needed)]
-        begin = max(0, -start)
-        needed[begin : begin + len(part)] = part
+        needed = part = self._samples[max(0, start) : start + n_needed]
+        if len(part) < n_needed:  # at the ends
+            needed, begin = np.zeros(n_needed, np.float32), max(0, -start)
+            needed[begin : begin + len(part)] = part
         # complex64 before the modulus, as in librosa: the tuning estimate counts peaks and feels the last bit
         magnitude = np.abs(self._transform(needed, hop, n_groups))
         return np.square(magnitude, out=magnitude)

@@ -1,9 +1,10 @@
 """`python -m tests.bench.extract`: how much faster than the plain librosa script, as one JSON line.
 
 The plain script is the one that a user would write, with one spectrogram shared among librosa's functions. Both sides
-run on one thread, in turn, on 44.1 kHz stereo; a ratio is the least processor time of the script over ours, a file's
-includes decoding. `decode_share` is the part of our own time that decoding, mixing down and resampling take.
-`two_actor_scaling` is tracks a second of two extraction children at once over those of one, by the clock.
+run on one thread, each in a process of its own (ours in the environment of an extraction child), in turn, on 44.1 kHz
+stereo; a ratio is the least processor time of the script over ours, a file's includes decoding. `decode_share` is the
+part of our own time that decoding, mixing down and resampling take. `two_actor_scaling` is tracks a second of two
+extraction children at once over those of one, by the clock.
 
 `--memory` prints the peak resident memory in MB of a process for tracks of 30 s to 3 h instead (ten minutes).
 `--music FOLDER` compares the values with the plain script's on every file of a folder.
@@ -66,7 +67,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.extract", description=__doc__)
     parser.add_argument("--memory", action="store_true", help="peak memory by length of track")
     parser.add_argument("--music", type=Path, metavar="FOLDER", help="compare the values on its files")
+    parser.add_argument("--side", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.side:
+        side()
+        return
     if options.memory:
         result = {length: peak_megabytes(seconds) for length, seconds in _LENGTHS_SECONDS.items()}
     elif options.music:
@@ -78,50 +83,88 @@ def main() -> None:
 
 def speed() -> dict[str, float]:
     """The ratios, and what share of our time is the decoder's."""
-    with tempfile.TemporaryDirectory() as folder:
-        clips = {name: Path(folder) / f"clip.{name}" for name in ("wav", "flac", "ogg", "mp3")}
-        for path in clips.values():
-            _write(path, 30)
-        long = Path(folder) / "long.mp3"
-        _write(long, 240)
-        waveform = librosa_script.load(str(clips["wav"]))
-        script, ours = _least_seconds(
-            lambda: librosa_script.features_from_one_spectrogram(waveform),
-            lambda: frame_features(waveform, _SPEC),
-        )
-        table, shares = Table("30 s, ms", "script", "ours", "of it decoding", "ratio"), {}
-        table.add_row("features", f"{1e3 * script:.1f}", f"{1e3 * ours:.1f}", "", f"{script / ours:.2f}")
-        result = {"features_ratio": script / ours, "features_ms": 1e3 * ours}
-        for name, path in {**clips, "mp3_4min": long}.items():
-            script, ours, decoding = _file_seconds(path)
-            result |= {f"{name}_ratio": script / ours, f"{name}_ms": 1e3 * ours}
-            shares[f"{name}_decode_share"] = decoding / ours
-            figures = (f"{1e3 * seconds:.1f}" for seconds in (script, ours, decoding))
-            table.add_row(name, *figures, f"{script / ours:.2f}")
+    with tempfile.TemporaryDirectory() as folder, _Side(_plain_environment()) as script:
+        with _Side(child_environment(0)) as ours:
+            clips = {name: Path(folder) / f"clip.{name}" for name in ("wav", "flac", "ogg", "mp3")}
+            for path in clips.values():
+                _write(path, 30)
+            long = Path(folder) / "long.mp3"
+            _write(long, 240)
+            table, shares = Table("30 s, ms", "script", "ours", "of it decoding", "ratio"), {}
+            theirs, mine = _least_seconds((script, "script features"), (ours, "features"), path=clips["wav"])
+            table.add_row("features", f"{1e3 * theirs:.1f}", f"{1e3 * mine:.1f}", "", f"{theirs / mine:.2f}")
+            result = {"features_ratio": theirs / mine, "features_ms": 1e3 * mine}
+            for name, path in {**clips, "mp3_4min": long}.items():
+                theirs, mine, decoding = _least_seconds(
+                    (script, "script"), (ours, "extract"), (ours, "decode"), path=path
+                )
+                result |= {f"{name}_ratio": theirs / mine, f"{name}_ms": 1e3 * mine}
+                shares[f"{name}_decode_share"] = decoding / mine
+                figures = (f"{1e3 * seconds:.1f}" for seconds in (theirs, mine, decoding))
+                table.add_row(name, *figures, f"{theirs / mine:.2f}")
         Console(stderr=True).print(table)
         result |= shares | {"decode_share": shares["mp3_decode_share"]}
         return result | {"two_actor_scaling": _scaling(clips["mp3"].read_bytes())}
 
 
-def _file_seconds(path: Path) -> list[float]:
-    """Of the plain script, of ours, and of our decoding."""
-    data = path.read_bytes()
-    return _least_seconds(
-        lambda: librosa_script.features_from_one_spectrogram(librosa_script.load(str(path))),
-        lambda: extract(data, path.name, _SPEC),
-        lambda: decode(data, path.name, _SPEC),
-    )
+def _plain_environment() -> dict[str, str]:
+    """A user's own, and one thread."""
+    return {**os.environ, "PYTHONPATH": os.getcwd()}
 
 
-def _least_seconds(*tasks: Callable[[], object]) -> list[float]:
+class _Side:
+    """A process that runs tasks when asked and says what processor time they took; a context manager."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        command = [sys.executable, "-m", "tests.bench.extract", "--side"]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._process = subprocess.Popen(command, env=environment, **pipes)
+
+    def __enter__(self) -> "_Side":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def seconds(self, task: str, path: Path) -> float:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps([task, str(path)]) + "\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+
+def side() -> None:
+    """Run the tasks asked for on standard input: a line of JSON each, [task, path]."""
+    waveforms: dict[str, np.ndarray] = {}
+    for line in sys.stdin:
+        task, path = json.loads(line)
+        if task.endswith("features") and path not in waveforms:
+            waveforms[path] = librosa_script.load(path)
+        work: dict[str, Callable[[], object]] = {
+            "script": lambda path=path: librosa_script.features_from_one_spectrogram(
+                librosa_script.load(path)
+            ),
+            "script features": lambda path=path: librosa_script.features_from_one_spectrogram(
+                waveforms[path]
+            ),
+            "features": lambda path=path: frame_features(waveforms[path], _SPEC),
+            "extract": lambda path=path: extract(Path(path).read_bytes(), "track", _SPEC),
+            "decode": lambda path=path: decode(Path(path).read_bytes(), "track", _SPEC),
+        }
+        start = time.process_time()
+        work[task]()
+        print(time.process_time() - start, flush=True)
+
+
+def _least_seconds(*tasks: tuple[_Side, str], path: Path) -> list[float]:
     """Least processor seconds of each task, after one unmeasured round; the tasks take turns."""
     times: list[list[float]] = [[] for _ in tasks]
     for turn in range(_REPEATS + 1):
-        for task, seconds in zip(tasks, times, strict=True):
-            start = time.process_time()
-            task()
+        for (process, task), seconds in zip(tasks, times, strict=True):
+            taken = process.seconds(task, path)
             if turn:
-                seconds.append(time.process_time() - start)
+                seconds.append(taken)
     return [min(seconds) for seconds in times]
 
 
@@ -170,7 +213,8 @@ def peak_megabytes(seconds: int) -> float:
         path = Path(folder) / "track.mp3"
         _write(path, seconds)
         child = [sys.executable, "-c", script]
-        return float(subprocess.run(child, input=path.read_bytes(), capture_output=True, check=True).stdout)
+        run: dict[str, Any] = {"capture_output": True, "check": True, "env": child_environment(0)}
+        return float(subprocess.run(child, input=path.read_bytes(), **run).stdout)
 
 
 def largest_differences(folder: Path) -> dict[str, float]:
