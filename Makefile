@@ -42,8 +42,10 @@ test: lint
 	$(BIN)/python -m pytest
 
 bench: $(READY)
-	$(BIN)/python -m tests.bench.features
+	$(BIN)/python -m tests.bench.extract
+	$(BIN)/python -m tests.bench.ledger
 	$(BIN)/python -m tests.bench.engine
+	$(BIN)/python -m tests.bench.faults
 	$(BIN)/python -m tests.bench.recovery --seeds 20 --out build/recovery.jsonl
 
 clean:
