@@ -1,7 +1,7 @@
 """Learning a model: one step, the moves between steps, when to stop. The in-memory HDPGMM and the jobs share it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -61,10 +61,10 @@ PAPER = Settings(
 
 
 Part = tuple[Statistics, BatchInfo]
-Total = Callable[[Sequence[Part], Part], Part]
+Total = Callable[[Iterable[Part], Part], Part]
 
 
-def in_order(parts: Sequence[Part], nothing: Part) -> Part:
+def in_order(parts: Iterable[Part], nothing: Part) -> Part:
     """The sum of the parts, one after the other."""
     statistics, info = nothing
     for part in parts:
@@ -100,12 +100,14 @@ def learn(
     """
     splash = settings.splash * SPLASH_DECAY / (state.step + 1 + SPLASH_DECAY)
     model = prepare(state, values.dtype)
-    parts: list[Part] = []
-    for first in range(0, len(offsets) - 1, PART_SONGS):
+
+    def part_from(first: int) -> Part:
         part = offsets[first : first + PART_SONGS + 1]
         frames = values[int(part[0]) : int(part[-1])]
         statistics, info = batch_statistics(model, frames, part - part[0], settings.options, splash)
-        parts.append((statistics, replace(info, songs=len(part) - 1)))
+        return statistics, replace(info, songs=len(part) - 1)
+
+    parts = map(part_from, range(0, len(offsets) - 1, PART_SONGS))
     statistics, info = total(parts, (state.stats.scaled(0.0), BatchInfo()))
     rho = step_size_of(state.step + 1, info.songs, corpus_songs, settings)
     return blend(state, statistics, corpus_songs / max(info.songs, 1), rho), info

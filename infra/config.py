@@ -53,7 +53,8 @@ class ExtractConfig(Section):
     shard_tracks: Positive = Field(512, description="tracks of one shard at most")
     track_seconds: Annotated[float, Field(gt=0)] = Field(120.0, description="deadline of one track, seconds")
     worker_seconds: Annotated[float, Field(gt=0)] = Field(
-        1800.0, description="silence after which a worker is stuck and its shard goes to another, seconds"
+        1800.0,
+        description="silence after which a worker is stuck, seconds; a track may always take its own",
     )
     max_bad_fraction: Fraction = Field(
         0.5, description="share of quarantined tracks above which the job fails"

@@ -26,6 +26,7 @@ from infra.errors import JobError
 PIPE_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 20
 ATTEMPTS = 2
+START_SECONDS = 300.0  # that a child may take to start
 REASONS = ("CRASH", "TIMEOUT", "OOM")
 _LENGTH = struct.Struct(">I")
 
@@ -70,7 +71,7 @@ class Isolated:
         command: Sequence[str],
         environment: Mapping[str, str],
         deadline_seconds: float,
-        start_seconds: float = 300.0,
+        start_seconds: float = START_SECONDS,
         recycle_tracks: int = 5000,
         recycle_bytes: int = 1 << 30,
     ) -> None:

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError
 
 from infra.errors import Incomplete, StorageError
 
 Unit = TypeVar("Unit")
 PATIENCE_SECONDS = 60.0
+DEATHS = (RayActorError, OutOfMemoryError, NodeDiedError)  # of an actor that said nothing wrong
 log = logging.getLogger(__name__)
 
 
@@ -79,19 +80,20 @@ class Pool(Generic[Unit]):
                 yield work[1], ray.get(next(ready))
         except StopIteration:
             self._assign(ready)
-        except RayActorError as error:
+        except DEATHS as error:
             del self._active[ready]
-            self._give_back(work, Incomplete(f"workers keep dying: {_first_line(error)}"))
+            self._give_back(work, Incomplete(f"workers keep dying: {first_line(error)}"))
             self._start(slot)
         except StorageError as error:
-            self._give_back(work, _cause(error))
+            cause = cause_of(error)
+            self._give_back(work, cause if isinstance(cause, StorageError) else error)
             self._assign(ready)
 
     def _replace_silent(self) -> None:
         """An actor that has work and says nothing is stuck where no deadline of its own reaches it."""
         latest = time.monotonic() - self.silence_seconds
         for call, (slot, actor, work) in list(self._active.items()):
-            if work and self._heard[slot] < latest:
+            if work and self._heard[slot] < latest and not ray.wait([call], timeout=0)[0]:
                 del self._active[call]
                 ray.kill(actor)
                 self._give_back(work, Incomplete(f"a worker said nothing for {self.silence_seconds:g} s"))
@@ -117,11 +119,12 @@ class Pool(Generic[Unit]):
             self._queue.append(work)
 
 
-def _cause(error: StorageError) -> StorageError:
-    """The error as the actor raised it; Ray's own copy carries a traceback in its text."""
-    cause = error.cause if isinstance(error, RayTaskError) else error
-    return cause if isinstance(cause, StorageError) else error
+def cause_of(error: Exception) -> Exception:
+    """The error as it was raised in an actor, or in one that this called; Ray's copy has a traceback in its text."""
+    while isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
+        error = error.cause
+    return error
 
 
-def _first_line(error: RayActorError) -> str:
+def first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]

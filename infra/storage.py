@@ -80,8 +80,8 @@ class Store:
         self._backend.check()
 
 
-def read_uri(uri: str) -> bytes:
-    """The bytes of an audio or label file at an absolute path or s3:// address.
+def read_uri(uri: str, most: int | None = None) -> bytes:
+    """The bytes of an audio or label file at an absolute path or s3:// address; of a path at most `most`.
 
     Raises FileNotFoundError if it is absent, StorageError if the storage fails.
     """
@@ -89,8 +89,8 @@ def read_uri(uri: str) -> bytes:
         with named_uri(uri):
             data: Any = connect().cat_file(uri, max_concurrency=1)
             return data
-    with named_path(Path(uri)):
-        return Path(uri).read_bytes()
+    with named_path(Path(uri)), Path(uri).open("rb") as file:
+        return file.read(-1 if most is None else most)
 
 
 def _relative(path: str) -> str:

@@ -17,7 +17,8 @@ from infra import cli
 from infra.cluster import connect, n_cpus
 from infra.config import Config, load
 from infra.errors import Incomplete, TooManyBadFiles
-from infra.ledger import Commit, Snapshot, Tree, quarantine_table
+from infra.isolate import START_SECONDS
+from infra.ledger import Commit, Snapshot, Tree
 from infra.packing import Shard
 from infra.pool import Pool
 from infra.progress import Progress
@@ -119,7 +120,9 @@ def _pool(config: Config, tree: Tree, command: Sequence[str], workers: int) -> P
     def call(worker: Any, shard: Shard) -> Any:
         return worker.extract_shard.options(num_returns="streaming").remote(shard)
 
-    return Pool(make, call, workers, silence_seconds=extract.worker_seconds)
+    # A track is tried twice, each time after the start of a child; nothing is said until it is done.
+    longest = 2 * (extract.track_seconds + START_SECONDS) + 300.0
+    return Pool(make, call, workers, silence_seconds=max(extract.worker_seconds, longest))
 
 
 def _collect(config: Config, work: Work, items: Iterable[tuple[Shard, Tick | Commit]]) -> dict[str, Commit]:
@@ -150,15 +153,17 @@ def _show(progress: Progress, total: Tick) -> None:
 
 
 def _stop_early(work: Work, known_bad: int, commits: Mapping[str, Commit], max_bad_fraction: float) -> None:
-    """Raise TooManyBadFiles once it is certain for the corpus, or plain from the first tracks of this run."""
-    done = sum(commit.inputs for commit in commits.values())
+    """Raise TooManyBadFiles once it is certain for the corpus, or plain from its first tracks."""
+    known = work.covered.songs.num_rows + sum(commit.inputs for commit in work.commits.values())
+    done = known + work.covered.quarantine.num_rows + sum(commit.inputs for commit in commits.values())
     bad = sum(len(commit.quarantined) for commit in commits.values())
     n_tracks = work.tracks.num_rows
-    if known_bad + bad > max_bad_fraction * n_tracks:
+    is_certain = known_bad + bad > max_bad_fraction * n_tracks
+    if is_certain or (done >= EARLY_TRACKS and known_bad + bad > max_bad_fraction * done):
         result = contents(work.tracks, work.covered, [*work.commits.values(), *commits.values()])
-        raise TooManyBadFiles(complaint(result.quarantine, n_tracks, max_bad_fraction))
-    if done >= EARLY_TRACKS and bad > max_bad_fraction * done:
-        raise TooManyBadFiles(complaint(quarantine_table(commits.values()), done, max_bad_fraction))
+        raise TooManyBadFiles(
+            complaint(result.quarantine, n_tracks if is_certain else done, max_bad_fraction)
+        )
 
 
 def _judge(quarantine: pa.Table, n_tracks: int, max_bad_fraction: float) -> None:

@@ -19,7 +19,7 @@ pc: Any = pyarrow.compute  # its functions are made at run time, where a type ch
 class Covered:
     """Tracks that need no work: the rows of a snapshot. `shards` are its references.
 
-    `retried` are rows of its quarantine that were taken out, to be tried again.
+    `retried` are rows of its quarantine that were taken out, to be tried again; the last row of a track counts.
     """
 
     songs: pa.Table
@@ -35,7 +35,8 @@ class Covered:
         """Tracks quarantined for one of these reasons are no longer covered."""
         again = pc.is_in(self.quarantine["reason"], pa.array(reasons, pa.string()))
         kept = self.quarantine.filter(pc.invert(again))
-        return replace(self, quarantine=kept, retried=self.quarantine.filter(again))
+        retried = pa.concat_tables([self.retried, self.quarantine.filter(again)])
+        return replace(self, quarantine=kept, retried=retried)
 
 
 @dataclass(frozen=True)

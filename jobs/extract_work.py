@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -26,6 +26,7 @@ REASONS = (*BAD_TRACK, *CHILD_DIED, *NOT_READ)  # of a quarantined track
 FIRST_SPEED = (
     400.0  # seconds of audio a worker does in one, for a first run: half of what mp3 took on 2 cores
 )
+LEAST_AUDIO_SECONDS = 600.0  # that a speed is taken from
 SPEED = "speed"  # kind of the event that keeps it
 
 
@@ -67,7 +68,7 @@ def prepare(config: Config, retry: Collection[str] = ()) -> Work:
             return Work(tree, tracks, covered, shards, commits)
         # A run that stopped before its snapshot has left its bad tracks here alone: they too are tried again.
         known = contents(tracks, covered, commits.values())
-        covered = Covered(known.songs, known.quarantine, known.shards)
+        covered = replace(covered, songs=known.songs, quarantine=known.quarantine, shards=known.shards)
 
 
 def feature_tree(store: Store, spec: FeatureSpec) -> Tree:
@@ -106,7 +107,9 @@ def run_path(config: Config) -> str:
 
 
 def remember_speed(work: Work, folder: RunFolder, workers: int, seconds: float) -> None:
-    """Keep how fast a run was that is done, for the estimate of the next."""
+    """Keep how fast a run was that is done, for the estimate of the next; of a short one it says little."""
+    if _audio_seconds(work) < LEAST_AUDIO_SECONDS:
+        return
     folder.event(
         SPEED, workers=workers, seconds=seconds, audio_seconds=_audio_seconds(work), tree=work.tree.prefix
     )

@@ -122,7 +122,7 @@ class Extractor:
 def fetch(track: Track) -> bytes | Refused:
     """The file's bytes if it still is the one that was indexed. Raises StorageError if it cannot be known."""
     try:
-        data = patiently(lambda: read_uri(track.uri))
+        data = patiently(lambda: read_uri(track.uri, track.bytes + 1))
     except FileNotFoundError:
         return Refused("MISSING", "the file is in the track list and no longer there")
     except StorageError as error:
@@ -131,7 +131,8 @@ def fetch(track: Track) -> bytes | Refused:
             return Refused("MISSING", "no permission to read the file")
         raise
     if len(data) != track.bytes:
-        return Refused("SIZE_MISMATCH", f"{len(data)} bytes, the track list says {track.bytes}")
+        size = f"more than {track.bytes}" if len(data) > track.bytes else len(data)
+        return Refused("SIZE_MISMATCH", f"{size} bytes, the track list says {track.bytes}")
     return data
 
 

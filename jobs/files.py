@@ -32,6 +32,8 @@ def files(root: str, what: str = "features", corpus: str = "default", *overrides
     features: the committed shards, a row per song. songs: which of their rows are tracks of the corpus now, and where.
     Raises ConfigError where there is no such table.
     """
+    if what not in list(What):
+        raise ConfigError(f"{what!r}: expected one of {', '.join(What)}")
     return run(load(None, overrides, root=root, corpus=corpus), What(what))
 
 

@@ -6,8 +6,11 @@ reports to itself until they end.
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,13 +18,14 @@ from typing import Any
 import ray
 import torch
 import torch.distributed as dist
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.util import get_node_ip_address
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from infra.config import TrainConfig
-from infra.errors import ConfigError, JobError
+from infra.errors import ConfigError, Incomplete, JobError
+from infra.pool import DEATHS, cause_of, first_line
 from jobs.data_worker import DataWorker
 from jobs.trainer import Assignment, Event, Trainer
 
@@ -31,6 +35,7 @@ STORE_SHARE = 0.4  # of Ray's object store, at most, for batches kept ready
 # That ranks wait for the first one's survey or moves; a dead one is noticed otherwise.
 LONGEST_WAIT = timedelta(days=1)
 PLACED_SECONDS = 60.0
+LOOK_SECONDS = 0.2  # between two looks at whether someone wants an end
 # OpenMP threads that spin while they wait starve their neighbours: 10 to 27 times slower on two busy cores.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 # Processes that see all GPUs of their machine exchange memory directly; each uses the one that Ray gave it.
@@ -83,11 +88,14 @@ class RankGroup:
         limit = int(STORE_SHARE * ray.cluster_resources().get("object_store_memory", 1 << 30))
         within = config.model_copy(update={"ahead_bytes": min(config.ahead_bytes, limit)})
         self.assignment = replace(assignment, config=within)
+        self.interrupted = False
         self._ranks: list[Any] = []
 
     def __enter__(self) -> "RankGroup":
         config, gpus = self.assignment.config, {"GPU": 1.0} if self.gpu else {}
-        reader: Any = ray.remote(num_cpus=0.25, max_restarts=-1, max_task_retries=-1)(DataWorker)
+        # They wait for storage more than they compute, and must not wait for a CPU that the ranks have taken.
+        options: Any = {"num_cpus": 0, "scheduling_strategy": "SPREAD"}
+        reader: Any = ray.remote(max_restarts=-1, max_task_retries=-1, **options)(DataWorker)
         self._workers = [reader.remote(self.assignment.root) for _ in range(config.data_workers)]
         self._places = placement_group([{"CPU": 1.0, **gpus}] * self.n_ranks)
         if not self._places.wait(PLACED_SECONDS):
@@ -110,53 +118,71 @@ class RankGroup:
 
         Raises RanksDied, and what a rank raised. Ctrl-C is handed on once they have left a checkpoint.
         """
+        if not self._places.wait(PLACED_SECONDS):
+            raise Incomplete(
+                f"no room for {self.n_ranks} ranks since one was lost; run the same command again"
+            )
         self._ranks = [self._rank(number) for number in range(self.n_ranks)]
         try:
-            address = ray.get(self._ranks[0].address.remote()) if self.n_ranks > 1 else None
-            events, *others = [
-                rank.train.options(num_returns="streaming").remote(address) for rank in self._ranks
-            ]
-            yield from self._follow(events, others)
-        except RayActorError as error:
-            raise RanksDied(str(error).strip().splitlines()[0]) from None
+            with self._interrupts_noted():
+                address = ray.get(self._ranks[0].address.remote()) if self.n_ranks > 1 else None
+                events, *others = [
+                    rank.train.options(num_returns="streaming").remote(address) for rank in self._ranks
+                ]
+                yield from self._follow(events, others)
+        except DEATHS as error:
+            raise RanksDied(first_line(error)) from None
         except RayTaskError as error:
             self._raise_cause(error)
         finally:
             self._end()
-
-    def stop(self) -> None:
-        """Ask the ranks to leave a checkpoint and end."""
-        for rank in self._ranks[:1]:
-            rank.stop.remote()
+        if self.interrupted:
+            raise KeyboardInterrupt
 
     def _follow(self, events: Any, others: list[Any]) -> Iterator[Event]:
-        waiting, interrupted = [events, *others], False
+        waiting, told = [events, *others], False
         while waiting:
-            try:
-                (ready, *_), _ = ray.wait(waiting, num_returns=1)
-                event: Any = ray.get(next(ready))  # pyright: ignore[reportArgumentType]
-            except StopIteration:
-                waiting.remove(ready)
-                continue
-            except KeyboardInterrupt:
-                if interrupted:
-                    raise
-                interrupted = True
+            if self.interrupted and not told:
+                told = True
                 log.info("train: stopping after this step; once more stops at once")
-                self.stop()
-                continue
-            yield event
-        if interrupted:
-            raise KeyboardInterrupt
+                self._ranks[0].stop.remote()
+            ready, _ = ray.wait(waiting, num_returns=1, timeout=LOOK_SECONDS)
+            for generator in ready:
+                try:
+                    event: Any = ray.get(next(generator))  # pyright: ignore[reportArgumentType]
+                except StopIteration:
+                    waiting.remove(generator)
+                else:
+                    yield event
+
+    @contextmanager
+    def _interrupts_noted(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM are noted the first time and end everything the second; the main thread hears them."""
+
+        def note(number: int, frame: Any) -> None:
+            if self.interrupted:
+                signal.default_int_handler(number, frame)
+            self.interrupted = True
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _raise_cause(self, error: RayTaskError) -> None:
         """What a rank raised on purpose; a rank whose neighbour died raises, too, but of that."""
-        cause = error.as_instanceof_cause()
+        cause = cause_of(error)
         if not isinstance(cause, JobError):
             try:
                 ray.get([rank.address.remote() for rank in self._ranks])
             except RayError as death:
-                raise RanksDied(str(death).strip().splitlines()[0]) from None
+                raise RanksDied(first_line(death)) from None
+            raise error.as_instanceof_cause() from None
         raise cause from None
 
     def _rank(self, number: int) -> Any:

@@ -87,6 +87,8 @@ def training_snapshot(config: Config, store: Store) -> tuple[Snapshot, str]:
 def describe(train: TrainConfig, snapshot: Snapshot, mark: str) -> dict[str, Any]:
     """Everything the model's bits depend on; its digest is the model's name."""
     fields = train.model_dump(mode="json", exclude=OPERATIONAL)
+    if train.reduction == "fast":
+        fields["reduction"] = "fast"
     return {"songs": snapshot.songs.rpartition("/")[2], "fingerprint": mark, **fields}
 
 
@@ -114,8 +116,10 @@ def _follow(assignment: Assignment, folder: RunFolder) -> list[dict[str, Any]]:
                     shown.show(event)
                 return shown.history
             except RanksDied as death:
-                failures, step = (failures + 1 if shown.step <= step else 1), shown.step
-                if failures >= ATTEMPTS:
+                failures, step = (failures + 1 if shown.step <= step else 1), max(step, shown.step)
+                if group.interrupted:
+                    raise KeyboardInterrupt from None
+                if failures > ATTEMPTS:
                     raise Incomplete(
                         f"the trainer keeps dying ({death}); run the same command again"
                     ) from None

@@ -1,6 +1,6 @@
 """One step, the times of the moves, and when to stop."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -151,7 +151,8 @@ def test_ranks_are_added_up_before_the_step():
     state, half = _start(corpus), corpus.take(list(range(8)))
     twice = corpus.take([*range(8), *range(8)])
 
-    def of_two(parts: Sequence[Part], nothing: Part) -> Part:
+    def of_two(parts: Iterable[Part], nothing: Part) -> Part:
+        parts = list(parts)
         return training.in_order([*parts, *parts], nothing)
 
     found, info = training.learn(state, half.values, half.offsets, 1000, SETTINGS, of_two)

@@ -17,7 +17,7 @@ from features.spec import PRESETS
 from infra.config import Config, load
 from infra.errors import ConfigError, TooManyBadFiles
 from infra.isolate import Refused
-from infra.ledger import Commit
+from infra.ledger import Commit, Tree
 from infra.packing import Shard
 from infra.songs import read_block, read_quarantine, read_songs
 from infra.storage import Store
@@ -170,6 +170,36 @@ def test_a_run_that_failed_for_bad_files_is_tried_again(tmp_path: Path, log: Pat
     result = extract.run(config, [*COMMAND[:1], "-c", _ALWAYS_OK], ["CRASH"])
     assert outcome(config, result) == (sorted(TRACKS), {})
     assert audit.run(config).problems == ()
+
+
+def test_what_an_unpublished_run_left_and_what_a_snapshot_says_are_both_retried(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Attempts only grow, or planning would go in circles between the two."""
+    music = write_corpus(str(tmp_path / "music"), dict.fromkeys(list(TRACKS)[:4], "bad TIMEOUT"))
+    write_corpus(music, {"x.mp3": "ok 1"})
+    config = config_of(str(tmp_path / "root"), music, "extract.max_bad_fraction=1")
+    run(config, log)
+    write_corpus(music, {f"z{number}.mp3": "bad TIMEOUT" for number in range(4)})
+    monkeypatch.setattr(Tree, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run(config, log)
+    work = prepare(config, ["TIMEOUT"])
+    tried = {track.track_id: track.attempts for shard in work.todo for track in shard.tracks}
+    assert tried == dict.fromkeys([*list(TRACKS)[:4], "z0.mp3", "z1.mp3", "z2.mp3", "z3.mp3"], 1)
+    assert all(track.first_seen for shard in work.todo for track in shard.tracks)
+
+
+def test_a_few_retries_are_judged_as_part_of_the_corpus(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(extract, "EARLY_TRACKS", 2)
+    music = write_corpus(str(tmp_path / "music"), {**TRACKS, **BAD})
+    config = config_of(str(tmp_path / "root"), music)
+    run(config, log)
+    again = extract.run(config, COMMAND, ["CRASH", "SILENT"])
+    assert again.new_shards == 1
+    assert outcome(config, again)[1] == {"05.mp3": "CRASH", "09.mp3": "SILENT"}
 
 
 def test_not_one_usable_track(tmp_path: Path, log: Path):

@@ -33,6 +33,13 @@ def test_time_is_guessed_at_first_and_then_measured(config: Config):
     assert expected_time(work, folder, 8) == f"about 0:30:00 with 8 workers {words}"
 
 
+def test_a_run_without_audio_says_nothing_of_speed(config: Config):
+    work, folder = prepare(config), RunFolder(Store(config.root), run_path(config))
+    work.shards[0] = work.shards[0]._replace(tracks=(work.shards[0].tracks[0]._replace(bytes=0),))
+    remember_speed(work, folder, workers=4, seconds=3600.0)
+    assert expected_time(prepare(config), folder, 2).endswith("(a guess before the first run)")
+
+
 def test_a_dry_run_tells_the_plan_and_leaves_nothing(config: Config, capsys: pytest.CaptureFixture[str]):
     before = sorted(Path(config.root).rglob("*"))
     extract.main(root=config.root, overrides=["extract.workers=3"], dry_run=True)

@@ -116,13 +116,15 @@ def test_a_shard_without_any_good_track(worker: Extractor, tmp_path: Path):
 def test_a_file_of_another_size_is_not_the_one_that_was_indexed(tmp_path: Path):
     (tmp_path / "a").write_text("12345")
     refused = fetch(Track("a", str(tmp_path / "a"), 4, "1"))
-    assert refused == Refused("SIZE_MISMATCH", "5 bytes, the track list says 4")
+    assert refused == Refused("SIZE_MISMATCH", "more than 4 bytes, the track list says 4")
+    refused = fetch(Track("a", str(tmp_path / "a"), 9, "1"))
+    assert refused == Refused("SIZE_MISMATCH", "5 bytes, the track list says 9")
 
 
 def test_a_failing_storage_is_nobodys_quarantine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(retry.time, "sleep", lambda _: None)
 
-    def failing(_: str) -> bytes:
+    def failing(*_: object) -> bytes:
         raise StorageError("503")
 
     monkeypatch.setattr(extractor, "read_uri", failing)
@@ -139,7 +141,7 @@ def test_a_folder_in_place_of_a_file_is_a_storage_error(tmp_path: Path, monkeypa
 def test_forbidden_files_are_missing_on_disk_and_a_failure_on_s3(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(retry.time, "sleep", lambda _: None)
 
-    def forbidden(uri: str) -> bytes:
+    def forbidden(uri: str, _: int) -> bytes:
         raise StorageError(uri) from PermissionError(13, "no")
 
     monkeypatch.setattr(extractor, "read_uri", forbidden)

@@ -1,5 +1,6 @@
 """Training by several ranks: the bits of one, whoever dies or is asked to stop."""
 
+import json
 import os
 import signal
 import subprocess
@@ -74,12 +75,10 @@ def test_killed_with_four_ranks_and_continued_with_two_of_which_one_dies(
     process.kill()
     process.communicate()
     killed = newest_step(tmp_path)
-    assert 3 <= killed < 10
+    assert 3 <= killed < 16
     process = job(tmp_path, "train.ranks=2")
-    until(process, lambda: newest_step(tmp_path) > killed)
-    ranks = [pid for pid in descendants(process.pid) if b"Rank" in command_line(pid)]
-    assert len(ranks) == 2
-    os.kill(ranks[1], signal.SIGKILL)
+    until(process, lambda: len(ranks_of(process)) == 2)
+    os.kill(ranks_of(process)[1], signal.SIGKILL)
     assert "it continues from its last checkpoint" in ended(process)
     assert bits(tmp_path) == alone
 
@@ -92,7 +91,11 @@ def test_sigterm_leaves_a_checkpoint_of_the_last_step(alone: dict[str, bytes], t
             process.send_signal(signal.SIGTERM)
             break
     assert ended(process, code=130).splitlines()[-1] == "interrupted; run the same command again to continue"
-    assert newest_step(tmp_path) >= 4
+    (told,) = (tmp_path / "runs").glob("train-*/events.jsonl")
+    stopped = [
+        event for line in told.read_text().splitlines() if (event := json.loads(line))["kind"] == "stopped"
+    ]
+    assert [event["step"] for event in stopped] == [newest_step(tmp_path)]
     train.run(config_of(tmp_path))
     assert bits(tmp_path) == alone
 
@@ -120,10 +123,20 @@ def until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None
 
 
 def descendants(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    found = [int(child) for task in tasks for child in task.read_text().split()]
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
+        found = [int(child) for task in tasks for child in task.read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     return found + [pid for child in found for pid in descendants(child)]
 
 
+def ranks_of(process: subprocess.Popen[str]) -> list[int]:
+    return [pid for pid in descendants(process.pid) if b"Rank" in command_line(pid)]
+
+
 def command_line(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""

@@ -1,6 +1,7 @@
 """Training through Ray: the same bits however it is run, killed or continued."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -8,24 +9,29 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import ray
 import torch
 
+from hdpgmm import training
 from hdpgmm.local import LocalOptions
-from hdpgmm.model import batch_statistics, corpus_bound, prepare
+from hdpgmm.model import BatchInfo, State, batch_statistics, corpus_bound, prepare
 from hdpgmm.record import from_arrays
 from hdpgmm.training import PAPER, plateau
 from infra import models
 from infra.checkpoints import Checkpoints
 from infra.config import Config, load
-from infra.errors import ConfigError
+from infra.errors import ConfigError, JobError
 from infra.order import heldout_mask
 from infra.storage import Store
 from jobs import train
-from jobs.trainer import settings
+from jobs.data_worker import DataWorker
+from jobs.trainer import Assignment, Trainer, settings
 from tests.jobs.trees import clustered_songs, commit_songs
 
 pytestmark = pytest.mark.ray
@@ -166,6 +172,51 @@ def test_it_ends_where_the_held_out_score_stands_still(tmp_path: Path, ray_sessi
     (tmp_path / f"models/{run}/final.json").unlink()
     train.run(config)
     assert arrays(tmp_path, run) == found
+
+
+def test_a_state_that_is_not_finite_is_given_up_for_the_last_checkpoint(
+    reference: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once: the model is that of an undisturbed run. At the same step again: an error that says where."""
+    root, run = reference
+    learn, broken = training.learn, [7]
+
+    def breaking(state: State, *rest: Any) -> tuple[State, BatchInfo]:
+        new, info = learn(state, *rest)
+        if new.step in broken:
+            broken.remove(new.step)
+            return replace(new, stats=new.stats.scaled(math.nan)), info
+        return new, info
+
+    monkeypatch.setattr(training, "learn", breaking)
+    events = list(trainer_of(tree(tmp_path), run).train())
+    assert [(event["step"], event["to"]) for event in events if event["kind"] == "rollback"] == [(7, 6)]
+    found = Checkpoints(Store(str(tmp_path)), models.prefix(run)).load()
+    assert found is not None
+    assert {name: part.tobytes() for name, part in found[1].items()} == arrays(root, run)
+    shutil.rmtree(tmp_path / "models")
+    broken += [7, 7]
+    with pytest.raises(JobError, match="step 7: the state is not finite, again"):
+        list(trainer_of(tmp_path, run).train())
+
+
+def trainer_of(root: Path, run: str) -> Trainer:
+    """A trainer in this process, with a data worker of its own."""
+    config = config_of(root)
+    snapshot, mark = train.training_snapshot(config, Store(str(root)))
+    provenance = train.describe(config.train, snapshot, mark)
+    worker: Any = ray.remote(num_cpus=0)(DataWorker)
+    assignment = Assignment(str(root), models.prefix(run), snapshot.songs, provenance, config.train)
+    return Trainer(assignment, [worker.remote(str(root))], "cpu")
+
+
+def test_the_best_checkpoint_outlives_newer_ones(tmp_path: Path, ray_session: None) -> None:
+    config = config_of(tree(tmp_path), "train.keep_checkpoints=1", "train.epochs=8")
+    run = train.run(config).run
+    history = json.loads((tmp_path / f"models/{run}/history.json").read_text())
+    best = max(history, key=lambda row: row["heldout"])["step"]
+    kept = {int(entry.stem.removeprefix("step-")) for entry in (tmp_path / f"models/{run}/index").iterdir()}
+    assert kept == {best, history[-1]["step"]}
 
 
 def test_moves_are_logged(reference: tuple[Path, str]) -> None:

@@ -1,0 +1,66 @@
+"""Checkpoints: whole or absent, the newest and the best kept, written beside the work."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infra.checkpoints import Checkpoints
+from infra.errors import StorageError
+from infra.storage import Store
+
+ARRAYS = {"count": np.arange(5.0)}
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(Store(str(tmp_path)), "models/m")
+
+
+def steps(checkpoints: Checkpoints) -> list[str]:
+    store = checkpoints.store
+    files = [name for name in store.names("models/m") if name.endswith(".safetensors")]
+    entries = [name.removesuffix(".json") for name in store.names("models/m/index")]
+    assert [name.removesuffix(".safetensors") for name in files] == entries
+    return [str(int(name.removeprefix("step-"))) for name in entries]
+
+
+def test_the_newest_are_kept_and_the_best(checkpoints: Checkpoints):
+    for step in range(1, 8):
+        checkpoints.save(step, ARRAYS, {}, keep=2, best=3 if step >= 3 else None)
+    assert steps(checkpoints) == ["3", "6", "7"]
+    checkpoints.save(8, ARRAYS, {}, keep=2, best=8)
+    assert steps(checkpoints) == ["7", "8"]
+
+
+def test_written_beside_and_waited_for(checkpoints: Checkpoints):
+    for step in (1, 2):
+        assert checkpoints.save_beside(step, ARRAYS, {"step": step}, 3, None) is None
+    assert checkpoints.wait() is None
+    found = checkpoints.load()
+    assert found is not None
+    assert (found[0], found[2]) == (2, {"step": 2})
+    np.testing.assert_array_equal(found[1]["count"], ARRAYS["count"])
+
+
+def test_a_write_that_failed_is_told_and_forgotten(checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise StorageError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.store, "write", full)
+        assert checkpoints.save_beside(1, ARRAYS, {}, 3, None) is None
+        assert "no space left" in str(checkpoints.wait())
+    assert checkpoints.wait() is None
+    assert checkpoints.save_beside(2, ARRAYS, {}, 3, None) is None
+    assert checkpoints.wait() is None
+    assert steps(checkpoints) == ["2"]
+
+
+def test_what_is_damaged_is_passed_over(checkpoints: Checkpoints, tmp_path: Path):
+    for step in (1, 2):
+        checkpoints.save(step, ARRAYS, {}, 3)
+    (tmp_path / "models/m/step-00000002.safetensors").write_bytes(b"half")
+    found = checkpoints.load()
+    assert found is not None
+    assert found[0] == 1
