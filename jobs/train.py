@@ -15,6 +15,7 @@ from infra.checkpoints import Checkpoints
 from infra.cluster import connect
 from infra.config import Config, TrainConfig, load
 from infra.errors import ConfigError, Incomplete
+from infra.lease import Lease
 from infra.ledger import Snapshot, Tree
 from infra.progress import Progress
 from infra.runs import RunFolder
@@ -59,11 +60,12 @@ def run(config: Config) -> Trained:
         log.info("train: model %s is complete (step %d), nothing to do", name, done.step)
         return Trained(name, False)
     assignment = Assignment(store.root, models.prefix(name), snapshot.songs, provenance, config.train)
-    with connect(config.ray), RunFolder(store, f"runs/train-{name}") as folder:
-        folder.begin(config.model_dump(mode="json"))
-        history = _follow(assignment, folder)
-        folder.summary({"model": name, **(history[-1] if history else {})})
-    _finish(store, name, assignment, history)
+    with Lease(store, f"{models.prefix(name)}/lease.json", f"training of model {name}"):
+        with connect(config.ray), RunFolder(store, f"runs/train-{name}") as folder:
+            folder.begin(config.model_dump(mode="json"))
+            history = _follow(assignment, folder)
+            folder.summary({"model": name, **(history[-1] if history else {})})
+        _finish(store, name, assignment, history)
     log.info("train: model %s is complete", name)
     return Trained(name, True)
 

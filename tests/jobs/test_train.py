@@ -23,10 +23,11 @@ from hdpgmm.local import LocalOptions
 from hdpgmm.model import BatchInfo, State, batch_statistics, corpus_bound, prepare
 from hdpgmm.record import from_arrays
 from hdpgmm.training import PAPER, plateau
-from infra import models
+from infra import lease, models
 from infra.checkpoints import Checkpoints
 from infra.config import Config, load
-from infra.errors import ConfigError, JobError
+from infra.errors import ConfigError, Incomplete, JobError
+from infra.lease import Lease
 from infra.order import heldout_mask
 from infra.storage import Store
 from jobs import train
@@ -208,6 +209,18 @@ def trainer_of(root: Path, run: str) -> Trainer:
     worker: Any = ray.remote(num_cpus=0)(DataWorker)
     assignment = Assignment(str(root), models.prefix(run), snapshot.songs, provenance, config.train)
     return Trainer(assignment, [worker.remote(str(root))], "cpu")
+
+
+def test_a_second_run_of_the_same_model_is_refused(
+    reference: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, run = reference
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
+    with Lease(Store(str(tree(tmp_path))), f"models/{run}/lease.json", "the first"):
+        with pytest.raises(Incomplete, match=f"training of model {run} is under way"):
+            train.run(config_of(tmp_path))
+        assert not (tmp_path / f"models/{run}/index").exists()
+    assert not (root / f"models/{run}/lease.json").exists()
 
 
 def test_the_best_checkpoint_outlives_newer_ones(tmp_path: Path, ray_session: None) -> None:
