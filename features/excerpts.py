@@ -25,6 +25,8 @@ def pieces(n_samples: int, spec: FeatureSpec) -> list[tuple[int, int]]:
 
 def kept_seconds(seconds: float, spec: FeatureSpec) -> float:
     """Seconds of a track of `seconds` that are kept."""
+    if spec.excerpt == "whole":
+        return seconds
     kept = pieces(int(seconds * spec.sample_rate), spec)
     return sum(stop - start for start, stop in kept) / spec.sample_rate
 

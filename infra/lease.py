@@ -66,7 +66,10 @@ class Lease:
         with waiting(f"{self.what}: is the run of {found.get('host')} still alive?"):
             while time.monotonic() < end:
                 time.sleep(min(1.0, BEAT_SECONDS))
-                if self._read() != found:
+                latest = self._read()
+                if not latest:
+                    return  # it has just ended
+                if latest != found:
                     owner = f"process {found.get('pid')} on {found.get('host')}, since {found.get('since')}"
                     raise Incomplete(f"{self.what} is under way ({owner}); wait for it, or run again later")
 

@@ -130,12 +130,14 @@ def _collect(config: Config, work: Work, items: Iterable[tuple[Shard, Tick | Com
     commits: dict[str, Commit] = {}
     ticks: dict[str, Tick] = {}
     total = Tick()
-    known_bad = contents(work.tracks, work.covered, work.commits.values()).quarantine.num_rows
+    known = contents(work.tracks, work.covered, work.commits.values())
+    done, bad = known.songs.num_rows + known.quarantine.num_rows, known.quarantine.num_rows
     with Progress(sum(len(shard.tracks) for shard in work.todo), "tracks", "extract") as progress:
         for shard, item in items:
             if isinstance(item, Commit):
                 commits[shard.name] = item
-                _stop_early(work, known_bad, commits, config.extract.max_bad_fraction)
+                done, bad = done + item.inputs, bad + len(item.quarantined)
+                _stop_early(work, done, bad, commits, config.extract.max_bad_fraction)
             else:
                 total += item - ticks.get(shard.name, Tick())
                 ticks[shard.name] = item
@@ -152,14 +154,16 @@ def _show(progress: Progress, total: Tick) -> None:
     )
 
 
-def _stop_early(work: Work, known_bad: int, commits: Mapping[str, Commit], max_bad_fraction: float) -> None:
-    """Raise TooManyBadFiles once it is certain for the corpus, or plain from its first tracks."""
-    known = work.covered.songs.num_rows + sum(commit.inputs for commit in work.commits.values())
-    done = known + work.covered.quarantine.num_rows + sum(commit.inputs for commit in commits.values())
-    bad = sum(len(commit.quarantined) for commit in commits.values())
+def _stop_early(
+    work: Work, done: int, bad: int, commits: Mapping[str, Commit], max_bad_fraction: float
+) -> None:
+    """Raise TooManyBadFiles once it is certain for the corpus, or plain from its first tracks.
+
+    `done` and `bad` are tracks of the corpus so far, those of earlier runs included.
+    """
     n_tracks = work.tracks.num_rows
-    is_certain = known_bad + bad > max_bad_fraction * n_tracks
-    if is_certain or (done >= EARLY_TRACKS and known_bad + bad > max_bad_fraction * done):
+    is_certain = bad > max_bad_fraction * n_tracks
+    if is_certain or (done >= EARLY_TRACKS and bad > max_bad_fraction * done):
         result = contents(work.tracks, work.covered, [*work.commits.values(), *commits.values()])
         raise TooManyBadFiles(
             complaint(result.quarantine, n_tracks if is_certain else done, max_bad_fraction)

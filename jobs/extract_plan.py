@@ -64,7 +64,8 @@ def plan(
     """The shards of what is pending of a track list; `feature_bytes` of a track by its seconds."""
     history = ((row["track_id"], row["version"], row) for row in covered.retried.to_pylist())
     tried = {(name, version): (row["attempts"], row["first_seen"]) for name, version, row in history}
-    columns = [pending(tracks, covered)[name].to_pylist() for name in ("track_id", "uri", "bytes", "version")]
+    wanted = pending(tracks, covered)
+    columns = [wanted[name].to_pylist() for name in ("track_id", "uri", "bytes", "version")]
     listed = (Track(*row, *tried.get((row[0], row[3]), ())) for row in zip(*columns, strict=True))
     return pack(listed, fingerprint, feature_bytes, config.shard_bytes, config.shard_tracks)
 

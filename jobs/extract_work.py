@@ -1,7 +1,7 @@
 """The plan of an extraction: what the track list and the ledger leave to do, and how long that may take."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -23,9 +23,8 @@ from jobs.extractor import NOT_READ
 from jobs.specification import specification
 
 REASONS = (*BAD_TRACK, *CHILD_DIED, *NOT_READ)  # of a quarantined track
-FIRST_SPEED = (
-    400.0  # seconds of audio a worker does in one, for a first run: half of what mp3 took on 2 cores
-)
+# Seconds of audio a worker does in one, for a first run: half of what mp3 took on 2 cores.
+FIRST_SPEED = 400.0
 LEAST_AUDIO_SECONDS = 600.0  # that a speed is taken from
 SPEED = "speed"  # kind of the event that keeps it
 
@@ -60,9 +59,7 @@ def prepare(config: Config, retry: Collection[str] = ()) -> Work:
         covered = Covered(read_songs(store, snapshot), read_quarantine(store, snapshot), snapshot.shards)
     while True:
         covered = covered.without(retry)
-        shards = plan(
-            tracks, covered, fingerprint(spec), lambda seconds: feature_bytes(seconds, spec), config.extract
-        )
+        shards = plan(tracks, covered, fingerprint(spec), feature_bytes(spec), config.extract)
         commits = tree.read_commits(shard.name for shard in shards)
         if not (retry and commits):
             return Work(tree, tracks, covered, shards, commits)
@@ -85,9 +82,10 @@ def read_tracks(store: Store, corpus: str) -> pa.Table:
         raise ConfigError(f"{store.uri(path)}: no track list yet, run jobs.index first") from None
 
 
-def feature_bytes(seconds: float, spec: FeatureSpec) -> float:
-    """Feature bytes of a track of this length."""
-    return kept_seconds(seconds, spec) * spec.frames_per_second * spec.n_features * spec.dtype.itemsize
+def feature_bytes(spec: FeatureSpec) -> Callable[[float], float]:
+    """Feature bytes of a track by its seconds."""
+    bytes_per_second = spec.frames_per_second * spec.n_features * spec.dtype.itemsize
+    return lambda seconds: kept_seconds(seconds, spec) * bytes_per_second
 
 
 def describe(work: Work) -> str:

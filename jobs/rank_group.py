@@ -140,8 +140,10 @@ class RankGroup:
             raise KeyboardInterrupt
 
     def _follow(self, events: Any, others: list[Any]) -> Iterator[Event]:
-        waiting, told = [events, *others], False
+        waiting, told, stepping = [events, *others], False, False
         while waiting:
+            if self.interrupted and not stepping:
+                raise KeyboardInterrupt  # there is nothing yet to leave a checkpoint of
             if self.interrupted and not told:
                 told = True
                 log.info("train: stopping after this step; once more stops at once")
@@ -153,6 +155,7 @@ class RankGroup:
                 except StopIteration:
                     waiting.remove(generator)
                 else:
+                    stepping = stepping or event["kind"] == "step"
                     yield event
 
     @contextmanager

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import datasets
+import duckdb
+import pandas as pd
 import pytest
+import ray.data
 
 from infra.errors import ConfigError
 from jobs import extract, index
@@ -26,7 +30,6 @@ def root(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> str:
 
 
 def test_pandas(root: str):
-    pd = pytest.importorskip("pandas")
     table = pd.read_parquet(files(root))
     assert sorted(table["track_id"]) == SONGS
     assert sum(len(song) for song in table["frames"]) == FRAMES
@@ -35,7 +38,6 @@ def test_pandas(root: str):
 
 
 def test_duckdb(root: str):
-    duckdb = pytest.importorskip("duckdb")
     rows = duckdb.sql(
         f"SELECT track_id, len(frames), frames[1][1] FROM read_parquet({files(root)})"
     ).fetchall()
@@ -46,15 +48,12 @@ def test_duckdb(root: str):
 
 
 def test_hugging_face_datasets(root: str, tmp_path: Path):
-    datasets = pytest.importorskip("datasets")
     songs = datasets.load_dataset("parquet", data_files=files(root), split="train", cache_dir=str(tmp_path))
     assert sorted(songs["track_id"]) == SONGS
     assert songs.with_format("numpy")[0]["frames"].shape[1] == 52
 
 
 def test_ray_data(root: str):
-    import ray.data
-
     songs = ray.data.read_parquet(files(root))
     assert songs.count() == len(SONGS)
     assert sorted(row["track_id"] for row in songs.select_columns(["track_id"]).take_all()) == SONGS
