@@ -29,12 +29,16 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass of training: bound and held-out log-likelihood in nats per frame, components in use."""
+    """One pass of training: bound and held-out log-likelihood in nats per frame, components in use.
+
+    is_model: the state after it is the model that the page is about.
+    """
 
     epoch: int
     bound: float
     heldout: float | None
     components: int
+    is_model: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def _training(epochs: Sequence[Epoch]) -> Html:
         return html(
             '<section id="training"><h2>How it learnt</h2><p>There is no training history.</p></section>'
         )
-    last = epochs[-1]
+    model = next((epoch for epoch in epochs if epoch.is_model), epochs[-1])
     lines = [("bound, songs it learns from", "first", [e.bound for e in epochs])]
     heldout: list[float | None] = [e.heldout for e in epochs]
     drawn = (
@@ -136,10 +140,10 @@ def _training(epochs: Sequence[Epoch]) -> Html:
         if any(h is not None for h in heldout)
         else lines
     )
-    fit = f"After {last.epoch} epochs: bound {last.bound:.2f} nats per frame" + (
-        f", held-out {last.heldout:.2f}" if last.heldout is not None else ""
+    fit = f"The model, after epoch {model.epoch} of {len(epochs)}: bound {model.bound:.2f} nats per frame" + (
+        f", held-out {model.heldout:.2f}" if model.heldout is not None else ""
     )
-    used = f"After {last.epoch} epochs, {last.components} components carry 99 % of the weight"
+    used = f"In the model, {model.components} components carry 99 % of the weight"
     return html(
         '<section id="training"><h2>How it learnt</h2><p>In every epoch the model goes through all songs once. '
         "Higher is better on the left: the sounds surprise it less. The bound is what training pushes up, a cautious "

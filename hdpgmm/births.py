@@ -3,6 +3,7 @@
 Proposals come from one half of a probe's songs. They are judged by the songs of the other, inferred again.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -33,27 +34,29 @@ def births(
     """One round of births: components that fit better as two, proposed on one half of the probe, judged on the other.
 
     Of the `most` best proposals those are taken with which the other half's songs, inferred again, say that the bound
-    of the corpus gains.
+    of the corpus gains. Where the probe is the corpus, that has to be so of all songs, too. Songs that propose a
+    component of their own always gain by it; on music of 130 tracks such births cost 0.3 nats a held-out frame.
     """
     proposals = _proposals(state, probe.half(0), options, generator, most)
     if not proposals:
         return state, []
-    judges = probe.half(1)
+    judges = [probe.half(1), *([probe.half(0)] if probe.songs == probe.corpus_songs else [])]
+    before = [_songs_bound(state, half, options) for half in judges]
 
     def judged(kept: list[_Proposal]) -> Judged:
         split = _with_births(state, kept)
-        return Judged(split, _bound(split, judges, options))
+        gains = [_songs_bound(split, half, options) - old for half, old in zip(judges, before, strict=True)]
+        songs = min(judges[0].scale * gains[0], sum(gains) if len(gains) > 1 else math.inf)
+        return Judged(split, songs + corpus_bound(split) - corpus_bound(state))
 
-    before = judged([])
-    best, kept = best_together(before, proposals, judged)
-    return best.state, [Move("birth", (p.component,), (best.bound - before.bound) / len(kept)) for p in kept]
+    best, kept = best_together(Judged(state, 0.0), proposals, judged)
+    return best.state, [Move("birth", (p.component,), best.bound / len(kept)) for p in kept]
 
 
-def _bound(state: State, probe: Probe, options: LocalOptions) -> float:
-    """Of the corpus, nats, from the songs of the probe."""
-    model = prepare(state, probe.values.dtype)
-    songs = infer(model, probe.values, probe.offsets, options)
-    return probe.scale * sum(float(posterior.bound.sum()) for _, posterior in songs) + corpus_bound(state)
+def _songs_bound(state: State, probe: Probe, options: LocalOptions) -> float:
+    """Sum of the bounds of the probe's songs, nats."""
+    songs = infer(prepare(state, probe.values.dtype), probe.values, probe.offsets, options)
+    return sum(float(posterior.bound.sum()) for _, posterior in songs)
 
 
 def _with_births(state: State, proposals: list[_Proposal]) -> State:

@@ -111,6 +111,7 @@ class HDPGMM:
     def fit(self, songs: Songs, y: object = None) -> "HDPGMM":
         """Learn from songs: a sequence of (n_frames, n_features) arrays, or (values, offsets) of all of them.
 
+        With early stopping and songs enough to hold some out, the model is that of the epoch they score best.
         Raises ValueError where a song has another number of features, or a value that is not finite or beyond 1e100.
         A fit that is interrupted (KeyboardInterrupt) leaves the model of its last step, ready for use.
         """
@@ -128,7 +129,7 @@ class HDPGMM:
         generator = torch.Generator().manual_seed(self.seed)
         probe = self._probe(*tensors, rng)
         batch = self.batch_songs or training.batch_songs(len(trained))
-        steps_per_epoch = -(-len(trained) // batch)
+        steps_per_epoch, best = -(-len(trained) // batch), self._state
         for epoch in range(self.max_epochs):
             order, bound = rng.permutation(len(trained)), 0.0
             for index in np.split(order, range(batch, len(order), batch)):
@@ -143,8 +144,11 @@ class HDPGMM:
                 ):
                     self._move(probe, generator)
             self._end_epoch(epoch, bound, len(tensors[0]), judged)
+            if judged is not None and training.best([row["heldout"] for row in self.history_]) == epoch:
+                best = self._state
             if self._stands_still():
                 break
+        self._state = self._state if judged is None else best
         return self
 
     def partial_fit(self, songs: Songs, y: object = None, *, corpus_songs: int | None = None) -> "HDPGMM":

@@ -55,7 +55,7 @@ class Probe:
         return self.corpus_songs / self.songs
 
     def take(self, songs: Tensor) -> "Probe":
-        """The songs at `songs` (int64, on the CPU), which stand for as large a share of the corpus as they are here."""
+        """The songs at `songs` (int64, on the CPU), which stand for the same corpus."""
         lengths = self.offsets.diff()[songs]
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         starts = torch.repeat_interleave(self.offsets[songs] - offsets[:-1], lengths)
@@ -63,14 +63,8 @@ class Probe:
         return Probe(self.values[frames.to(self.values.device)], offsets, self.corpus_songs)
 
     def half(self, odd: int) -> "Probe":
-        """Every second song; the whole probe where it is the whole corpus."""
-        if self.songs == self.corpus_songs or self.songs < 2:
-            return self
-        lengths = self.offsets.diff()
-        chosen = torch.arange(self.songs) % 2 == odd
-        offsets = torch.cat([self.offsets[:1] * 0, lengths[chosen].cumsum(0)])
-        values = self.values[torch.repeat_interleave(chosen, lengths).to(self.values.device)]
-        return Probe(values, offsets, self.corpus_songs)
+        """Every second song, from the first or the second on; of one song both halves are that song."""
+        return self.take(torch.arange(odd % self.songs, self.songs, 2))
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,12 @@ def improve(
     return replace(state, stats=state.stats.take(order)), made + moves
 
 
+def best(scores: Sequence[float | None]) -> int:
+    """Which of the epochs' held-out scores, nats a frame, is the best; without scores the last one."""
+    known = [score for score in scores if score is not None]
+    return scores.index(max(known)) if known else len(scores) - 1
+
+
 def plateau(scores: Sequence[float]) -> bool:
     """Whether the later half of the epochs' held-out scores, nats a frame, and PATIENCE of them, brought nothing.
 

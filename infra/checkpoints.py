@@ -63,19 +63,22 @@ class Checkpoints:
         best: int | None = None,
     ) -> None:
         """Write a checkpoint, then forget all but the newest `keep` and that of step `best`."""
-        name = f"step-{step:08d}"
+        name = _name(step)
         data = save_tensors({key: np.ascontiguousarray(value) for key, value in tensors.items()})
         file = f"{name}.safetensors"
         entry = {"step": step, "files": {file: hashlib.sha256(data).hexdigest()}, "meta": dict(meta)}
         self.store.write(f"{self.prefix}/{file}", data)
         self.store.write(f"{self.prefix}/index/{name}.json", json.dumps(entry, sort_keys=True).encode())
         for old in self._names()[:-keep]:
-            if old != f"step-{best or 0:08d}":
+            if old != _name(best or 0):
                 self._forget(old)
 
-    def load(self) -> tuple[int, dict[str, np.ndarray], dict[str, Any]] | None:
-        """(step, tensors, meta) of the newest checkpoint whose digest matches; damaged ones are passed over."""
-        for name in reversed(self._names()):
+    def load(self, step: int | None = None) -> tuple[int, dict[str, np.ndarray], dict[str, Any]] | None:
+        """(step, tensors, meta) of the newest checkpoint whose digest matches, or of that of `step`.
+
+        Damaged ones are passed over.
+        """
+        for name in reversed(self._names()) if step is None else (_name(step),):
             found = self._read(name)
             if found is not None:
                 return found
@@ -100,3 +103,7 @@ class Checkpoints:
     def _forget(self, name: str) -> None:
         self.store.delete(f"{self.prefix}/index/{name}.json")
         self.store.delete(f"{self.prefix}/{name}.safetensors")
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"

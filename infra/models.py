@@ -74,8 +74,8 @@ def choose(store: Store, run: str | None) -> Final:
 
 def read_arrays(store: Store, final: Final) -> dict[str, np.ndarray]:
     """The arrays of the finished model, their digest checked."""
-    found = Checkpoints(store, prefix(final.run)).load()
-    if found is None or found[0] != final.step:
+    found = Checkpoints(store, prefix(final.run)).load(final.step)
+    if found is None:
         raise StorageError(
             f"{store.uri(prefix(final.run))}: the checkpoint of step {final.step} is missing or damaged; delete "
             f"final.json there and run python -m jobs.train again"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from features.spec import fingerprint
-from hdpgmm.training import batch_songs
+from hdpgmm.training import batch_songs, best
 from infra import cli, models
 from infra.checkpoints import Checkpoints
 from infra.cluster import connect
@@ -65,8 +65,8 @@ def run(config: Config) -> Trained:
             folder.begin(config.model_dump(mode="json"))
             history = _follow(assignment, folder)
             folder.summary({"model": name, **(history[-1] if history else {})})
-        _finish(store, name, assignment, history)
-    log.info("train: model %s is complete", name)
+        epoch, epochs = _finish(store, name, assignment)
+    log.info("train: model %s is complete: the state after epoch %d of %d", name, epoch, epochs)
     return Trained(name, True)
 
 
@@ -183,20 +183,32 @@ def epoch_line(row: dict[str, Any]) -> str:
     )
 
 
-def _finish(store: Store, name: str, assignment: Assignment, shown: list[dict[str, Any]]) -> None:
-    found = Checkpoints(store, models.prefix(name)).load()
-    if found is None:
+def _finish(store: Store, name: str, assignment: Assignment) -> tuple[int, int]:
+    """Name the checkpoint that is the model: with early stopping that of the best held-out score, else the last.
+
+    Returns its epoch and how many there were.
+    """
+    checkpoints = Checkpoints(store, models.prefix(name))
+    newest = checkpoints.load()
+    if newest is None:
         raise Incomplete(f"model {name}: no readable checkpoint after training; run the same command again")
-    step, arrays, meta = found
+    history = newest[2]["history"]
+    row = history[best([row["heldout"] for row in history]) if assignment.config.early_stopping else -1]
+    found = checkpoints.load(row["step"])
+    if found is None:
+        log.warning("model %s: the checkpoint of step %d is damaged, the last one counts", name, row["step"])
+        row, found = history[-1], newest
+    step, arrays, _ = found
     count: np.ndarray = arrays["count"]
     summary = {
         "n_components": len(count),
         "n_atoms": assignment.config.n_atoms,
         "dim": arrays["first"].shape[1],
         "weights": (count / count.sum()).tolist(),
-        "epoch": shown[-1] if shown else None,
+        "epoch": row,
     }
-    models.finish(store, name, assignment.provenance, meta["history"], summary, step)
+    models.finish(store, name, assignment.provenance, history, summary, step)
+    return row["epoch"], len(history)
 
 
 def main(

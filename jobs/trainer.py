@@ -119,14 +119,14 @@ class Trainer:
         shares = (batch.share(self.rank, self.n_ranks, training.PART_SONGS) for batch in remaining)
         for batch, values, offsets in self.feed.batches(shares, self.whitening):
             yield self._step(batch, values, offsets)
-            if batch.last:
-                yield self._end_epoch(batch, heldout)
-            finished = self.state.step == steps or (batch.last and self._stands_still())
             due = self.settings.moves and training.moves_due(
                 self.state.step, self.batch_songs, self.plan.n_songs
             )
-            if due and not finished:
+            if due and self.state.step < steps:
                 yield from self._move(probe)
+            if batch.last:  # after the moves, so that the state of a checkpoint is the one that has the score
+                yield self._end_epoch(batch, heldout)
+            finished = self.state.step == steps or (batch.last and self._stands_still())
             stopped = self._shared(self.stopping)
             is_best = batch.last and self._best_step() == self.state.step
             if finished or stopped or is_best or self.state.step % self.config.checkpoint_steps == 0:
@@ -142,9 +142,9 @@ class Trainer:
         return made if self.n_ranks == 1 else ranks.share(made)  # pyright: ignore[reportReturnType]
 
     def _best_step(self) -> int | None:
-        """The step of the best held-out score so far."""
-        scored = [row for row in self.history if row["heldout"] is not None]
-        return max(scored, key=lambda row: row["heldout"])["step"] if scored else None
+        """The step of the best epoch so far."""
+        scores = [row["heldout"] for row in self.history]
+        return self.history[training.best(scores)]["step"] if scores else None
 
     def _stands_still(self) -> bool:
         scores = [row["heldout"] for row in self.history]

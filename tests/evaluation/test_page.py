@@ -92,7 +92,7 @@ def report() -> Report:
                 Quarantined("x.mp3", "EMPTY", "0 bytes"),
             ),
         ),
-        epochs=(Epoch(1, -80.0, -82.0, 12), Epoch(2, -70.0, -71.5, 9)),
+        epochs=(Epoch(1, -80.0, -71.0, 12, True), Epoch(2, -70.0, -71.5, 9)),
         summaries=tuple(rows),
         notes=(("style", "1 labels left out"),),
         usage=np.array([0.5, 0.3, 0.2, 0.0]),
@@ -121,7 +121,15 @@ def test_it_says_what_it_was_given(report: Report):
             "bad/silent.wav",
             "silence only",
         ),
-        *("the file is empty", "92 files, 90 of them", "-71.50", "m0del", "No label stands out", "83 min"),
+        *(
+            "the file is empty",
+            "92 files, 90 of them",
+            "after epoch 1 of 2: bound -80.00",
+            "-71.00",
+            "m0del",
+            "No label stands out",
+            "83 min",
+        ),
     ):
         assert words in text, words
 
@@ -207,7 +215,7 @@ def test_a_poor_report_is_still_a_page(report: Report):
     assert "No labels to predict" in text
     assert "Every file could be used" in text
     once = Reader(render(replace(report, epochs=(Epoch(1, -3.0, None, 1),))))
-    assert "After 1 epochs: bound -3.00" in " ".join(once.text)
+    assert "The model, after epoch 1 of 1: bound -3.00" in " ".join(once.text)
 
 
 def test_it_remembers_what_it_was_made_from(report: Report):

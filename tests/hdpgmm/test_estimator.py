@@ -4,6 +4,7 @@ import doctest
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from hdpgmm import estimator, training
 from hdpgmm.estimator import HDPGMM
+from hdpgmm.model import BatchInfo, State
 
 KINDS = ("posterior", "responsibility", "expected", "fisher")
 MEANS = np.array([[0.0, 0.0, 0.0], [12.0, 0.0, 3.0], [0.0, 12.0, -5.0]])
@@ -507,6 +509,23 @@ def test_training_stops_when_songs_held_out_gain_no_more():
     assert {row["heldout"] for row in small.history_} == {None}
     assert len(small.history_) < 50
     assert len(HDPGMM(8, max_epochs=7, early_stopping=False).fit(songs).history_) == 7
+
+
+def test_the_model_is_that_of_the_epoch_that_songs_held_out_score_best(monkeypatch: pytest.MonkeyPatch):
+    """Steps that spoil the model from the third epoch on leave it as it was."""
+    songs, learn = _small(n_songs=60), training.learn
+
+    def spoiling(state: State, *rest: Any) -> tuple[State, BatchInfo]:
+        new, info = learn(state, *rest)
+        return (new if new.step < 9 else replace(new, stats=new.stats.scaled(1e-3))), info
+
+    monkeypatch.setattr(training, "learn", spoiling)
+    model = HDPGMM(8, batch_songs=16, max_epochs=6).fit(songs)
+    scores = [row["heldout"] for row in model.history_]
+    assert scores.index(max(scores)) < len(scores) - 1
+    heldout = [songs[i] for i in model._heldout(60, np.random.default_rng(0))]
+    assert model.score(heldout) == pytest.approx(max(scores), abs=1e-6)
+    assert model.score(heldout) > scores[-1] + 0.01
 
 
 def _interrupt(row: dict[str, Any]) -> None:

@@ -210,6 +210,14 @@ def test_a_plateau_is_a_later_half_of_epochs_that_brings_next_to_nothing(
     assert training.plateau(scores) is stands_still
 
 
+@pytest.mark.parametrize(
+    ("scores", "epoch"),
+    [([None, None], 1), ([-2.0, -1.0, -3.0], 1), ([-1.0, -1.0], 0), ([None, -5.0, None], 1)],
+)
+def test_the_best_epoch_is_the_first_with_the_highest_score(scores: list[float | None], epoch: int):
+    assert training.best(scores) == epoch
+
+
 def test_a_step_does_not_change_its_argument():
     corpus = _corpus()
     state = _start(corpus)

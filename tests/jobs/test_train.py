@@ -22,6 +22,7 @@ from hdpgmm import training
 from hdpgmm.local import LocalOptions
 from hdpgmm.model import BatchInfo, State, batch_statistics, corpus_bound, prepare
 from hdpgmm.record import from_arrays
+from hdpgmm.score import completion
 from hdpgmm.training import PAPER, plateau
 from infra import lease, models
 from infra.checkpoints import Checkpoints
@@ -169,10 +170,38 @@ def test_it_ends_where_the_held_out_score_stands_still(tmp_path: Path, ray_sessi
     assert 3 <= len(history) < 40
     assert plateau([row["heldout"] for row in history])
     assert not plateau([row["heldout"] for row in history[:-1]])
+    final = models.find(Store(str(tmp_path)), run)
+    assert final is not None
+    assert final.step == max(history, key=lambda row: row["heldout"])["step"]
+    assert heldout_score(tmp_path, run) == pytest.approx(max(row["heldout"] for row in history), abs=1e-6)
     found = arrays(tmp_path, run)
     (tmp_path / f"models/{run}/final.json").unlink()
     train.run(config)
     assert arrays(tmp_path, run) == found
+
+
+def heldout_score(root: Path, run: str) -> float:
+    """Document completion of the held-out songs of `tree` under the model that is in use, nats a frame."""
+    store = Store(str(root))
+    state, whitening = from_arrays(models.read_arrays(store, models.choose(store, run)))
+    songs = clustered_songs(0, n_songs=60, n_clusters=6, dim=5, n_frames=60)
+    kept = heldout_mask([f"s{i:04d}" for i in range(60)], 0.2, 256, 0)
+    heldout = [song for song, out in zip(songs, kept, strict=True) if out]
+    frames = torch.from_numpy(whitening(np.concatenate(heldout)))
+    offsets = torch.tensor(np.cumsum([0, *map(len, heldout)]))
+    total, scored = completion(prepare(state), frames, offsets, LocalOptions(n_atoms=4))
+    return total / scored + whitening.log_det
+
+
+def test_the_best_checkpoint_damaged_leaves_the_last(tmp_path: Path, ray_session: None) -> None:
+    config = config_of(tree(tmp_path), "train.early_stopping=true", "train.epochs=40")
+    run = train.run(config).run
+    final, folder = models.choose(Store(str(tmp_path)), run), tmp_path / f"models/{run}"
+    (folder / "final.json").unlink()
+    (folder / f"step-{final.step:08d}.safetensors").write_bytes(b"half")
+    train.run(config)
+    history = json.loads((folder / "history.json").read_text())
+    assert models.choose(Store(str(tmp_path)), run).step == history[-1]["step"] > final.step
 
 
 def test_a_state_that_is_not_finite_is_given_up_for_the_last_checkpoint(
