@@ -26,7 +26,7 @@ class Places:
     def __len__(self) -> int:
         return len(self.row)
 
-    def take(self, songs: np.ndarray) -> "Places":
+    def take(self, songs: np.ndarray | slice) -> "Places":
         return Places(self.shard[songs], self.row_group[songs], self.row[songs], self.n_frames[songs])
 
     def by_row_group(self) -> tuple[np.ndarray, np.ndarray]:
@@ -58,6 +58,11 @@ class Batch:
         """What one of several ranks takes on: every `ranks`-th part of `part_songs` songs."""
         part = np.arange(len(self.places)) // part_songs
         return replace(self, places=self.places.take(np.flatnonzero(part % ranks == rank)))
+
+    def pieces(self, songs: int) -> Iterator["Batch"]:
+        """The batch in pieces of so many songs, each a window of its own."""
+        for window, start in enumerate(range(0, len(self.places), songs)):
+            yield replace(self, window=window, places=self.places.take(np.s_[start : start + songs]))
 
 
 class Plan:

@@ -11,7 +11,7 @@ from infra.plan import Places, Plan
 from infra.storage import Store
 from jobs.feed import Feed
 
-SAMPLE_GROUPS = 256  # row groups that a sample comes from; 2 GB of frames, 10,000 clips of 30 s
+SAMPLE_GROUPS = 128  # row groups that a sample comes from, at most: 1 GB of frames, 5,000 clips of 30 s
 
 
 class Survey:

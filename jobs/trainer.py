@@ -35,6 +35,7 @@ from jobs.survey import Survey
 Event = dict[str, Any]
 Frames = tuple[torch.Tensor, torch.Tensor]  # values (frame, dim), offsets (song + 1,)
 T = TypeVar("T")
+KEPT_SONGS = 16  # read at a time, of those that are held out or moves are judged on
 
 
 @dataclass(frozen=True)
@@ -192,9 +193,11 @@ class Trainer:
         return Probe(*self._kept(self.plan.probe_batch(self.settings.probe_songs)), self.plan.n_songs)
 
     def _kept(self, batch: Batch) -> Frames:
-        """Songs that stay, in memory of our own."""
-        (_, values, offsets), *_ = self.feed.batches([batch], self.whitening, self.device)
-        return values.clone(), offsets.clone()
+        """Songs that stay, in memory of our own; all data workers share in reading them."""
+        fed = self.feed.batches(batch.pieces(KEPT_SONGS), self.whitening, self.device)
+        parts = [(values.clone(), offsets.diff()) for _, values, offsets in fed]
+        values, lengths = map(torch.cat, zip(*parts, strict=True))
+        return values, torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
 
     def _step(self, batch: Batch, values: torch.Tensor, offsets: torch.Tensor) -> Event:
         if batch.last:  # of the state that the songs' bounds belong to, so before it moves

@@ -112,6 +112,15 @@ def test_ranks_share_a_batch(groups: list[int], ranks: int, part: int) -> None:
     assert found[0][:part] == picks(plan, batch.places)[:part]
 
 
+def test_pieces_of_a_batch_are_the_batch_in_order() -> None:
+    plan = Plan(songs_table([0, 1, 1, 2, 5, 5, 5]), 0.0, 5, seed=0)
+    (batch,) = plan.epoch(0, 7, 1)
+    pieces = list(batch.pieces(3))
+    assert [len(piece.places) for piece in pieces] == [3, 3, 1]
+    assert [piece.window for piece in pieces] == [0, 1, 2]
+    assert [pick for piece in pieces for pick in picks(plan, piece.places)] == picks(plan, batch.places)
+
+
 def test_a_window_is_as_many_whole_batches_as_its_frames_allow() -> None:
     plan = Plan(songs_table([0] * 60), 0.0, 5, seed=0)
     assert [batch.window for batch in plan.epoch(0, 2, 7 * 8)] == [index // 4 for index in range(30)]
