@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RIDGE = 1e-6  # of the correlation matrix: duplicated and constant features stay finite
+CHUNK_FRAMES = 1024  # whitened at a time, in float64: they stay in the cache
 ROUNDING = 1e-12  # a feature that varies by less than this much of its mean, or of the others, is constant
 
 
@@ -41,7 +42,11 @@ class Whitening:
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """(frame, dim) in feature units -> float32 (frame, dim)."""
-        return ((values - self.mean) @ self.transform).astype(np.float32)
+        whitened = np.empty((len(values), self.transform.shape[1]), np.float32)
+        for start in range(0, len(values), CHUNK_FRAMES):
+            chunk = slice(start, start + CHUNK_FRAMES)
+            whitened[chunk] = (values[chunk] - self.mean) @ self.transform
+        return whitened
 
 
 def moments(values: np.ndarray) -> Moments:

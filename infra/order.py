@@ -1,43 +1,40 @@
 """The order of songs: a pure function of the data, the seed and the epoch, so any step can be recomputed.
 
 Row groups are shuffled, and songs inside a window of row groups: nearly a full shuffle, while a reader touches each
-row group in one stretch of the epoch.
+row group in one stretch of the epoch. Windows are cut by songs, so that mini-batches fill them exactly; only a row
+group at their border is met in two of them.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 
-def epoch_order(groups: np.ndarray, seed: int, epoch: int, window_songs: int) -> np.ndarray:
-    """A permutation of the songs (song,) int64, each exactly once.
+def epoch_windows(
+    starts: np.ndarray, seed: int, epoch: int, window_songs: int, skip: int = 0
+) -> Iterator[np.ndarray]:
+    """Each song exactly once, window after window of `window_songs` (song,) int64, after the first `skip` windows.
 
-    groups (song,) int: the row group each song lies in. Windows are whole row groups of at least `window_songs` songs.
+    starts (group + 1,): songs are numbered row group by row group, and these are the first ones' numbers.
     """
-    rng = np.random.default_rng([seed, epoch])
-    by_group = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.diff(groups[by_group], prepend=-1))
-    runs = np.split(by_group, starts[1:])
-    order: list[np.ndarray] = []
-    window: list[np.ndarray] = []
-    for index in rng.permutation(len(runs)):
-        window.append(runs[index])
-        if sum(map(len, window)) >= window_songs:
-            order.append(rng.permutation(np.concatenate(window)))
-            window = []
-    if window:
-        order.append(rng.permutation(np.concatenate(window)))
-    return np.concatenate(order) if order else np.empty(0, np.int64)
+    groups = np.random.default_rng([seed, epoch]).permutation(len(starts) - 1)
+    ends = np.cumsum(np.diff(starts)[groups])
+    n_songs = int(starts[-1])
+    for first in range(skip * window_songs, n_songs, window_songs):
+        places = np.arange(first, min(first + window_songs, n_songs))
+        found = np.searchsorted(ends, places, side="right")
+        songs = starts[groups[found] + 1] - ends[found] + places
+        yield np.random.default_rng([seed, epoch, first // window_songs]).permutation(songs)
 
 
-def heldout_mask(track_ids: Sequence[str], fraction: float, most: int, seed: int) -> np.ndarray:
+def heldout_mask(track_ids: Iterable[str], fraction: float, most: int, seed: int) -> np.ndarray:
     """Which songs are kept for the held-out score: (song,) bool, by a hash of the seed and the track id.
 
     `fraction` of the songs, about `most` where that is fewer. A song stays on its side when a few others come or go.
     With two songs or more, at least one is trained on, and unless nothing was to be held out, at least one is.
     """
-    keys = np.array([_unit_interval(f"{seed}:{track}") for track in track_ids])
+    keys = np.fromiter((_unit_interval(f"{seed}:{track}") for track in track_ids), np.float64)
     share = min(fraction, most / max(len(keys), 1))
     if len(keys) < 2 or share == 0.0:
         return np.zeros(len(keys), dtype=bool)

@@ -7,53 +7,74 @@ from itertools import islice
 import numpy as np
 import pyarrow as pa
 
-from infra.order import epoch_order, heldout_mask
+from infra.order import epoch_windows, heldout_mask
 
-Pick = tuple[str, int, int]  # path of the shard, row group, row inside it
+COLUMNS = ("track_id", "path", "row_group", "row", "n_frames")  # of the songs table
+PROBE_EPOCH, SAMPLE_EPOCH = 1 << 31, (1 << 31) + 1  # orders of their own
+SLICE_SONGS = 1 << 16  # track ids that are Python strings at a time
 
-WINDOW_BATCHES = 8  # songs are shuffled inside windows of this many batches
-PROBE_EPOCH = 1 << 31  # an order of its own for the probe
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where songs lie: columns (song,) int32. `shard` counts in the paths of the plan, `row` inside the row group."""
+
+    shard: np.ndarray
+    row_group: np.ndarray
+    row: np.ndarray
+    n_frames: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, songs: np.ndarray | slice) -> "Places":
+        return Places(self.shard[songs], self.row_group[songs], self.row[songs], self.n_frames[songs])
+
+    def by_row_group(self) -> tuple[np.ndarray, np.ndarray]:
+        """The songs (song,) row group by row group, in their order inside each, and the groups' bounds (group + 1,)."""
+        order = np.lexsort((self.row_group, self.shard))
+        keys = self.shard[order].astype(np.int64) << 32 | self.row_group[order]
+        return order, np.append(np.flatnonzero(np.diff(keys, prepend=-1)), len(order))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
-    """One step's songs, with their frames. `last`: the epoch ends with it; `window` batches share their row groups."""
+    """One step's songs. `last`: the epoch ends with it; the batches of a `window` share their row groups."""
 
     epoch: int
     index: int
     last: bool
-    picks: list[Pick]
-    lengths: list[int]
+    window: int
+    places: Places
 
     @property
     def n_frames(self) -> int:
-        return sum(self.lengths)
+        return int(self.places.n_frames.sum())
+
+    def n_bytes(self, dim: int) -> int:
+        """Of its frames (frame, dim) float32 and offsets (song + 1,) int64."""
+        return 4 * dim * self.n_frames + 8 * (len(self.places) + 1)
 
     def share(self, rank: int, ranks: int, part_songs: int) -> "Batch":
         """What one of several ranks takes on: every `ranks`-th part of `part_songs` songs."""
-        songs = [i for i in range(len(self.picks)) if i // part_songs % ranks == rank]
-        return replace(self, picks=[self.picks[i] for i in songs], lengths=[self.lengths[i] for i in songs])
+        part = np.arange(len(self.places)) // part_songs
+        return replace(self, places=self.places.take(np.flatnonzero(part % ranks == rank)))
 
-    @property
-    def window(self) -> int:
-        return self.index // WINDOW_BATCHES
+    def pieces(self, songs: int) -> Iterator["Batch"]:
+        """The batch in pieces of so many songs, each a window of its own."""
+        for window, start in enumerate(range(0, len(self.places), songs)):
+            yield replace(self, window=window, places=self.places.take(np.s_[start : start + songs]))
 
 
 class Plan:
-    """The training and held-out songs of a snapshot and the order of every epoch."""
+    """The training and held-out songs of a snapshot and the order of every epoch. `paths`: of the shards, (shard,)."""
 
     def __init__(self, songs: pa.Table, fraction: float, most: int, seed: int) -> None:
         self.seed = seed
-        names = ("path", "row_group", "row")
-        columns = [songs[name].to_pylist() for name in names]
-        self._picks: list[Pick] = list(zip(*columns, strict=True))
-        self._n_frames = songs["n_frames"].to_numpy()
-        numbers: dict[tuple[str, int], int] = {}
-        self._groups = np.array(
-            [numbers.setdefault(pick[:2], len(numbers)) for pick in self._picks], dtype=np.int64
-        )
-        mask = heldout_mask(songs["track_id"].to_pylist(), fraction, most, seed)
-        self.training, self.heldout = np.flatnonzero(~mask), np.flatnonzero(mask)
+        self.paths, self._places = _places(songs)
+        mask = heldout_mask(_texts(songs["track_id"]), fraction, most, seed)
+        self.heldout, training = np.flatnonzero(mask), np.flatnonzero(~mask)
+        order, self._starts = self._places.take(training).by_row_group()
+        self.training = training[order]
 
     @property
     def n_songs(self) -> int:
@@ -63,39 +84,71 @@ class Plan:
     @property
     def n_frames(self) -> int:
         """Frames of the training songs."""
-        return int(self._n_frames[self.training].sum())
+        return int(self._places.n_frames[self.training].sum(dtype=np.int64))
 
-    def epoch(self, epoch: int, batch_songs: int) -> list[Batch]:
-        """The batches of one epoch: every training song exactly once, the last batch may be short."""
-        window = WINDOW_BATCHES * batch_songs
-        order = self.training[epoch_order(self._groups[self.training], self.seed, epoch, window)]
-        parts = [order[start : start + batch_songs] for start in range(0, len(order), batch_songs)]
-        return [self._batch(epoch, index, part, len(parts)) for index, part in enumerate(parts)]
+    @property
+    def n_row_groups(self) -> int:
+        """Row groups with training songs."""
+        return len(self._starts) - 1
 
-    def batches(self, epochs: int, batch_songs: int, done: int) -> Iterator[Batch]:
+    def epoch(
+        self, epoch: int, batch_songs: int, window_frames: int, skip_windows: int = 0
+    ) -> Iterator[Batch]:
+        """The batches of one epoch: every training song exactly once, the last batch may be short.
+
+        Songs are shuffled inside windows of about `window_frames`, whole batches, one at least.
+        """
+        batches = self._window_batches(batch_songs, window_frames)
+        windows = epoch_windows(self._starts, self.seed, epoch, batches * batch_songs, skip_windows)
+        for number, window in enumerate(windows, start=skip_windows):
+            for place, start in enumerate(range(0, len(window), batch_songs)):
+                index = number * batches + place
+                last = index == self.steps_per_epoch(batch_songs) - 1
+                songs = self.training[window[start : start + batch_songs]]
+                yield Batch(epoch, index, last, number, self._places.take(songs))
+
+    def batches(self, epochs: int, batch_songs: int, window_frames: int, done: int) -> Iterator[Batch]:
         """The batches of all epochs after the first `done` steps."""
-        for epoch in range(done // self.steps_per_epoch(batch_songs), epochs):
-            skip = max(0, done - epoch * self.steps_per_epoch(batch_songs))
-            yield from islice(self.epoch(epoch, batch_songs), skip, None)
+        whole, rest = divmod(done, self.steps_per_epoch(batch_songs))
+        windows, rest = divmod(rest, self._window_batches(batch_songs, window_frames))
+        for epoch in range(whole, epochs):
+            yield from islice(self.epoch(epoch, batch_songs, window_frames, windows), rest, None)
+            windows, rest = 0, 0
 
     def steps_per_epoch(self, batch_songs: int) -> int:
         return -(-self.n_songs // batch_songs)
 
-    def row_groups(self) -> list[list[Pick]]:
-        """The training songs by row group, for one pass over everything."""
-        order = self.training[np.argsort(self._groups[self.training], kind="stable")]
-        starts = np.flatnonzero(np.diff(self._groups[order], prepend=-1))
-        return [[self._picks[i] for i in part] for part in np.split(order, starts[1:])]
+    def row_group(self, number: int) -> Places:
+        """The training songs of one row group."""
+        return self._places.take(self.training[self._starts[number] : self._starts[number + 1]])
+
+    def some_row_groups(self, most: int) -> np.ndarray:
+        """Numbers of `most` random row groups, or of all, ascending."""
+        order = np.random.default_rng([self.seed, SAMPLE_EPOCH]).permutation(self.n_row_groups)
+        return np.sort(order[:most])
 
     def heldout_batch(self) -> Batch:
         """The held-out songs as one batch."""
-        return self._batch(-1, 0, self.heldout, 1)
+        return Batch(-1, 0, True, 0, self._places.take(self.heldout))
 
     def probe_batch(self, songs: int) -> Batch:
         """Some training songs as one batch, from as few row groups as make a fair sample."""
-        order = epoch_order(self._groups[self.training], self.seed, PROBE_EPOCH, 4 * songs)
-        return self._batch(-1, 0, np.sort(self.training[order[:songs]]), 1)
+        window = next(epoch_windows(self._starts, self.seed, PROBE_EPOCH, 4 * songs))
+        return Batch(-1, 0, True, 0, self._places.take(np.sort(self.training[window[:songs]])))
 
-    def _batch(self, epoch: int, index: int, songs: np.ndarray, n_batches: int) -> Batch:
-        picks = [self._picks[i] for i in songs]
-        return Batch(epoch, index, index == n_batches - 1, picks, self._n_frames[songs].tolist())
+    def _window_batches(self, batch_songs: int, window_frames: int) -> int:
+        return max(1, window_frames * self.n_songs // (max(self.n_frames, 1) * batch_songs))
+
+
+def _places(songs: pa.Table) -> tuple[np.ndarray, Places]:
+    """Paths (shard,) in their alphabet's order, as an array that processes share; the songs' places."""
+    column = songs["path"].combine_chunks()
+    coded = column if isinstance(column, pa.DictionaryArray) else column.dictionary_encode()
+    paths, numbers = np.unique(np.array(coded.dictionary.to_pylist(), dtype=np.str_), return_inverse=True)
+    shard = numbers.astype(np.int32)[coded.indices.to_numpy()]
+    return paths, Places(shard, *(songs[name].to_numpy() for name in ("row_group", "row", "n_frames")))
+
+
+def _texts(column: pa.ChunkedArray) -> Iterator[str]:
+    for start in range(0, len(column), SLICE_SONGS):
+        yield from column.slice(start, SLICE_SONGS).to_pylist()

@@ -46,6 +46,15 @@ def read_songs(store: Store, snapshot: Snapshot) -> pa.Table:
     return decode(store.read(snapshot.songs))
 
 
+def read_columns(store: Store, path: str, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a snapshot's songs at `path`, nothing else of the file; shards' paths as a dictionary."""
+    with (
+        store.open(path) as source,
+        pq.ParquetFile(source, pre_buffer=True, read_dictionary=["path"]) as file,
+    ):
+        return file.read(columns=list(columns))
+
+
 def read_quarantine(store: Store, snapshot: Snapshot) -> pa.Table:
     """The quarantined tracks of a snapshot, sorted by track_id; schema `ledger.QUARANTINE`."""
     return decode(store.read(snapshot.quarantine))

@@ -1,61 +1,93 @@
 """The data worker: reads row groups of committed shards, whitens, packs ragged mini-batches.
 
-Stateless but for a cache, so that any worker can produce any batch again, with equal bits.
+Stateless but for a cache, so that any worker can produce any batch again, with equal bits. Whole row groups are
+whitened, once while they are kept: a song's frames do not depend on the batch it is in.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hdpgmm.whitening import Moments, Whitening, moments
-from infra.plan import Pick
-from infra.songs import SongBlock, read_block
+from infra.errors import StorageError
+from infra.plan import Places
+from infra.songs import read_block
 from infra.storage import Store
+
+CACHE_BYTES = 256 << 20
+WINDOW_BYTES = (
+    CACHE_BYTES // 4 * 3
+)  # of songs shuffled together: their row groups fit, with those at the border
+Ragged = tuple[np.ndarray, np.ndarray]  # values (frame, dim) float32, offsets (song + 1,) int64
 
 
 class DataWorker:
-    """One reader of `root`. Keeps at most `cache_bytes` of decoded row groups."""
+    """One reader of `root`. Keeps at most `cache_bytes` of whitened row groups, or one."""
 
-    def __init__(self, root: str, cache_bytes: int = 256 << 20) -> None:
+    def __init__(self, root: str, cache_bytes: int = CACHE_BYTES) -> None:
         threadpool_limits(1)
         self.store = Store(root)
         self.cache_bytes = cache_bytes
-        self._cache: OrderedDict[tuple[str, int], SongBlock] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, int], Ragged] = OrderedDict()
+        self._whitening: Whitening | None = None
 
-    def survey(self, picks: list[Pick], share: float, seed: Sequence[int]) -> tuple[Moments, np.ndarray]:
-        """Moments of all frames of these songs, and a random `share` of the frames (frame, dim) float32."""
-        values, _ = self._gather(picks)
-        chosen = np.random.default_rng(list(seed)).random(len(values)) < share
-        return moments(values), values[chosen]
+    def survey(
+        self, paths: np.ndarray, places: Places, share: float, seed: Sequence[int], summed: bool
+    ) -> tuple[Moments | None, np.ndarray]:
+        """Of songs of one row group: moments of all frames if `summed`, a random `share` of them (frame, dim)."""
+        block = read_block(
+            self.store, str(paths[places.shard[0]]), int(places.row_group[0]), places.row.tolist()
+        )
+        chosen = np.random.default_rng(list(seed)).random(len(block.values)) < share
+        return moments(block.values) if summed else None, block.values[chosen]
 
-    def batch(self, picks: list[Pick], whitening: Whitening) -> tuple[np.ndarray, np.ndarray]:
-        """Whitened frames (frame, dim) float32 of these songs in this order, and offsets (song + 1,) int64."""
-        if not picks:
-            return np.empty((0, len(whitening.mean)), np.float32), np.zeros(1, np.int64)
-        values, offsets = self._gather(picks)
-        return whitening(values), offsets
+    def batch(self, paths: np.ndarray, places: Places, whitening: Whitening) -> Ragged:
+        """Whitened frames of these songs in this order; paths (shard,) str are what `places.shard` counts in."""
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(places.n_frames, dtype=np.int64)])
+        values = np.empty((int(offsets[-1]), len(whitening.mean)), np.float32)
+        for song, frames in self._songs(paths, places, whitening):
+            values[offsets[song] : offsets[song + 1]] = frames
+        return values, offsets
 
-    def _gather(self, picks: list[Pick]) -> tuple[np.ndarray, np.ndarray]:
-        wanted = sorted(range(len(picks)), key=lambda i: picks[i][:2])
-        songs: list[np.ndarray] = [np.empty(0)] * len(picks)
-        for (path, group), members in groupby(wanted, key=lambda i: picks[i][:2]):
-            block = self._block(path, group)
-            for i in members:
-                row = picks[i][2]
-                songs[i] = block.values[block.offsets[row] : block.offsets[row + 1]]
-        offsets = np.cumsum([0, *map(len, songs)], dtype=np.int64)
-        return np.concatenate(songs), offsets
+    def _songs(
+        self, paths: np.ndarray, places: Places, whitening: Whitening
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """(number, frames (frame, dim)) of every song, row group by row group; no row group outlives its turn."""
+        order, bounds = places.by_row_group()
+        for start, stop in pairwise(bounds):
+            path, group = str(paths[places.shard[order[start]]]), int(places.row_group[order[start]])
+            values, offsets = self._block(path, group, whitening)
+            for song in order[start:stop].tolist():
+                row, n_frames = places.row[song], places.n_frames[song]
+                if row + 1 >= len(offsets) or offsets[row + 1] - offsets[row] != n_frames:
+                    where = f"{self.store.uri(path)}, row group {group}, row {row}"
+                    raise StorageError(f"{where}: not the {n_frames} frames that the songs table says")
+                yield song, values[offsets[row] : offsets[row + 1]]
 
-    def _block(self, path: str, group: int) -> SongBlock:
-        key = (path, group)
-        if key not in self._cache:
-            self._cache[key] = read_block(self.store, path, group)
-            while (
-                len(self._cache) > 1 and sum(b.values.nbytes for b in self._cache.values()) > self.cache_bytes
-            ):
-                self._cache.popitem(last=False)
-        self._cache.move_to_end(key)
-        return self._cache[key]
+    def _block(self, path: str, group: int, whitening: Whitening) -> Ragged:
+        if self._whitening is None or not _same(self._whitening, whitening):
+            self._cache.clear()
+            self._whitening = Whitening(whitening.mean.copy(), whitening.transform.copy())
+        if (path, group) not in self._cache:
+            block = read_block(self.store, path, group)
+            self._keep((path, group), (whitening(block.values), block.offsets))
+        self._cache.move_to_end((path, group))
+        return self._cache[path, group]
+
+    def _keep(self, key: tuple[str, int], block: Ragged) -> None:
+        """Room is made before: together they never exceed `cache_bytes`, unless this one alone does."""
+        held = _bytes(block) + sum(map(_bytes, self._cache.values()))
+        while self._cache and held > self.cache_bytes:
+            held -= _bytes(self._cache.popitem(last=False)[1])
+        self._cache[key] = block
+
+
+def _bytes(block: Ragged) -> int:
+    return sum(part.nbytes for part in block)
+
+
+def _same(one: Whitening, other: Whitening) -> bool:
+    return np.array_equal(one.mean, other.mean) and np.array_equal(one.transform, other.transform)

@@ -7,53 +7,72 @@ from typing import Any
 
 import numpy as np
 import ray
+import torch
 
 from hdpgmm.whitening import Moments, Whitening
-from infra.plan import Batch, Pick
+from infra.plan import Batch, Places
+from jobs.upload import Loaded, Packed, loaded
+
+CPU = torch.device("cpu")
 
 
 class Feed:
-    """Asks `workers` (actor handles of DataWorker) for batches; counts the seconds spent waiting for one."""
+    """Asks `workers` (actor handles of DataWorker) for batches; paths (shard,) are those of the plan.
 
-    def __init__(self, workers: Sequence[Any], ahead_bytes: int) -> None:
-        self.workers = list(workers)
-        self.ahead_bytes = ahead_bytes
-        self.waited_seconds = 0.0
+    A batch is in Ray's object store, finished or in the making, from when it is asked for until the caller asks for the
+    one after it; what is there together never exceeds `ahead_bytes`, but for one batch alone that is larger.
+    Counts the seconds that the caller waits, and the most bytes that were there.
+    """
+
+    def __init__(self, workers: Sequence[Any], paths: np.ndarray, ahead_bytes: int) -> None:
+        self.workers, self.ahead_bytes = list(workers), ahead_bytes
+        self.waited_seconds, self.max_bytes_ahead = 0.0, 0
+        self._paths = ray.put(paths)
 
     def batches(
-        self, batches: Iterable[Batch], whitening: Whitening
-    ) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
-        """(batch, values, offsets) in the order given. At least one batch is always under way."""
-        shared = ray.put(whitening)
-        frame_bytes = 4 * len(whitening.mean)
-        waiting: deque[tuple[Batch, Any]] = deque()
-        ahead = 0
-        for batch in batches:
-            while waiting and ahead + batch.n_frames * frame_bytes > self.ahead_bytes:
-                ahead -= waiting[0][0].n_frames * frame_bytes
-                yield self._take(waiting)
-            worker = self.workers[(batch.epoch + batch.window) % len(self.workers)]
-            waiting.append((batch, worker.batch.remote(batch.picks, shared)))
-            ahead += batch.n_frames * frame_bytes
-        while waiting:
-            yield self._take(waiting)
+        self, batches: Iterable[Batch], whitening: Whitening, device: torch.device = CPU
+    ) -> Iterator[Loaded]:
+        """(batch, values, offsets) in the order given. On the CPU they are the store's: let go of them in time."""
+        coming = loaded(self._asked(batches, whitening), device)
+        while True:
+            started = time.perf_counter()
+            item = next(coming, None)
+            self.waited_seconds += time.perf_counter() - started
+            if item is None:
+                return
+            yield item
+            del item  # before the next one is asked for
 
     def survey(
-        self, row_groups: Sequence[list[Pick]], share: float, seed: int
-    ) -> Iterator[tuple[Moments, np.ndarray]]:
-        """Moments and a sample of every row group, in order, a few under way per worker."""
+        self, groups: Iterable[tuple[Places, float, bool]], seed: int
+    ) -> Iterator[tuple[Moments | None, np.ndarray]]:
+        """Of each (row group, share, summed) what `DataWorker.survey` gives, in order, a few under way per worker."""
         waiting: deque[Any] = deque()
-        for number, picks in enumerate(row_groups):
+        for number, (places, share, summed) in enumerate(groups):
             if len(waiting) >= 2 * len(self.workers):
                 yield ray.get(waiting.popleft())
             worker = self.workers[number % len(self.workers)]
-            waiting.append(worker.survey.remote(picks, share, (seed, number)))
+            key = (seed, int(places.shard[0]), int(places.row_group[0]))
+            waiting.append(worker.survey.remote(self._paths, places, share, key, summed))
         while waiting:
             yield ray.get(waiting.popleft())
 
-    def _take(self, waiting: deque[tuple[Batch, Any]]) -> tuple[Batch, np.ndarray, np.ndarray]:
-        batch, reference = waiting.popleft()
-        started = time.perf_counter()
-        values, offsets = ray.get(reference)
-        self.waited_seconds += time.perf_counter() - started
-        return batch, values, offsets
+    def _asked(self, batches: Iterable[Batch], whitening: Whitening) -> Iterator[Packed]:
+        shared, dim, ahead = ray.put(whitening), len(whitening.mean), 0
+        waiting: deque[tuple[Batch, Any]] = deque()
+        for batch in batches:
+            while waiting and ahead + batch.n_bytes(dim) > self.ahead_bytes:
+                let_go = waiting[0][0].n_bytes(dim)
+                yield _take(waiting)
+                ahead -= let_go
+            worker = self.workers[(batch.epoch + batch.window) % len(self.workers)]
+            waiting.append((batch, worker.batch.remote(self._paths, batch.places, shared)))
+            ahead += batch.n_bytes(dim)
+            self.max_bytes_ahead = max(self.max_bytes_ahead, ahead)
+        while waiting:
+            yield _take(waiting)
+
+
+def _take(waiting: deque[tuple[Batch, Any]]) -> Packed:
+    batch, reference = waiting.popleft()
+    return batch, *ray.get(reference)

@@ -31,7 +31,7 @@ from jobs.trainer import Assignment, Event, Trainer
 
 log = logging.getLogger(__name__)
 
-STORE_SHARE = 0.4  # of Ray's object store, at most, for batches kept ready
+STORE_SHARE = 0.7  # of a node's object store, at most, for batches: ready, in the making or in use
 # That ranks wait for the first one's survey or moves; a dead one is noticed otherwise.
 LONGEST_WAIT = timedelta(days=1)
 PLACED_SECONDS = 60.0
@@ -85,7 +85,7 @@ class RankGroup:
         config = assignment.config
         self.gpu = _wants_gpu(config)
         self.n_ranks = config.ranks or (int(ray.cluster_resources()["GPU"]) if self.gpu else 1)
-        limit = int(STORE_SHARE * ray.cluster_resources().get("object_store_memory", 1 << 30))
+        limit = int(STORE_SHARE * _least_store_bytes())
         within = config.model_copy(update={"ahead_bytes": min(config.ahead_bytes, limit)})
         self.assignment = replace(assignment, config=within)
         self.interrupted = False
@@ -204,6 +204,12 @@ class RankGroup:
         for rank in self._ranks:
             ray.kill(rank)
         self._ranks = []
+
+
+def _least_store_bytes() -> float:
+    """Object store of the node that has the least."""
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return min(there.get("object_store_memory", 1 << 30) for there in alive)
 
 
 def _device() -> torch.device:

@@ -20,19 +20,22 @@ from hdpgmm.moves import Move, Probe
 from hdpgmm.prior import Concentration
 from hdpgmm.record import from_arrays, to_arrays
 from hdpgmm.score import completion
-from hdpgmm.whitening import Moments, standardising, whitening
+from hdpgmm.whitening import standardising, whitening
 from infra.checkpoints import Checkpoints
 from infra.config import TrainConfig
 from infra.errors import ConfigError, JobError
-from infra.plan import Batch, Plan
+from infra.plan import COLUMNS, Batch, Plan
 from infra.retry import patiently
-from infra.shards import decode
+from infra.songs import read_columns
 from infra.storage import Store
+from jobs.data_worker import WINDOW_BYTES
 from jobs.feed import Feed
+from jobs.survey import Survey
 
 Event = dict[str, Any]
 Frames = tuple[torch.Tensor, torch.Tensor]  # values (frame, dim), offsets (song + 1,)
 T = TypeVar("T")
+KEPT_SONGS = 16  # read at a time, of those that are held out or moves are judged on
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,11 @@ class Trainer:
         self.total: training.Total = training.in_order
         if n_ranks > 1:
             self.total = ranks.fast if config.reduction == "fast" else ranks.deterministic
-        store = Store(assignment.root)
-        self.checkpoints = Checkpoints(store, assignment.prefix)
-        songs = decode(store.read(assignment.songs))
+        self.store = Store(assignment.root)
+        self.checkpoints = Checkpoints(self.store, assignment.prefix)
+        songs = read_columns(self.store, assignment.songs, COLUMNS)
         self.plan = Plan(songs, config.heldout_fraction, config.heldout_songs, config.seed)
-        self.feed = Feed(workers, config.ahead_bytes // n_ranks)
+        self.feed = Feed(workers, self.plan.paths, config.ahead_bytes // n_ranks)
         self.settings = settings(config)
         self.batch_songs = config.batch_songs or training.batch_songs(self.plan.n_songs)
         self.history: list[Event] = []
@@ -113,12 +116,14 @@ class Trainer:
                 yield {"kind": "rollback", "step": step, "to": self.state.step}
 
     def _steps(self, steps: int, heldout: Frames | None, probe: Probe | None) -> Iterator[Event]:
-        self._clock = time.perf_counter()
+        self._clock, self.feed.waited_seconds = time.perf_counter(), 0.0
         done = steps if self._stands_still() else self.state.step
-        remaining = self.plan.batches(self.config.epochs, self.batch_songs, done)
+        window_frames = WINDOW_BYTES // (4 * len(self.whitening.mean))
+        remaining = self.plan.batches(self.config.epochs, self.batch_songs, window_frames, done)
         shares = (batch.share(self.rank, self.n_ranks, training.PART_SONGS) for batch in remaining)
-        for batch, values, offsets in self.feed.batches(shares, self.whitening):
+        for batch, values, offsets in self.feed.batches(shares, self.whitening, self.device):
             yield self._step(batch, values, offsets)
+            del values, offsets  # the feed has asked for others in their place
             due = self.settings.moves and training.moves_due(
                 self.state.step, self.batch_songs, self.plan.n_songs
             )
@@ -171,37 +176,35 @@ class Trainer:
         yield from self._save(last=True)
 
     def _survey(self) -> Iterator[Event]:
-        config, groups = self.config, self.plan.row_groups()
-        wanted = training.SAMPLE_FRAMES * config.n_components
-        total: Moments | None = None
-        sample: list[np.ndarray] = []
-        surveys = self.feed.survey(groups, min(1.0, wanted / max(self.plan.n_frames, 1)), config.seed)
-        for number, (part, frames) in enumerate(surveys, start=1):
-            total = part if total is None else total + part
-            sample.append(frames)
-            yield {"kind": "survey", "done": number, "total": len(groups)}
-        assert total is not None  # a plan without songs was refused by the job
-        self.whitening = standardising(total) if self.settings.diagonal else whitening(total)
-        frames = torch.from_numpy(self.whitening(np.concatenate(sample))).to(self.device)
-        generator = torch.Generator().manual_seed(config.seed)
+        survey = Survey(self.store, self.assignment.songs, self.plan)
+        for done, total in survey.run(self.feed, training.SAMPLE_FRAMES * self.config.n_components):
+            yield {"kind": "survey", "done": done, "total": total}
+        self.whitening = (standardising if self.settings.diagonal else whitening)(survey.moments)
+        frames = torch.from_numpy(self.whitening(survey.sample)).to(self.device)
+        generator = torch.Generator().manual_seed(self.config.seed)
         self.state = training.start(self.settings, frames, self.plan.n_frames, self.plan.n_songs, generator)
 
     def _heldout(self) -> Frames | None:
         if not len(self.plan.heldout):
             return None
-        (_, values, offsets), *_ = self.feed.batches([self.plan.heldout_batch()], self.whitening)
-        return self._tensors(values, offsets)
+        return self._kept(self.plan.heldout_batch())
 
     def _probe(self) -> Probe:
-        batch = self.plan.probe_batch(self.settings.probe_songs)
-        (_, values, offsets), *_ = self.feed.batches([batch], self.whitening)
-        return Probe(*self._tensors(values, offsets), self.plan.n_songs)
+        return Probe(*self._kept(self.plan.probe_batch(self.settings.probe_songs)), self.plan.n_songs)
 
-    def _step(self, batch: Batch, values: np.ndarray, offsets: np.ndarray) -> Event:
+    def _kept(self, batch: Batch) -> Frames:
+        """Songs that stay, in memory of our own; all data workers share in reading them."""
+        fed = self.feed.batches(batch.pieces(KEPT_SONGS), self.whitening, self.device)
+        parts = [(values.clone(), offsets.diff()) for _, values, offsets in fed]
+        values, lengths = map(torch.cat, zip(*parts, strict=True))
+        return values, torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+
+    def _step(self, batch: Batch, values: torch.Tensor, offsets: torch.Tensor) -> Event:
         if batch.last:  # of the state that the songs' bounds belong to, so before it moves
             self.corpus_bound = corpus_bound(self.state)
-        frames = self._tensors(values, offsets)
-        self.state, info = training.learn(self.state, *frames, self.plan.n_songs, self.settings, self.total)
+        self.state, info = training.learn(
+            self.state, values, offsets, self.plan.n_songs, self.settings, self.total
+        )
         if not _is_finite(self.state, info):
             raise NotFinite
         self.partial += info
@@ -241,6 +244,7 @@ class Trainer:
             "rho": training.step_size_of(self.state.step, self.batch_songs, self.plan.n_songs, self.settings),
             "frames_per_second": self.partial.frames / seconds,
             "wait_share": min(1.0, self.feed.waited_seconds / seconds),
+            "max_bytes_ahead": self.feed.max_bytes_ahead,
             "seconds": seconds,
         }
         self.partial, self.feed.waited_seconds, self._clock = (
@@ -256,10 +260,6 @@ class Trainer:
             return None
         total, frames = completion(prepare(self.state), *heldout, self.settings.options)
         return total / frames + self.whitening.log_det if frames else None
-
-    def _tensors(self, values: np.ndarray, offsets: np.ndarray) -> Frames:
-        # Arrays from Ray's object store are read-only; torch wants to be able to write what it shares.
-        return torch.from_numpy(values.copy()).to(self.device), torch.from_numpy(offsets.copy())
 
     def _save(self, last: bool) -> Iterator[Event]:
         """Beside the training; the last one is waited for, and has to succeed."""

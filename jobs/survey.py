@@ -1,0 +1,60 @@
+"""What a first state needs of all frames: their moments, kept beside the features, and a sample of them."""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from hdpgmm.whitening import Moments
+from infra.checkpoints import Checkpoints
+from infra.plan import Places, Plan
+from infra.storage import Store
+from jobs.feed import Feed
+
+SAMPLE_GROUPS = 128  # row groups that a sample comes from, at most: 1 GB of frames, 5,000 clips of 30 s
+
+
+class Survey:
+    """One pass over the training songs of a plan; once their moments are known, over some row groups only.
+
+    The same bits either way. `songs`: path of the snapshot's songs, which names their content.
+    """
+
+    def __init__(self, store: Store, songs: str, plan: Plan) -> None:
+        tree, _, name = songs.partition("/snapshots/")
+        key = hashlib.sha256(name.rpartition("/")[2].encode() + plan.heldout.tobytes()).hexdigest()
+        self._kept = Checkpoints(store, f"{tree}/moments/{key[:32]}")
+        self._plan = plan
+
+    def run(self, feed: Feed, wanted_frames: int) -> Iterator[tuple[int, int]]:
+        """Row groups done and to do; then `moments` are there, and `sample`: about `wanted_frames` (frame, dim)."""
+        found = self._kept.load()
+        chosen = self._plan.some_row_groups(SAMPLE_GROUPS)
+        numbers = chosen if found else np.arange(self._plan.n_row_groups)
+        total: Moments | None = None
+        samples: list[np.ndarray] = []
+        surveyed = feed.survey(self._parts(numbers, chosen, wanted_frames, summed=not found), self._plan.seed)
+        for done, (part, frames) in enumerate(surveyed, start=1):
+            total = part if total is None or part is None else total + part
+            samples.append(frames)
+            yield done, len(numbers)
+        self.moments = _from_arrays(found[1]) if found else self._keep(total)
+        self.sample = np.concatenate(samples)
+
+    def _parts(
+        self, numbers: np.ndarray, chosen: np.ndarray, wanted_frames: int, summed: bool
+    ) -> Iterator[tuple[Places, float, bool]]:
+        frames = sum(int(self._plan.row_group(number).n_frames.sum()) for number in chosen)
+        share = min(1.0, wanted_frames / max(frames, 1))
+        for number, sampled in zip(numbers, np.isin(numbers, chosen), strict=True):
+            yield self._plan.row_group(number), share if sampled else 0.0, summed
+
+    def _keep(self, total: Moments | None) -> Moments:
+        assert total is not None  # a plan without songs was refused by the job
+        arrays = {"count": np.array(total.count), "mean": total.mean, "scatter": total.scatter}
+        self._kept.save(0, arrays, {}, keep=1)
+        return total
+
+
+def _from_arrays(arrays: dict[str, np.ndarray]) -> Moments:
+    return Moments(int(arrays["count"].item()), arrays["mean"], arrays["scatter"])
