@@ -12,6 +12,7 @@ from pathlib import Path
 import ray
 from ray._private import ray_constants
 from ray._private import worker as ray_worker
+from ray._private.state import state
 
 from infra.config import RayConfig
 from infra.errors import ConfigError, JobError
@@ -49,6 +50,14 @@ def lasting() -> Iterator[None]:
 def n_cpus() -> int:
     """CPUs of the connected cluster."""
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def leaving_nodes() -> set[str]:
+    """Ids of the nodes that the cluster will soon lose: of those that an autoscaler gives up or a cloud takes back.
+
+    Ray marks them when it is told to (`ray drain-node`, the autoscaler) and when `ray start --block` hears SIGTERM.
+    """
+    return set(state.get_draining_nodes())
 
 
 def _open(config: RayConfig, stack: ExitStack) -> None:

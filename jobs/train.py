@@ -163,6 +163,8 @@ class _Shown:
 
     def _start(self, event: dict[str, Any]) -> None:
         self.close()
+        if event["step"]:
+            log.info("train: continues from step %d of %d", event["step"], event["steps"])
         self._songs = self._frames = 0
         self._progress = Progress(event["steps"], "steps", "train").__enter__()
         self._progress.advance(event["step"])

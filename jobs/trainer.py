@@ -62,7 +62,7 @@ class Trainer:
         n_ranks: int = 1,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`stopping` is asked by the first rank after each step: whether to leave a checkpoint and end."""
+        """`stopping` is asked after each step: whether to leave a checkpoint and end. Any rank ends all."""
         config = assignment.config
         torch.set_num_threads(config.threads)
         self.assignment, self.config, self.device = assignment, config, torch.device(device)
@@ -127,7 +127,7 @@ class Trainer:
             )
             if due and not finished:
                 yield from self._move(probe)
-            stopped = self._shared(self.stopping)
+            stopped = self.stopping() if self.n_ranks == 1 else ranks.anywhere(self.stopping())
             is_best = batch.last and self._best_step() == self.state.step
             if finished or stopped or is_best or self.state.step % self.config.checkpoint_steps == 0:
                 yield from self._save(last=finished or stopped)

@@ -16,6 +16,7 @@ from infra.config import Config, load
 from infra.errors import ConfigError
 from infra.storage import Store
 from jobs import train
+from tests.faults.processes import actors
 from tests.jobs.trees import clustered_songs, commit_songs
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -122,21 +123,5 @@ def until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None
         time.sleep(0.02)
 
 
-def descendants(pid: int) -> list[int]:
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
-        found = [int(child) for task in tasks for child in task.read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return found + [pid for child in found for pid in descendants(child)]
-
-
 def ranks_of(process: subprocess.Popen[str]) -> list[int]:
-    return [pid for pid in descendants(process.pid) if b"Rank" in command_line(pid)]
-
-
-def command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
+    return actors(process.pid, "Rank")
