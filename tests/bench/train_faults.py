@@ -54,7 +54,7 @@ SETTINGS = (
     *("train.epochs=6", "train.threads=1", "train.heldout_fraction=0.2", "train.early_stopping=false"),
     *("ray.num_cpus=2", "ray.object_store_bytes=100000000"),
 )
-N_STEPS = 6 * 4
+N_STEPS = 6 * 5
 ACTORS = {
     "rank": ("Rank", signal.SIGKILL),
     "rank told": ("Rank", signal.SIGTERM),
