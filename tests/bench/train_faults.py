@@ -108,7 +108,9 @@ def run(n_kills: int, kinds: Sequence[str], seed: int) -> dict[str, Any]:
         undisturbed = _Run(machines, Path(folder) / "undisturbed", []).to_the_end()
         while due:
             one = _Run(machines, Path(folder) / str(total["runs"]), due)
-            total["different"] += one.to_the_end() != undisturbed
+            differs = one.to_the_end() != undisturbed
+            console.print(f"{one.root.name}: {'DIFFERENT' if differs else 'the same'}, {one.lost} lost")
+            total["different"] += differs
             total.update(runs=1, lost=one.lost, commands=one.commands)
     return {"kills": dict(kills), **total}
 

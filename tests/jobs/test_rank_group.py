@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -98,6 +99,22 @@ def test_sigterm_leaves_a_checkpoint_of_the_last_step(alone: dict[str, bytes], t
     ]
     assert [event["step"] for event in stopped] == [newest_step(tmp_path)]
     train.run(config_of(tmp_path))
+    assert bits(tmp_path) == alone
+
+
+def test_a_second_command_is_refused_while_the_first_lives(alone: dict[str, bytes], tmp_path: Path):
+    """The first one's rank is held meanwhile: it could not have ended."""
+    first = job(tree(tmp_path))
+    try:
+        until(first, lambda: newest_step(tmp_path) >= 0)
+        (rank,) = ranks_of(first)
+        os.kill(rank, signal.SIGSTOP)
+        said = ended(job(tmp_path), code=4).splitlines()[-1]
+        assert re.search(rf"training of model \w+ is under way \(process {first.pid} on ", said)
+        os.kill(rank, signal.SIGCONT)
+        ended(first)
+    finally:
+        first.kill()
     assert bits(tmp_path) == alone
 
 
