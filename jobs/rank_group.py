@@ -124,7 +124,7 @@ class RankGroup:
 
         Raises RanksDied, and what a rank raised. Ctrl-C is handed on once they have left a checkpoint.
         """
-        if self._nodes() & leaving_nodes():
+        if self._will_lose_one():
             remove_placement_group(self._places)
             self._place()
         if not self._places.wait(PLACED_SECONDS):
@@ -175,11 +175,15 @@ class RankGroup:
 
     def _leave(self) -> bool:
         """Whether a node with a rank will be lost; if so, the ranks are told to leave a checkpoint."""
-        leaving = bool(self._nodes() & leaving_nodes())
-        if leaving:
-            log.warning("train: the cluster is about to lose a node with a rank")
-            self._ranks[0].stop.remote()
-        return leaving
+        if not self._will_lose_one():
+            return False
+        log.warning("train: the cluster is about to lose a node with a rank")
+        self._ranks[0].stop.remote()
+        return True
+
+    def _will_lose_one(self) -> bool:
+        leaving = leaving_nodes()
+        return bool(leaving) and not leaving.isdisjoint(self._nodes())
 
     def _place(self) -> None:
         gpus = {"GPU": 1.0} if self.gpu else {}

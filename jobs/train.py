@@ -125,7 +125,7 @@ def _follow(assignment: Assignment, folder: RunFolder) -> list[dict[str, Any]]:
                     raise Incomplete(
                         f"the trainer keeps dying ({death}); run the same command again"
                     ) from None
-                log.warning("the trainer died (%s); it continues from its last checkpoint", death)
+                log.warning("the trainer ended (%s); it continues from its last checkpoint", death)
             finally:
                 shown.close()
 
