@@ -47,6 +47,7 @@ bench: $(READY)
 	$(BIN)/python -m tests.bench.engine
 	$(BIN)/python -m tests.bench.faults
 	$(BIN)/python -m tests.bench.train
+	$(BIN)/python -m tests.bench.train_faults
 	$(BIN)/python -m tests.bench.recovery --seeds 20 --out build/recovery.jsonl
 
 clean:

@@ -49,6 +49,13 @@ def share(value: T | None) -> T:
     return box[0]  # pyright: ignore[reportReturnType]
 
 
+def anywhere(flag: bool) -> bool:
+    """Whether it is so on any rank; the same on all."""
+    said = torch.tensor([int(flag)])
+    dist.all_reduce(said, dist.ReduceOp.MAX)
+    return bool(said)
+
+
 def _message(part: Part) -> Tensor:
     statistics, info = part
     numbers = torch.tensor([info.songs, info.frames, info.bound, info.refreshes], dtype=torch.float64)

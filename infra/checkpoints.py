@@ -25,6 +25,8 @@ class Checkpoints:
     def __init__(self, store: Store, prefix: str) -> None:
         self.store = store
         self.prefix = prefix
+        self.damaged: list[str] = []  # those that the last `load` passed over
+        self.written: int | None = None  # the step of the last one that is whole
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
@@ -69,6 +71,7 @@ class Checkpoints:
         entry = {"step": step, "files": {file: hashlib.sha256(data).hexdigest()}, "meta": dict(meta)}
         self.store.write(f"{self.prefix}/{file}", data)
         self.store.write(f"{self.prefix}/index/{name}.json", json.dumps(entry, sort_keys=True).encode())
+        self.written = step
         for old in self._names()[:-keep]:
             if old != _name(best or 0):
                 self._forget(old)
@@ -78,10 +81,12 @@ class Checkpoints:
 
         Damaged ones are passed over.
         """
+        self.damaged = []
         for name in reversed(self._names()) if step is None else (_name(step),):
             found = self._read(name)
             if found is not None:
                 return found
+            self.damaged.append(name)
         return None
 
     def _names(self) -> list[str]:

@@ -12,9 +12,10 @@ from pathlib import Path
 import ray
 from ray._private import ray_constants
 from ray._private import worker as ray_worker
+from ray._private.state import state
 
 from infra.config import RayConfig
-from infra.errors import ConfigError, JobError
+from infra.errors import ConfigError, Incomplete, JobError
 from infra.progress import waiting
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,8 @@ _kept: list[ExitStack] = []
 def connect(config: RayConfig) -> Iterator[None]:
     """A working Ray inside the block. What it started ends with the block or with `lasting`; inside another, a no-op.
 
-    Raises ConfigError for an address that is no cluster's, JobError if Ray cannot be reached or started.
+    Raises ConfigError for an address that is no cluster's, JobError if Ray cannot be reached or started, Incomplete if
+    it did not start in time.
     """
     if ray.is_initialized():
         yield
@@ -51,6 +53,14 @@ def n_cpus() -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
+def leaving_nodes() -> set[str]:
+    """Ids of the nodes that the cluster will soon lose: of those that an autoscaler gives up or a cloud takes back.
+
+    Ray marks them when it is told to (`ray drain-node`, the autoscaler) and when `ray start --block` hears SIGTERM.
+    """
+    return set(state.get_draining_nodes())
+
+
 def _open(config: RayConfig, stack: ExitStack) -> None:
     _quieten()
     try:
@@ -62,7 +72,16 @@ def _open(config: RayConfig, stack: ExitStack) -> None:
                 stack.push(_reaper())
         stack.callback(ray.shutdown)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise JobError(f"Ray: {' '.join(str(error).split())}") from error
+        raise JobError(f"Ray: {_line(error)}") from error
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        # Ray's own word for a start that took too long, on a machine with too much to do.
+        raise Incomplete(f"Ray: {_line(error)} Run the same command again") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 @contextmanager

@@ -17,12 +17,13 @@ console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 class Progress:
     """Counts units of work: `with Progress(215, "tracks", "extract") as bar: bar.advance(3, bad=1)`.
 
-    Figures are shown as last given.
+    Figures are shown as last given. Of a job that continues, `done` units were done before; they have no part in
+    the rate.
     """
 
-    def __init__(self, total: int, unit: str, label: str) -> None:
+    def __init__(self, total: int, unit: str, label: str, done: int = 0) -> None:
         self.total, self.unit, self.label = total, unit, label
-        self.done = 0
+        self.done = self._before = done
         self.figures: dict[str, object] = {}
         self._started = self._logged = time.monotonic()
         self._bar = _bar() if console.is_terminal else None
@@ -30,7 +31,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self._bar:
             self._bar.start()
-            self._task = self._bar.add_task(self.label, total=self.total, text="")
+            self._task = self._bar.add_task(self.label, total=self.total, completed=self.done, text="")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,7 +53,7 @@ class Progress:
     @property
     def rate(self) -> float:
         """Units per second since the start."""
-        return self.done / self.elapsed
+        return (self.done - self._before) / self.elapsed
 
     @property
     def elapsed(self) -> float:
@@ -61,7 +62,7 @@ class Progress:
 
     def line(self) -> str:
         """The state as one line."""
-        left = "" if self.done >= self.total or not self.done else f", {self._left()} left"
+        left = "" if self.done >= self.total or not self.rate else f", {self._left()} left"
         return f"{self.label}: {self.done}/{self.total} {self._text()}{left}"
 
     def _text(self) -> str:

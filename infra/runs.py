@@ -1,6 +1,7 @@
 """The folder of one run: what was asked, with which versions, what happened, how it ended."""
 
 import json
+import math
 import platform
 import time
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from infra.errors import JobError
 from infra.storage import Store
 
 FLUSH_SECONDS = 5.0
+SAMPLE_SECONDS, SAMPLES = 5.0, 2000
 PACKAGES = (
     *("hdpgmm", "numpy", "scipy", "librosa", "soundfile", "soxr"),
     *("torch", "scikit-learn", "ray", "pyarrow", "s3fs"),
@@ -34,6 +36,7 @@ class RunFolder:
         self.store, self.path = store, path
         self._events: list[str] | None = None
         self._flushed = 0.0
+        self._sampled: dict[str, float] = {}
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -56,6 +59,17 @@ class RunFolder:
         events.append(json.dumps({"time": now(), "kind": kind, **fields}, ensure_ascii=False))
         if time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self.flush()
+
+    def sample(self, kind: str, **fields: Any) -> None:
+        """One of many like it: an event at most every few seconds; of those of long ago every second one stays."""
+        if time.monotonic() - self._sampled.get(kind, -math.inf) >= SAMPLE_SECONDS:
+            self._sampled[kind] = time.monotonic()
+            self._thin(kind)
+            self.event(kind, **fields)
+
+    def file(self, name: str, data: bytes) -> None:
+        """A file of the folder, replaced whole."""
+        self.store.write(f"{self.path}/{name}", data)
 
     def events(self) -> list[dict[str, Any]]:
         """All events so far, those of earlier runs under this name included."""
@@ -82,6 +96,13 @@ class RunFolder:
             except FileNotFoundError:
                 self._events = []
         return self._events
+
+    def _thin(self, kind: str) -> None:
+        events = self._load()
+        alike = [place for place, line in enumerate(events) if json.loads(line)["kind"] == kind]
+        if len(alike) >= SAMPLES:
+            gone = set(alike[1::2])
+            self._events = [line for place, line in enumerate(events) if place not in gone]
 
     def _write(self, name: str, tree: Mapping[str, Any]) -> None:
         self.store.write(f"{self.path}/{name}", json.dumps(tree, indent=1, ensure_ascii=False).encode())

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,9 +21,10 @@ import torch
 import torch.distributed as dist
 from ray.exceptions import RayError, RayTaskError
 from ray.util import get_node_ip_address
-from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from infra.cluster import leaving_nodes
 from infra.config import TrainConfig
 from infra.errors import ConfigError, Incomplete, JobError
 from infra.pool import DEATHS, cause_of, first_line
@@ -36,6 +38,9 @@ STORE_SHARE = 0.7  # of a node's object store, at most, for batches: ready, in t
 LONGEST_WAIT = timedelta(days=1)
 PLACED_SECONDS = 60.0
 LOOK_SECONDS = 0.2  # between two looks at whether someone wants an end
+LEAVING_SECONDS = (
+    2.0  # between two looks at whether a node will be lost; notices come 30 s to 2 minutes ahead
+)
 # OpenMP threads that spin while they wait starve their neighbours: 10 to 27 times slower on two busy cores.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 # Processes that see all GPUs of their machine exchange memory directly; each uses the one that Ray gave it.
@@ -43,7 +48,7 @@ ALL_GPUS = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
 
 
 class RanksDied(Exception):
-    """A rank ended without a word; the others were ended too."""
+    """A rank ended and nobody had asked the job to; the others were ended too."""
 
 
 class Rank:
@@ -52,6 +57,7 @@ class Rank:
     def __init__(self, assignment: Assignment, workers: Sequence[Any], rank: int, n_ranks: int) -> None:
         self.assignment, self.workers, self.rank, self.n_ranks = assignment, workers, rank, n_ranks
         self._stopping = False
+        signal.signal(signal.SIGTERM, lambda *_: self.stop())
 
     def address(self) -> str:
         """Where the ranks meet: this node, a free port."""
@@ -92,12 +98,12 @@ class RankGroup:
         self._ranks: list[Any] = []
 
     def __enter__(self) -> "RankGroup":
-        config, gpus = self.assignment.config, {"GPU": 1.0} if self.gpu else {}
+        config = self.assignment.config
         # They wait for storage more than they compute, and must not wait for a CPU that the ranks have taken.
         options: Any = {"num_cpus": 0, "scheduling_strategy": "SPREAD"}
         reader: Any = ray.remote(max_restarts=-1, max_task_retries=-1, **options)(DataWorker)
         self._workers = [reader.remote(self.assignment.root) for _ in range(config.data_workers)]
-        self._places = placement_group([{"CPU": 1.0, **gpus}] * self.n_ranks)
+        self._place()
         if not self._places.wait(PLACED_SECONDS):
             there = ray.cluster_resources()
             self.__exit__()
@@ -118,6 +124,9 @@ class RankGroup:
 
         Raises RanksDied, and what a rank raised. Ctrl-C is handed on once they have left a checkpoint.
         """
+        if self._will_lose_one():
+            remove_placement_group(self._places)
+            self._place()
         if not self._places.wait(PLACED_SECONDS):
             raise Incomplete(
                 f"no room for {self.n_ranks} ranks since one was lost; run the same command again"
@@ -138,16 +147,21 @@ class RankGroup:
             self._end()
         if self.interrupted:
             raise KeyboardInterrupt
+        if self._stopped:
+            raise RanksDied("it was told to, or its node will be lost")
 
     def _follow(self, events: Any, others: list[Any]) -> Iterator[Event]:
         waiting, told, stepping = [events, *others], False, False
+        self._stopped, looked = False, time.monotonic()
         while waiting:
             if self.interrupted and not stepping:
                 raise KeyboardInterrupt  # there is nothing yet to leave a checkpoint of
-            if self.interrupted and not told:
+            if not told and self.interrupted:
                 told = True
                 log.info("train: stopping after this step; once more stops at once")
                 self._ranks[0].stop.remote()
+            if not told and time.monotonic() - looked > LEAVING_SECONDS:
+                looked, told = time.monotonic(), self._leave()
             ready, _ = ray.wait(waiting, num_returns=1, timeout=LOOK_SECONDS)
             for generator in ready:
                 try:
@@ -156,7 +170,29 @@ class RankGroup:
                     waiting.remove(generator)
                 else:
                     stepping = stepping or event["kind"] == "step"
+                    self._stopped = event["kind"] == "stopped"
                     yield event
+
+    def _leave(self) -> bool:
+        """Whether a node with a rank will be lost; if so, the ranks are told to leave a checkpoint."""
+        if not self._will_lose_one():
+            return False
+        log.warning("train: the cluster is about to lose a node with a rank")
+        self._ranks[0].stop.remote()
+        return True
+
+    def _will_lose_one(self) -> bool:
+        leaving = leaving_nodes()
+        return bool(leaving) and not leaving.isdisjoint(self._nodes())
+
+    def _place(self) -> None:
+        gpus = {"GPU": 1.0} if self.gpu else {}
+        self._places = placement_group([{"CPU": 1.0, **gpus}] * self.n_ranks)
+
+    def _nodes(self) -> set[str]:
+        """Ids of the nodes that have a place for a rank."""
+        table: dict[str, Any] = placement_group_table(self._places)
+        return set(table["bundles_to_node_id"].values())
 
     @contextmanager
     def _interrupts_noted(self) -> Iterator[None]:

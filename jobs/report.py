@@ -74,8 +74,11 @@ def read_history(store: Store, model: str) -> tuple[Epoch, ...]:
     path = f"{models.prefix(model)}/history.json"
     try:
         rows = json.loads(store.read(path))
-        names, step = ("epoch", "bound", "heldout", "components"), models.choose(store, model).step
-        return tuple(Epoch(*(row[name] for name in names), row["step"] == step) for row in rows)
+        step = models.choose(store, model).step
+        return tuple(
+            Epoch(row["epoch"], row["bound"], row["heldout"], row["components"], row["step"] == step)
+            for row in rows
+        )
     except FileNotFoundError:
         return ()
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:

@@ -17,11 +17,11 @@ from infra.config import Config, TrainConfig, load
 from infra.errors import ConfigError, Incomplete
 from infra.lease import Lease
 from infra.ledger import Snapshot, Tree
-from infra.progress import Progress
 from infra.runs import RunFolder
 from infra.storage import Store
 from jobs.rank_group import RankGroup, RanksDied
 from jobs.specification import require_frames
+from jobs.train_progress import Shown
 from jobs.trainer import Assignment, refuse_mismatch
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def _follow(assignment: Assignment, folder: RunFolder) -> list[dict[str, Any]]:
 
     Ranks that die are started again, from the last checkpoint. Ctrl-C and SIGTERM leave a checkpoint.
     """
-    shown, failures, step = _Shown(folder), 0, -1
+    shown, failures, step = Shown(folder, assignment.prefix.rpartition("/")[2]), 0, -1
     with RankGroup(assignment) as group:
         while True:
             try:
@@ -125,62 +125,9 @@ def _follow(assignment: Assignment, folder: RunFolder) -> list[dict[str, Any]]:
                     raise Incomplete(
                         f"the trainer keeps dying ({death}); run the same command again"
                     ) from None
-                log.warning("the trainer died (%s); it continues from its last checkpoint", death)
+                log.warning("the trainer ended (%s); it continues from its last checkpoint", death)
             finally:
                 shown.close()
-
-
-class _Shown:
-    """Events as a person and a run folder see them."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder, self.history, self.step = folder, list[dict[str, Any]](), -1
-        self._progress: Progress | None = None
-
-    def show(self, event: dict[str, Any]) -> None:
-        kind = event.pop("kind")
-        self.step = event.get("step", self.step)
-        if kind != "step":
-            self.folder.event(kind, **event)
-        if kind == "start":
-            self._start(event)
-        elif kind == "step" and self._progress:
-            self._songs, self._frames = self._songs + event["songs"], self._frames + event["frames"]
-            seconds = self._progress.elapsed
-            self._progress.advance(
-                1,
-                epoch=event["epoch"] + 1,
-                **{"songs/s": self._songs / seconds, "frames/s": self._frames / seconds},
-                waited=f"{100 * event['wait_share']:.0f} %",
-            )
-        elif kind == "epoch":
-            self.history.append(event)
-            log.info("%s", epoch_line(event))
-        elif kind == "rollback":
-            log.warning("step %d: the state was not finite; back to step %d", event["step"], event["to"])
-        elif kind == "checkpoint_failed":
-            log.warning("step %d: no checkpoint (%s)", event["step"], event["error"])
-
-    def _start(self, event: dict[str, Any]) -> None:
-        self.close()
-        self._songs = self._frames = 0
-        self._progress = Progress(event["steps"], "steps", "train").__enter__()
-        self._progress.advance(event["step"])
-
-    def close(self) -> None:
-        if self._progress:
-            self._progress.__exit__(None, None, None)
-            self._progress = None
-
-
-def epoch_line(row: dict[str, Any]) -> str:
-    """One epoch as a person reads it."""
-    heldout = "none" if row["heldout"] is None else f"{row['heldout']:.3f}"
-    return (
-        f"epoch {row['epoch']}: bound {row['bound']:.3f}, held-out {heldout} nats/frame, "
-        f"{row['components']} components carry 99 %, {row['frames_per_second']:.0f} frames/s, "
-        f"waited {100 * row['wait_share']:.0f} %"
-    )
 
 
 def _finish(store: Store, name: str, assignment: Assignment) -> tuple[int, int]:
@@ -207,7 +154,7 @@ def _finish(store: Store, name: str, assignment: Assignment) -> tuple[int, int]:
         "weights": (count / count.sum()).tolist(),
         "epoch": row,
     }
-    models.finish(store, name, assignment.provenance, history, summary, step)
+    models.finish(store, name, newest[2]["provenance"], history, summary, step)
     return row["epoch"], len(history)
 
 

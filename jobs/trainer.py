@@ -7,7 +7,7 @@ steps, each on its parts of every mini-batch; what happens between steps the fir
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from infra.config import TrainConfig
 from infra.errors import ConfigError, JobError
 from infra.plan import COLUMNS, Batch, Plan
 from infra.retry import patiently
+from infra.runs import versions
 from infra.songs import read_columns
 from infra.storage import Store
 from jobs.data_worker import WINDOW_BYTES
@@ -36,6 +37,7 @@ Event = dict[str, Any]
 Frames = tuple[torch.Tensor, torch.Tensor]  # values (frame, dim), offsets (song + 1,)
 T = TypeVar("T")
 KEPT_SONGS = 16  # read at a time, of those that are held out or moves are judged on
+BEARING = ("hdpgmm", "torch", "numpy")  # packages whose version bears on the bits
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Trainer:
         n_ranks: int = 1,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`stopping` is asked by the first rank after each step: whether to leave a checkpoint and end."""
+        """`stopping` is asked after each step: whether to leave a checkpoint and end. Any rank ends all."""
         config = assignment.config
         torch.set_num_threads(config.threads)
         self.assignment, self.config, self.device = assignment, config, torch.device(device)
@@ -80,6 +82,7 @@ class Trainer:
         self.feed = Feed(workers, self.plan.paths, config.ahead_bytes // n_ranks)
         self.settings = settings(config)
         self.batch_songs = config.batch_songs or training.batch_songs(self.plan.n_songs)
+        self.versions = {name: version for name, version in versions().items() if name in BEARING}
         self.history: list[Event] = []
         self.partial = BatchInfo()
         self.corpus_bound = 0.0
@@ -89,12 +92,12 @@ class Trainer:
 
         A state that is not finite is given up for that of the last checkpoint; raises JobError if it comes again.
         """
-        if not self._resume():
+        if not (yield from self._resume()):
             yield from self._initialise()
         steps = self.config.epochs * self.plan.steps_per_epoch(self.batch_songs)
         yield {"kind": "start", "step": self.state.step, "steps": steps, "batch_songs": self.batch_songs,
                "training_songs": self.plan.n_songs, "heldout_songs": len(self.plan.heldout),
-               "training_frames": self.plan.n_frames, "ranks": self.n_ranks}  # fmt: skip
+               "training_frames": self.plan.n_frames, "ranks": self.n_ranks, "history": [*self.history]}  # fmt: skip
         heldout, probe = (self._heldout(), self._probe()) if self.rank == 0 else (None, None)
         given_up = -1
         while True:
@@ -109,7 +112,7 @@ class Trainer:
                     )
                     raise JobError(f"{text}; please report this with the features of that step") from None
                 given_up = step
-                if not self._resume():
+                if not (yield from self._resume()):
                     raise JobError(
                         f"step {step}: the state is not finite and there is no checkpoint"
                     ) from None
@@ -132,7 +135,7 @@ class Trainer:
             if batch.last:  # after the moves, so that the state of a checkpoint is the one that has the score
                 yield self._end_epoch(batch, heldout)
             finished = self.state.step == steps or (batch.last and self._stands_still())
-            stopped = self._shared(self.stopping)
+            stopped = self.stopping() if self.n_ranks == 1 else ranks.anywhere(self.stopping())
             is_best = batch.last and self._best_step() == self.state.step
             if finished or stopped or is_best or self.state.step % self.config.checkpoint_steps == 0:
                 yield from self._save(last=finished or stopped)
@@ -155,13 +158,18 @@ class Trainer:
         scores = [row["heldout"] for row in self.history]
         return self.config.early_stopping and None not in scores and training.plateau(scores)
 
-    def _resume(self) -> bool:
+    def _resume(self) -> Generator[Event, None, bool]:
+        """Continue from the newest checkpoint that is whole; False if there is none."""
         self.checkpoints.wait()
         found = self._shared(self.checkpoints.load)
+        yield from ({"kind": "damaged", "checkpoint": name} for name in self.checkpoints.damaged)
         if found is None:
             return False
         _, arrays, meta = found
         refuse_mismatch(meta["provenance"], self.assignment.provenance)
+        changed = changed_versions(meta["provenance"]["versions"], self.versions)
+        if changed:
+            yield {"kind": "versions", "changed": changed}
         self.state, self.whitening = from_arrays(arrays, self.device)
         self.history, self.partial = meta["history"], BatchInfo(**meta["partial"])
         return True
@@ -209,8 +217,10 @@ class Trainer:
             raise NotFinite
         self.partial += info
         waited = self.feed.waited_seconds / max(time.perf_counter() - self._clock, 1e-9)
-        return {"kind": "step", "step": self.state.step, "epoch": batch.epoch, "songs": info.songs,
-                "frames": info.frames, "wait_share": min(1.0, waited)}  # fmt: skip
+        return {"kind": "step", "step": self.state.step, "epoch": batch.epoch + 1, "songs": info.songs,
+                "frames": info.frames, "wait_share": min(1.0, waited), "checkpoint": self.checkpoints.written,
+                "batch_bound": info.bound / info.frames + self.whitening.log_det,
+                "components": effective_components(self.state.stats.count)}  # fmt: skip
 
     def _move(self, probe: Probe | None) -> Iterator[Event]:
         def improved() -> tuple[dict[str, np.ndarray], list[Move]]:
@@ -266,7 +276,7 @@ class Trainer:
         if self.rank > 0:
             return
         meta = {
-            "provenance": self.assignment.provenance,
+            "provenance": {**self.assignment.provenance, "versions": self.versions},
             "history": [*self.history],
             "partial": asdict(self.partial),
         }
@@ -302,8 +312,25 @@ def settings(config: TrainConfig) -> training.Settings:
 
 
 def refuse_mismatch(found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """ConfigError that names what differs between a checkpoint and the run that would continue it."""
-    names = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
-    if names:
-        texts = [f"{name} was {found.get(name)!r}, is {wanted.get(name)!r}" for name in names]
-        raise ConfigError(f"the checkpoint belongs to another run: {'; '.join(texts)}")
+    """ConfigError that names what differs between a checkpoint and the run that would continue it; not versions."""
+    differing = _differences(found, wanted, sorted({*found, *wanted} - {"versions"}))
+    if differing:
+        raise ConfigError(f"the checkpoint belongs to another run: {differing}")
+
+
+def changed_versions(found: dict[str, str], here: dict[str, str]) -> str:
+    """What differs from the versions that left a checkpoint, as text: of a library it may move the last bits.
+
+    Raises ConfigError where it is this package's, whose steps may be others.
+    """
+    ours = _differences(found, here, ["hdpgmm"])
+    if ours:
+        raise ConfigError(
+            f"the checkpoint is of another version: {ours}; continue with that one, or delete it"
+        )
+    return _differences(found, here, sorted({*found, *here}))
+
+
+def _differences(found: dict[str, Any], wanted: dict[str, Any], names: Sequence[str]) -> str:
+    differing = [name for name in names if found.get(name) != wanted.get(name)]
+    return "; ".join(f"{name} was {found.get(name)!r}, is {wanted.get(name)!r}" for name in differing)

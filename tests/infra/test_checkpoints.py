@@ -51,10 +51,12 @@ def test_a_write_that_failed_is_told_and_forgotten(checkpoints: Checkpoints, mon
         patch.setattr(checkpoints.store, "write", full)
         assert checkpoints.save_beside(1, ARRAYS, {}, 3, None) is None
         assert "no space left" in str(checkpoints.wait())
+    assert checkpoints.written is None
     assert checkpoints.wait() is None
     assert checkpoints.save_beside(2, ARRAYS, {}, 3, None) is None
     assert checkpoints.wait() is None
     assert steps(checkpoints) == ["2"]
+    assert checkpoints.written == 2
 
 
 def test_what_is_damaged_is_passed_over(checkpoints: Checkpoints, tmp_path: Path):
@@ -64,3 +66,7 @@ def test_what_is_damaged_is_passed_over(checkpoints: Checkpoints, tmp_path: Path
     found = checkpoints.load()
     assert found is not None
     assert found[0] == 1
+    assert checkpoints.damaged == ["step-00000002"]
+    checkpoints.save(2, ARRAYS, {}, 3)
+    assert checkpoints.load()
+    assert checkpoints.damaged == []

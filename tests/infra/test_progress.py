@@ -29,3 +29,11 @@ def test_a_log_gets_a_line_every_half_minute_and_one_at_the_end(
             bar.advance()
     lines = capfd.readouterr().err.splitlines()
     assert [line.split()[1] for line in lines] == ["30/100", "60/100", "90/100", "100/100"]
+
+
+def test_what_was_done_before_has_no_part_in_the_rate(clock: list[float]):
+    bar = Progress(100, "steps", "train", done=80)
+    assert bar.line() == "train: 80/100 steps 0/s"
+    clock[0] += 10
+    bar.advance(5)
+    assert bar.line() == "train: 85/100 steps 0.5/s, 0:00:30 left"

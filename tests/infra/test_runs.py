@@ -1,9 +1,11 @@
 """The run folder."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from infra import runs
 from infra.errors import Incomplete
 from infra.runs import RunFolder
 from infra.storage import Store
@@ -36,6 +38,30 @@ def test_a_failed_run_has_its_exit_code(any_root: str):
     assert (summary["exit_code"], summary["error"]) == (4, "2 shards are missing")
     folder.summary({"songs": 3})
     assert json.loads(store.read("runs/x/summary.json"))["exit_code"] == 0
+
+
+def test_of_many_alike_the_older_are_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(runs, "SAMPLES", 8)
+    monkeypatch.setattr(runs, "SAMPLE_SECONDS", 0.0)
+    store = Store(str(tmp_path))
+    for start in (0, 25):  # a run that continues knows what it had
+        with RunFolder(store, "runs/x") as folder:
+            for step in range(start, start + 25):
+                folder.sample("step", step=step)
+                folder.event("other")
+    steps = [event["step"] for event in folder.events() if event["kind"] == "step"]
+    assert steps == sorted(steps)
+    assert 4 <= len(steps) <= 8
+    assert (steps[0], steps[-1]) == (0, 49)
+    assert sum(event["kind"] == "other" for event in folder.events()) == 50
+
+
+def test_samples_are_seconds_apart(tmp_path: Path):
+    with RunFolder(Store(str(tmp_path)), "runs/x") as folder:
+        for step in range(3):
+            folder.sample("step", step=step)
+            folder.sample("read", step=step)
+    assert [(event["kind"], event["step"]) for event in folder.events()] == [("step", 0), ("read", 0)]
 
 
 def test_events_survive_a_failure(any_root: str):

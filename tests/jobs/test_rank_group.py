@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from infra.config import Config, load
 from infra.errors import ConfigError
 from infra.storage import Store
 from jobs import train
+from tests.faults.processes import actors
 from tests.jobs.trees import clustered_songs, commit_songs
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -100,6 +102,22 @@ def test_sigterm_leaves_a_checkpoint_of_the_last_step(alone: dict[str, bytes], t
     assert bits(tmp_path) == alone
 
 
+def test_a_second_command_is_refused_while_the_first_lives(alone: dict[str, bytes], tmp_path: Path):
+    """The first one's rank is held meanwhile: it could not have ended."""
+    first = job(tree(tmp_path))
+    try:
+        until(first, lambda: newest_step(tmp_path) >= 0)
+        (rank,) = ranks_of(first)
+        os.kill(rank, signal.SIGSTOP)
+        said = ended(job(tmp_path), code=4).splitlines()[-1]
+        assert re.search(rf"training of model \w+ is under way \(process {first.pid} on ", said)
+        os.kill(rank, signal.SIGCONT)
+        ended(first)
+    finally:
+        first.kill()
+    assert bits(tmp_path) == alone
+
+
 def test_more_ranks_than_the_cluster_has_room_for(
     tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
 ):
@@ -122,21 +140,5 @@ def until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None
         time.sleep(0.02)
 
 
-def descendants(pid: int) -> list[int]:
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
-        found = [int(child) for task in tasks for child in task.read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return found + [pid for child in found for pid in descendants(child)]
-
-
 def ranks_of(process: subprocess.Popen[str]) -> list[int]:
-    return [pid for pid in descendants(process.pid) if b"Rank" in command_line(pid)]
-
-
-def command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
+    return actors(process.pid, "Rank")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -130,16 +131,80 @@ def test_another_seed_is_another_model(reference: tuple[Path, str], tmp_path: Pa
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-    reference: tuple[Path, str], tmp_path: Path
+    reference: tuple[Path, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root, run = reference
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     folder = tmp_path / f"models/{run}"
     (folder / "final.json").unlink()
-    newest = max(folder.glob("step-*.safetensors"))
+    *_, previous, newest = sorted(folder.glob("step-*.safetensors"))
+    before = int(previous.stem.removeprefix("step-"))
     newest.write_bytes(newest.read_bytes()[:-1])
     assert train.run(config_of(tmp_path)) == train.Trained(run, True)
     assert arrays(tmp_path, run) == arrays(root, run)
+    assert [event["checkpoint"] for event in events(tmp_path, run, "damaged")] == [newest.stem]
+    assert f"{newest.stem}: the checkpoint is damaged, the one before it is taken" in caplog.messages
+    assert events(tmp_path, run, "start")[-1]["step"] == before
+
+
+def test_a_checkpoint_holds_what_the_run_depends_on(reference: tuple[Path, str]) -> None:
+    root, run = reference
+    kept = meta(root, run)
+    assert [row["epoch"] for row in kept["history"]] == [1, 2, 3, 4]
+    assert kept["partial"]["songs"] == 0
+    provenance = kept["provenance"]
+    snapshot, mark = train.training_snapshot(config_of(root), Store(str(root)))
+    assert provenance["songs"] == Path(snapshot.songs).name
+    assert provenance["fingerprint"] == mark
+    assert {name: provenance[name] for name in ("seed", "epochs", "kappa", "tau0", "batch_songs")} == {
+        "seed": 0,
+        "epochs": 4,
+        "kappa": 0.6,
+        "tau0": 1.0,
+        "batch_songs": 8,
+    }
+    assert provenance["versions"] == {name: version(name) for name in ("hdpgmm", "torch", "numpy")}
+    final = models.find(Store(str(root)), run)
+    assert final is not None
+    assert final.provenance == provenance
+
+
+def test_other_versions_of_libraries_are_told_and_of_ours_refused(
+    reference: tuple[Path, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root, run = reference
+    left_by(root, tmp_path, run, torch="1.0", numpy=version("numpy"))
+    train.run(config_of(tmp_path))
+    assert arrays(tmp_path, run) == arrays(root, run)
+    changed = f"torch was '1.0', is '{version('torch')}'"
+    assert [event["changed"] for event in events(tmp_path, run, "versions")] == [changed]
+    assert any(text.endswith(f"the model's last bits may differ: {changed}") for text in caplog.messages)
+    left_by(root, tmp_path, run, hdpgmm="0.0.1")
+    with pytest.raises(ConfigError, match=re.escape("of another version: hdpgmm was '0.0.1', is '0.1.0'")):
+        train.run(config_of(tmp_path))
+
+
+def left_by(root: Path, copy: Path, run: str, **versions: str) -> None:
+    """A copy of the finished run's root in which it has not finished and its checkpoints are of other versions."""
+    shutil.copytree(root, copy, dirs_exist_ok=True)
+    (copy / f"models/{run}/final.json").unlink()
+    for entry in (copy / f"models/{run}/index").iterdir():
+        fields = json.loads(entry.read_text())
+        fields["meta"]["provenance"]["versions"] |= versions
+        entry.write_text(json.dumps(fields))
+
+
+def events(root: Path, run: str, kind: str) -> list[dict[str, Any]]:
+    lines = (root / f"runs/train-{run}/events.jsonl").read_text().splitlines()
+    return [event for event in map(json.loads, lines) if event["kind"] == kind]
+
+
+def test_a_run_leaves_samples_of_its_steps_and_a_figure(reference: tuple[Path, str]) -> None:
+    root, run = reference
+    sample = events(root, run, "step")[0]
+    names = {"songs_per_second", "frames_per_second", "wait_share", "batch_bound", "components", "checkpoint"}
+    assert names <= sample.keys()
+    assert (root / f"runs/train-{run}/training.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_checkpoint_of_other_features_is_refused(reference: tuple[Path, str], tmp_path: Path) -> None:
@@ -263,8 +328,7 @@ def test_the_best_checkpoint_outlives_newer_ones(tmp_path: Path, ray_session: No
 
 def test_moves_are_logged(reference: tuple[Path, str]) -> None:
     root, run = reference
-    lines = (root / f"runs/train-{run}/events.jsonl").read_text().splitlines()
-    moves = [event for event in map(json.loads, lines) if event["kind"] == "move"]
+    moves = events(root, run, "move")
     assert {"merge", "delete"} & {event["move"] for event in moves}
     assert all(event["gain"] > 0 for event in moves)
 

@@ -1,0 +1,25 @@
+"""Processes of this machine, found from the one that started them."""
+
+from pathlib import Path
+
+
+def descendants(pid: int) -> list[int]:
+    """Children, their children, and so on."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
+        found = [int(child) for task in tasks for child in task.read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return found + [pid for child in found for pid in descendants(child)]
+
+
+def actors(pid: int, name: str) -> list[int]:
+    """Ray's processes below `pid` that are actors of the class `name`; idle workers bear its name no more."""
+    return [child for child in descendants(pid) if _command(child).startswith(f"ray::{name}".encode())]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
