@@ -29,7 +29,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> tupl
     settings = ("train.n_components=8", "train.n_atoms=4", "train.epochs=3", "train.threads=1")
     config = load(None, settings, root=str(root))
     run = train.run(config).run
-    assert represent.run(config) == represent.Represented(run, 40, 3)
+    assert represent.run(config) == represent.Represented(run, 40, 40)
     return config, run
 
 
