@@ -28,26 +28,20 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from features.spec import PRESETS, fingerprint
-from hdpgmm.record import to_arrays
+from features.spec import PRESETS
 from hdpgmm.represent import represent
-from hdpgmm.training import Settings, learn, start
-from hdpgmm.whitening import moments, whitening
-from infra import models
-from infra.checkpoints import Checkpoints
 from infra.ledger import Tree, quarantine_table, songs_table
 from infra.shards import decode, encode
 from infra.songs import read_songs
 from infra.storage import Store
 from jobs.model import load_model, whitened
+from tests.jobs.trees import MARK, write_model
 
 SPEC = PRESETS["paper-52"]
-MARK = fingerprint(SPEC)
 RUN = "bench"
 SHARD_SONGS = 512
 KINDS_OF_SOUND = 128  # that songs are made of, four each
 LEARNT_SONGS = 2048
-STEPS = 4
 TIMED_SONGS = 8192
 BATCHES = (2048, 8192)  # songs
 LOOK_SECONDS = 0.2
@@ -90,7 +84,9 @@ def write_root(root: str, n_songs: int, n_components: int) -> str:
         "bytes": pa.array(np.ones(n_songs, np.int64)),
     }
     store.write("corpus/default/tracks.parquet", encode(pa.table(tracks), [n_songs]))
-    write_model(store, n_components)
+    lengths = np.random.default_rng(1).integers(20, 41, LEARNT_SONGS)
+    values, offsets = frames(lengths, np.random.default_rng(2)), np.cumsum([0, *lengths])
+    write_model(store, RUN, values, offsets, n_components)
     return root
 
 
@@ -121,20 +117,6 @@ def frames(lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     songs = np.repeat(np.arange(len(lengths)), lengths)
     chosen = kinds[songs, rng.integers(0, 4, len(songs))]
     return centres[chosen] + rng.standard_normal((len(songs), SPEC.n_features), dtype=np.float32)
-
-
-def write_model(store: Store, n_components: int) -> None:
-    """A model that a few steps have learnt, as `jobs.train` leaves one."""
-    lengths = np.random.default_rng(1).integers(20, 41, LEARNT_SONGS)
-    values, offsets = frames(lengths, np.random.default_rng(2)), np.cumsum([0, *lengths])
-    whiten, settings = whitening(moments(values)), Settings(n_components=n_components)
-    whitened, ends = torch.from_numpy(whiten(values)), torch.from_numpy(offsets)
-    state = start(settings, whitened[:20_000], len(values), LEARNT_SONGS, torch.Generator().manual_seed(0))
-    for _ in range(STEPS):
-        state, _ = learn(state, whitened, ends, LEARNT_SONGS, settings)
-    Checkpoints(store, models.prefix(RUN)).save(state.step, to_arrays(state, whiten), {}, 1, None)
-    provenance = {"fingerprint": MARK, "n_atoms": settings.n_atoms}
-    models.finish(store, RUN, provenance, [], {}, state.step)
 
 
 def engine_speed(root: str) -> float:
