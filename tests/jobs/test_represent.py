@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,19 @@ def test_a_lost_commit_alone_is_computed_again(trained: tuple[Config, str]) -> N
     assert vectors(config, run).equals(before)
 
 
-def test_only_new_feature_shards_are_computed(tmp_path: Path, ray_session: None) -> None:
+@pytest.fixture
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One worker, in this process."""
+
+    def compute(config: Config, work: represent.Work) -> int:
+        worker = Representer(config.root, work.tree.prefix, work.model.run, config.represent.top, "cpu")
+        return sum([*worker.represent(unit)][-1] for unit in work.todo)
+
+    monkeypatch.setattr(represent, "_compute", compute)
+    monkeypatch.setattr(represent, "connect", lambda _: nullcontext())
+
+
+def test_only_new_feature_shards_are_computed(tmp_path: Path, without_ray: None) -> None:
     """Songs that leave, come, change and come back."""
     config, tree = load(root=str(tmp_path)), feature_tree(tmp_path)
     modelled(tmp_path)
