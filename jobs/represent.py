@@ -90,7 +90,8 @@ def prepare(config: Config, model: str | None = None) -> Work:
     committed = tree.committed(songs["shard"].unique().to_pylist())
     known = _known(tree, config.corpus).only(committed)
     shards = missing(songs, known)
-    return Work(tree, loaded, songs, known, shards, unfinished(plan(features, shards), committed))
+    todo = unfinished(plan(features, shards), committed)
+    return Work(tree, loaded, songs, known.only(committed.difference(shards)), shards, todo)
 
 
 def _known(tree: Tree, corpus: str) -> Known:
