@@ -44,6 +44,7 @@ test: lint
 bench: $(READY)
 	$(BIN)/python -m tests.bench.extract
 	$(BIN)/python -m tests.bench.ledger
+	$(BIN)/python -m tests.bench.represent
 	$(BIN)/python -m tests.bench.engine
 	$(BIN)/python -m tests.bench.faults
 	$(BIN)/python -m tests.bench.train

@@ -61,6 +61,18 @@ def leaving_nodes() -> set[str]:
     return set(state.get_draining_nodes())
 
 
+def n_gpus() -> int:
+    """GPUs of the connected cluster."""
+    return int(ray.cluster_resources().get("GPU", 0))
+
+
+def wants_gpu(device: str, setting: str) -> bool:
+    """Whether `device` ("auto", "cpu", "cuda"; the value of `setting`) means GPUs on the connected cluster."""
+    if device == "cuda" and not n_gpus():
+        raise ConfigError(f"{setting}: cuda was asked for and the Ray cluster has no GPU; set auto or cpu")
+    return n_gpus() > 0 and device != "cpu"
+
+
 def _open(config: RayConfig, stack: ExitStack) -> None:
     _quieten()
     try:

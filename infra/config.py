@@ -108,7 +108,10 @@ class TrainConfig(Section):
 class RepresentConfig(Section):
     """Song vectors."""
 
-    workers: Positive | None = Field(None, description="representation actors; default: the cluster's CPUs")
+    workers: Positive | None = Field(
+        None, description="representation actors; default: one for each GPU, or for each CPU"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes GPUs where Ray has some")
     top: Positive = Field(5, description="largest components listed per song")
 
 

@@ -157,11 +157,19 @@ class Tree:
         """The commits that exist among these shards, by small parallel reads; of many, a listing says which exist."""
         names = list(shards)
         if len(names) > LISTED_FROM:
-            present = set(self.store.names(f"{self.prefix}/commits"))
-            names = [name for name in names if f"{name}.json" in present]
+            names = self._listed(names)
         with ThreadPoolExecutor(PARALLEL_READS) as pool:
             found = pool.map(self._find_commit, names)
             return {shard: commit for shard, commit in zip(names, found, strict=True) if commit}
+
+    def committed(self, shards: Iterable[str]) -> set[str]:
+        """Those of these shards that have a commit."""
+        names = list(shards)
+        if len(names) > LISTED_FROM:
+            return set(self._listed(names))
+        with ThreadPoolExecutor(PARALLEL_READS) as pool:
+            found = pool.map(lambda name: self.store.exists(self._commit_path(name)), names)
+            return {name for name, exists in zip(names, found, strict=True) if exists}
 
     def publish(
         self, corpus: str, shards: Iterable[Mapping[str, Any]], songs: pa.Table, quarantine: pa.Table
@@ -199,6 +207,10 @@ class Tree:
         """One snapshot; FileNotFoundError if there is none, StorageError if it is damaged."""
         tree = _parse(self.store, self._snapshot_path(corpus, number), Snapshot)
         return Snapshot(**{**tree, "shards": tuple(tree["shards"])})
+
+    def _listed(self, shards: Iterable[str]) -> list[str]:
+        present = set(self.store.names(f"{self.prefix}/commits"))
+        return [shard for shard in shards if f"{shard}.json" in present]
 
     def _find_commit(self, shard: str) -> Commit | None:
         try:

@@ -57,7 +57,7 @@ def pack(
     sizes = [int(feature_bytes(estimated_seconds(track))) + 1 for track in ordered]
     return [
         Shard(_name(fingerprint, ordered[start:stop]), tuple(ordered[start:stop]), sum(sizes[start:stop]))
-        for start, stop in _cut(sizes, shard_bytes, most)
+        for start, stop in cut(sizes, shard_bytes, most)
     ]
 
 
@@ -69,16 +69,10 @@ def estimated_seconds(track: Track) -> float:
 
 def row_groups(row_bytes: Sequence[int], row_group_bytes: int) -> list[int]:
     """Rows of each row group: consecutive rows up to `row_group_bytes`, at least one row each."""
-    return [stop - start for start, stop in _cut(row_bytes, row_group_bytes, len(row_bytes))]
+    return [stop - start for start, stop in cut(row_bytes, row_group_bytes, len(row_bytes))]
 
 
-def _fair_tracks(n_tracks: int) -> int:
-    """Tracks of a shard in a small corpus: a power of two, so that a few tracks more change little."""
-    share = n_tracks // SMALL_CORPUS_SHARDS
-    return max(MIN_SHARD_TRACKS, 1 << max(share.bit_length() - 1, 0))
-
-
-def _cut(sizes: Sequence[int], most_bytes: int, most_items: int) -> Iterator[tuple[int, int]]:
+def cut(sizes: Sequence[int], most_bytes: int, most_items: int) -> Iterator[tuple[int, int]]:
     """Half-open ranges that cover the sizes in order; a range of one item may exceed `most_bytes`."""
     start, total = 0, 0
     for index, size in enumerate(sizes):
@@ -88,6 +82,12 @@ def _cut(sizes: Sequence[int], most_bytes: int, most_items: int) -> Iterator[tup
         total += size
     if sizes:
         yield start, len(sizes)
+
+
+def _fair_tracks(n_tracks: int) -> int:
+    """Tracks of a shard in a small corpus: a power of two, so that a few tracks more change little."""
+    share = n_tracks // SMALL_CORPUS_SHARDS
+    return max(MIN_SHARD_TRACKS, 1 << max(share.bit_length() - 1, 0))
 
 
 def _name(fingerprint: str, tracks: Sequence[Track]) -> str:

@@ -1,6 +1,6 @@
 """Songs as ragged blocks of frames, read by row group."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ class SongBlock:
     """
 
     track_ids: list[str]
+    versions: list[str]
     values: np.ndarray
     offsets: np.ndarray
 
@@ -31,14 +32,41 @@ def read_block(store: Store, path: str, row_group: int, rows: Sequence[int] | No
     Raises StorageError if the file is absent or is not a feature shard.
     """
     table = _read_row_group(store, path, row_group)
-    if rows is not None:
-        table = table.take(pa.array(rows, pa.int64()))
+    return _block(table if rows is None else table.take(pa.array(rows, pa.int64())))
+
+
+def shard_blocks(store: Store, path: str) -> Iterator[SongBlock]:
+    """All songs of a feature shard, row group by row group; the file is opened once.
+
+    Raises StorageError if the file is absent or is not a feature shard.
+    """
+    try:
+        with store.open(path) as source, pq.ParquetFile(source, pre_buffer=True) as file:
+            for row_group in range(file.num_row_groups):
+                yield _block(_columns(file, row_group, store.uri(path)))
+    except (FileNotFoundError, pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+        raise StorageError(f"{store.uri(path)}: {error}") from error
+
+
+def joined(blocks: Sequence[SongBlock]) -> SongBlock:
+    """The songs of the blocks, one block after the other."""
+    lengths = np.concatenate([np.diff(block.offsets) for block in blocks])
+    return SongBlock(
+        [track for block in blocks for track in block.track_ids],
+        [version for block in blocks for version in block.versions],
+        np.concatenate([block.values for block in blocks]),
+        np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)]),
+    )
+
+
+def _block(table: pa.Table) -> SongBlock:
     frames = table["frames"].combine_chunks()
     lengths = np.asarray(frames.value_lengths())
     songs = frames.flatten()
     values = np.array(songs.flatten().to_numpy(zero_copy_only=True), dtype=np.float32, order="C", copy=True)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-    return SongBlock(table["track_id"].to_pylist(), values.reshape(-1, songs.type.list_size), offsets)
+    track_ids, versions = (table[name].to_pylist() for name in ("track_id", "version"))
+    return SongBlock(track_ids, versions, values.reshape(-1, songs.type.list_size), offsets)
 
 
 def read_songs(store: Store, snapshot: Snapshot) -> pa.Table:
@@ -63,9 +91,13 @@ def read_quarantine(store: Store, snapshot: Snapshot) -> pa.Table:
 def _read_row_group(store: Store, path: str, row_group: int) -> pa.Table:
     try:
         with store.open(path) as source, pq.ParquetFile(source, pre_buffer=True) as file:
-            table = file.read_row_group(row_group, columns=["track_id", "frames"])
+            return _columns(file, row_group, store.uri(path))
     except (FileNotFoundError, pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
         raise StorageError(f"{store.uri(path)}, row group {row_group}: {error}") from error
-    if table.num_columns != 2:
-        raise StorageError(f"{store.uri(path)}: not a feature shard, it has no frames")
+
+
+def _columns(file: pq.ParquetFile, row_group: int, uri: str) -> pa.Table:
+    table = file.read_row_group(row_group, columns=["track_id", "version", "frames"])
+    if table.num_columns != 3:
+        raise StorageError(f"{uri}: not a feature shard, it has no frames")
     return table

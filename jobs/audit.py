@@ -23,6 +23,7 @@ from infra.songs import read_quarantine, read_songs
 from infra.storage import Store
 from jobs.extract_plan import reasons
 from jobs.extract_work import read_tracks
+from jobs.represent_plan import living
 
 PARALLEL_DIGESTS = 4
 LISTED_FILES = 50
@@ -76,10 +77,11 @@ def run(config: Config) -> AuditResult:
     features, vectors = ([Tree(store, f"{kind}/{name}") for name in store.names(kind)] for kind in KINDS)
     accounts = tuple(map(account, [*features, *vectors]))
     coverage = tuple(cover(store, name, features) for name in corpora)
+    unrepresented = [problem for name in corpora for problem in uncovered(store, name, vectors)]
     checkpoints, unreadable = checkpoint_digests(store)
     files = {path: digest for item in accounts for path, digest in item.files.items()} | checkpoints
     problems = [problem for item in (*accounts, *coverage) for problem in item.problems]
-    problems += [*unreadable, *damaged(store, files)]
+    problems += [*unrepresented, *unreadable, *damaged(store, files)]
     return AuditResult(accounts, coverage, len(checkpoints), tuple(problems))
 
 
@@ -163,6 +165,39 @@ def _coverage(tree: Tree, corpus: str, wanted: Sequence[tuple[str, str]]) -> Cov
     return Coverage(corpus, len(wanted), songs.num_rows, quarantine, tuple(problems))
 
 
+def uncovered(store: Store, corpus: str, trees: Iterable[Tree]) -> list[str]:
+    """Songs of the newest features without a vector of that very file, or with two.
+
+    Models of before may lag behind; one whose vectors cover everything is enough, and none need exist.
+    """
+    books = [found for tree in trees if (found := _unrepresented(store, tree, corpus)) is not None]
+    return min(books, key=len, default=[])
+
+
+def _unrepresented(store: Store, tree: Tree, corpus: str) -> list[str] | None:
+    try:
+        snapshot = tree.latest(corpus)
+        if snapshot is None:
+            return None
+        features = Tree(store, f"features/{tree.read_spec()['fingerprint']}").latest(corpus)
+        if features is None:
+            return [f"{tree.prefix}: the features of {corpus} behind its vectors are gone"]
+        wanted = _places(living(features, read_songs(store, features)))
+        known = _places(read_songs(store, snapshot))
+    except (StorageError, *UNREADABLE):
+        return None  # `check_snapshot` says so
+    except (ValueError, KeyError):
+        return [f"{tree.prefix}/spec.json: cannot be understood"]
+    problems = []
+    if missing := len(set(wanted) - set(known)):
+        problems.append(
+            f"{tree.prefix}: {missing} of {len(wanted)} songs of {corpus} have no vector of their features"
+        )
+    if twice := len(known) - len(set(known)):
+        problems.append(f"{tree.prefix}: {twice} songs of {corpus} have two vectors")
+    return problems
+
+
 def checkpoint_digests(store: Store) -> tuple[Digests, list[str]]:
     """The files that the checkpoint indices of all models name, and the index entries that cannot be read."""
     digests: Digests = {}
@@ -202,6 +237,11 @@ def _agrees(reference: Mapping[str, Any], commit: Commit | None) -> bool:
 
 def _versions(table: pa.Table) -> list[tuple[str, str]]:
     return list(zip(table["track_id"].to_pylist(), table["version"].to_pylist(), strict=True))
+
+
+def _places(songs: pa.Table) -> list[tuple[str, str, str]]:
+    """Track, version and vectors' shard, which has the digest of the features in its name."""
+    return list(zip(*(songs[name].to_pylist() for name in ("track_id", "version", "shard")), strict=True))
 
 
 def print_result(result: AuditResult, console: Console) -> None:

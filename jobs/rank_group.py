@@ -24,8 +24,7 @@ from ray.util import get_node_ip_address
 from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from infra.cluster import leaving_nodes
-from infra.config import TrainConfig
+from infra.cluster import leaving_nodes, n_gpus, wants_gpu
 from infra.errors import ConfigError, Incomplete, JobError
 from infra.pool import DEATHS, cause_of, first_line
 from jobs.data_worker import DataWorker
@@ -89,8 +88,8 @@ class RankGroup:
 
     def __init__(self, assignment: Assignment) -> None:
         config = assignment.config
-        self.gpu = _wants_gpu(config)
-        self.n_ranks = config.ranks or (int(ray.cluster_resources()["GPU"]) if self.gpu else 1)
+        self.gpu = wants_gpu(config.device, "train.device")
+        self.n_ranks = config.ranks or (n_gpus() if self.gpu else 1)
         limit = int(STORE_SHARE * _least_store_bytes())
         within = config.model_copy(update={"ahead_bytes": min(config.ahead_bytes, limit)})
         self.assignment = replace(assignment, config=within)
@@ -256,10 +255,3 @@ def _device() -> torch.device:
     device = torch.device("cuda", int(given[0]))
     torch.cuda.set_device(device)
     return device
-
-
-def _wants_gpu(config: TrainConfig) -> bool:
-    there = ray.cluster_resources().get("GPU", 0) >= 1
-    if config.device == "cuda" and not there:
-        raise ConfigError("train.device: cuda was asked for and the Ray cluster has no GPU; set auto or cpu")
-    return there and config.device != "cpu"

@@ -10,9 +10,11 @@ from rich.console import Console
 
 from infra.config import Config
 from infra.errors import ConfigError, Incomplete
+from infra.ledger import Tree, quarantine_table, songs_table
 from infra.shards import decode, encode
 from infra.storage import Store
 from jobs import audit, index
+from jobs.represent_plan import vectors_shard
 from tests.infra.faults import Crash, CrashingStore
 from tests.jobs.standin import config_of, extract_inline, write_corpus
 
@@ -28,15 +30,27 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     extract_inline(config)
     store = Store(config.root)
-    (tree,) = (folder / "root/features").iterdir()
-    shutil.copytree(tree, folder / "root/vectors" / tree.name)
-    for path in (folder / "root/vectors").rglob("*.json"):
-        path.write_text(path.read_text().replace("features/", "vectors/"))
+    write_vectors(store, "m")
     store.write("models/m/step-1.bin", b"weights")
     digest = store.digest("models/m/step-1.bin")
     entry = {"step": 1, "files": {"step-1.bin": digest}, "meta": {}}
     store.write("models/m/index/step-1.json", json.dumps(entry).encode())
     return folder
+
+
+def write_vectors(store: Store, run: str) -> None:
+    """Rows without vectors for the songs of the features."""
+    (mark,) = store.names("features")
+    features, tree = Tree(store, f"features/{mark}").latest("default"), Tree(store, f"vectors/{run}")
+    assert features is not None
+    tree.write_spec({"fingerprint": mark})
+    commits = []
+    for shard in features.shards:
+        table = decode(store.read(shard["path"])).select(["track_id", "version", "n_frames"])
+        if table.num_rows:
+            commits.append(tree.commit(vectors_shard(shard), table, [], table.num_rows, [1] * table.num_rows))
+    songs = songs_table(commits).sort_by("track_id")
+    tree.publish("default", [commit.reference() for commit in commits], songs, quarantine_table([]))
 
 
 @pytest.fixture
@@ -129,6 +143,31 @@ def test_a_song_listed_twice(config: Config):
     songs = decode(path.read_bytes())
     path.write_bytes(encode(pa.concat_tables([songs, songs.slice(0, 1)]), [4]))
     assert "1 tracks of default are listed twice" in problems(config)
+
+
+def test_songs_without_a_vector_of_their_file(config: Config):
+    """Of an older version, or of a feature shard with another digest; a model that knows all is enough."""
+    path = one(config, "vectors/*/snapshots/default/songs-*.parquet")
+    songs = decode(path.read_bytes())
+    older = songs.set_column(1, "version", pa.array(["0", *songs["version"].to_pylist()[1:]]))
+    path.write_bytes(encode(older, [3]))
+    assert "vectors/m: 1 of 3 songs of default have no vector of their features" in problems(config)
+    path.write_bytes(encode(songs.slice(1), [2]))
+    assert "vectors/m: 1 of 3 songs of default have no vector of their features" in problems(config)
+    write_vectors(Store(config.root), "later")
+    assert problems(config) == ""
+
+
+def test_a_song_with_two_vectors(config: Config):
+    path = one(config, "vectors/*/snapshots/default/songs-*.parquet")
+    songs = decode(path.read_bytes())
+    path.write_bytes(encode(pa.concat_tables([songs, songs.slice(0, 1)]), [4]))
+    assert "vectors/m: 1 songs of default have two vectors" in problems(config)
+
+
+def test_vectors_of_features_that_are_gone(config: Config):
+    shutil.rmtree(Path(config.root) / "features")
+    assert "vectors/m: the features of default behind its vectors are gone" in problems(config)
 
 
 def test_tracks_that_nobody_extracted(config: Config, tmp_path: Path):

@@ -1,6 +1,14 @@
 """Vectors: one row per living song, aligned, incremental, refused for other features."""
 
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,26 +19,34 @@ from infra import models
 from infra.config import Config, load
 from infra.errors import ConfigError
 from infra.ledger import Snapshot, Tree
-from infra.shards import decode
+from infra.shards import decode, encode
 from infra.songs import read_songs
 from infra.storage import Store
-from jobs import represent, train
+from jobs import audit, represent
 from jobs.model import LoadedModel, frame_responsibilities, load_model, require_features
-from tests.jobs.trees import clustered_songs, commit_songs
+from jobs.represent_plan import Unit
+from jobs.representer import Representer
+from tests.jobs.trees import clustered_songs, commit_shard, commit_songs, feature_tree, publish, write_model
 
 pytestmark = pytest.mark.ray
+
+RUN = "m"
+SONGS = clustered_songs(1, n_songs=40, n_clusters=5, dim=4, n_frames=50)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> tuple[Config, str]:
     root = tmp_path_factory.mktemp("root")
-    songs = clustered_songs(1, n_songs=40, n_clusters=5, dim=4, n_frames=50)
-    commit_songs(root, songs)
-    settings = ("train.n_components=8", "train.n_atoms=4", "train.epochs=3", "train.threads=1")
-    config = load(None, settings, root=str(root))
-    run = train.run(config).run
-    assert represent.run(config) == represent.Represented(run, 40, 3)
-    return config, run
+    commit_songs(root, SONGS)
+    modelled(root)
+    config = load(root=str(root))
+    assert represent.run(config) == represent.Represented(RUN, 40, 40)
+    return config, RUN
+
+
+def modelled(root: Path) -> None:
+    """A model of SONGS."""
+    write_model(Store(str(root)), RUN, np.concatenate(SONGS), np.cumsum([0, *map(len, SONGS)]), 8)
 
 
 def vectors(config: Config, run: str) -> pa.Table:
@@ -74,7 +90,7 @@ def test_log_likelihood_is_near_the_entropy_of_the_source(trained: tuple[Config,
 def test_frames_of_a_song_agree_with_its_vector(trained: tuple[Config, str]) -> None:
     config, run = trained
     model = load_model(Store(config.root), run)
-    songs, table = clustered_songs(1, 40, 5, 4, 50), vectors(config, run)
+    songs, table = SONGS, vectors(config, run)
     chosen = [7, 30, 2]
     offsets = np.cumsum([0, *(len(songs[i]) for i in chosen)])
     shares = frame_responsibilities(model, np.concatenate([songs[i] for i in chosen]), offsets)
@@ -92,20 +108,119 @@ def test_a_lost_commit_alone_is_computed_again(trained: tuple[Config, str]) -> N
     config, run = trained
     before = vectors(config, run)
     victim = min((Path(config.root) / f"vectors/{run}/commits").iterdir())
+    songs = json.loads(victim.read_text())["rows"]
     victim.unlink()
-    assert represent.run(config).computed == 1
+    assert represent.run(config).computed == songs
     assert vectors(config, run).equals(before)
 
 
-def test_a_removed_song_has_no_vector_in_the_next_snapshot(trained: tuple[Config, str]) -> None:
-    config, _ = trained
+@pytest.fixture
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One worker, in this process."""
+
+    def compute(config: Config, work: represent.Work) -> int:
+        worker = Representer(config.root, work.tree.prefix, work.model.run, config.represent.top, "cpu")
+        return sum([*worker.represent(unit)][-1] for unit in work.todo)
+
+    monkeypatch.setattr(represent, "_compute", compute)
+    monkeypatch.setattr(represent, "connect", lambda _: nullcontext())
+
+
+def test_only_new_feature_shards_are_computed(tmp_path: Path, without_ray: None) -> None:
+    """Songs that leave, come, change and come back."""
+    config, tree = load(root=str(tmp_path)), feature_tree(tmp_path)
+    modelled(tmp_path)
+    named = {f"{i:02}": song for i, song in enumerate(SONGS)}
+    old = [commit_shard(tree, name, dict(part)) for name, part in zip("ab", halves(named), strict=True)]
+    publish(tree, old)
+    assert represent.run(config) == represent.Represented(RUN, 40, 40)
+
+    publish(tree, old, without=[("03", "1"), ("21", "1")])
+    assert represent.run(config) == represent.Represented(RUN, 38, 0)
+    assert listed(config) == [(name, "1") for name in named if name not in ("03", "21")]
+
+    added = commit_shard(tree, "c", {"97": SONGS[0], "98": SONGS[1], "99": SONGS[2]})
+    changed = commit_shard(tree, "d", {"05": SONGS[7]}, version="2")
+    publish(tree, [*old, added, changed], without=[("05", "1"), ("21", "1")])
+    assert represent.run(config) == represent.Represented(RUN, 42, 4)
+    versions = dict(listed(config))
+    assert (versions["05"], versions["03"], "21" in versions) == ("2", "1", False)
+    rows = {(row["track_id"], row["version"]): row for row in vectors(config, RUN).to_pylist()}
+    assert rows["05", "2"]["n_frames"] == len(SONGS[7])
+    np.testing.assert_allclose(
+        rows["97", "1"]["responsibility"], rows["00", "1"]["responsibility"], atol=1e-5
+    )
+
+
+def halves(songs: dict[str, np.ndarray]) -> list[list[tuple[str, np.ndarray]]]:
+    items = list(songs.items())
+    return [items[:20], items[20:]]
+
+
+def listed(config: Config) -> list[tuple[str, str]]:
+    """Track and version of the songs of the newest vectors."""
     store = Store(config.root)
-    snapshot, _ = train.training_snapshot(config, store)
+    snapshot = Tree(store, f"vectors/{RUN}").latest("default")
+    assert snapshot is not None
     songs = read_songs(store, snapshot)
-    units = represent.plan(snapshot, songs.slice(1))
-    assert sum(len(unit.songs) for unit in units) == 39
-    kept = {unit.shard for unit in represent.plan(snapshot, songs)} & {unit.shard for unit in units}
-    assert len(kept) == 2
+    return list(zip(songs["track_id"].to_pylist(), songs["version"].to_pylist(), strict=True))
+
+
+class Dying(Representer):
+    """Is killed, once, after the first shard that it commits."""
+
+    def represent(self, unit: Unit) -> Iterator[int]:
+        yield from super().represent(unit)
+        died = Path(self.tree.store.root) / "died"
+        if not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_costs_nothing(
+    tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit_songs(tmp_path, SONGS, shards=8)
+    modelled(tmp_path)
+    monkeypatch.setattr(represent, "Representer", Dying)
+    assert represent.run(load(root=str(tmp_path))).songs == 40
+    assert (tmp_path / "died").exists()
+    once(tmp_path)
+
+
+def test_a_killed_driver_and_the_same_command_again(tmp_path: Path, ray_session: None) -> None:
+    """SIGKILL after the first commits: another run does the rest, and the bits are those of an undisturbed one."""
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    for root in (killed, whole):
+        commit_songs(root, SONGS, shards=20, names="abcdefghijklmnopqrst")
+        modelled(root)
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    command = [sys.executable, "-m", "jobs.represent", "--root", str(killed), "--set", "represent.workers=1"]
+    driver = subprocess.Popen(command, env=environment)
+    commits = killed / f"vectors/{RUN}/commits"
+    deadline = time.monotonic() + 240
+    while len(list(commits.glob("*.json"))) < 2 and driver.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    kept = len(list(commits.glob("*.json")))
+    assert 2 <= kept < 20
+    assert represent.run(load(root=str(killed))).computed == 2 * (20 - kept)
+    once(killed)
+    represent.run(load(root=str(whole)))
+    assert vectors(load(root=str(killed)), RUN).equals(vectors(load(root=str(whole)), RUN))
+
+
+def once(root: Path) -> None:
+    """Every song has one row, and the audit passes."""
+    config = load(root=str(root))
+    assert vectors(config, RUN)["track_id"].to_pylist() == [f"s{i:04d}" for i in range(40)]
+    assert [track for track, _ in listed(config)] == [f"s{i:04d}" for i in range(40)]
+    ids = pa.array([f"s{i:04d}" for i in range(40)])
+    tracks = pa.table({"track_id": ids, "uri": ids, "version": pa.array(["1"] * 40)})
+    Store(str(root)).write("corpus/default/tracks.parquet", encode(tracks, [40]))
+    assert audit.run(config).problems == ()
 
 
 def test_a_model_of_other_features_is_refused(trained: tuple[Config, str]) -> None:

@@ -1,13 +1,22 @@
-"""Committed feature trees of made-up frames, for jobs that start from features."""
+"""Committed feature trees of made-up frames, and models, for jobs that start from them."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from features.spec import PRESETS, fingerprint
-from infra.ledger import Snapshot, Tree, quarantine_table, songs_table
+from hdpgmm.record import to_arrays
+from hdpgmm.training import Settings, learn, start
+from hdpgmm.whitening import moments, whitening
+from infra import models
+from infra.checkpoints import Checkpoints
+from infra.ledger import Commit, Snapshot, Tree, quarantine_table, songs_table
 from infra.storage import Store
+
+MARK = fingerprint(PRESETS["paper-52"])
 
 
 def clustered_songs(seed: int, n_songs: int, n_clusters: int, dim: int, n_frames: int) -> list[np.ndarray]:
@@ -29,28 +38,62 @@ def commit_songs(
 
     `names` are the shards' names, a letter each.
     """
-    tree = Tree(Store(str(root)), f"features/{fingerprint(PRESETS['paper-52'])}")
+    tree = feature_tree(root)
     ids = [f"s{number:04d}" for number in range(len(songs))]
     commits = []
     for shard, members in enumerate(np.array_split(np.arange(len(songs)), shards)):
-        parts = [songs[i] for i in members]
-        table = _table([ids[i] for i in members], parts)
-        full, rest = divmod(len(parts), group)
-        sizes = [group] * full + ([rest] if rest else [])
-        commits.append(tree.commit(f"shard-{names[shard]}", table, [], len(parts), sizes))
-    references = [commit.reference() for commit in commits]
-    songs_by_id = songs_table(commits).sort_by("track_id")
-    return tree.publish("default", references, songs_by_id, quarantine_table(commits))
+        named = {ids[i]: songs[i] for i in members}
+        commits.append(commit_shard(tree, f"shard-{names[shard]}", named, group=group))
+    return publish(tree, commits)
 
 
-def _table(names: list[str], songs: list[np.ndarray]) -> pa.Table:
+def feature_tree(root: Path | str) -> Tree:
+    """Where `commit_songs` puts its shards."""
+    return Tree(Store(str(root)), f"features/{MARK}")
+
+
+def commit_shard(
+    tree: Tree, name: str, songs: dict[str, np.ndarray], version: str = "1", group: int = 5
+) -> Commit:
+    """A shard of these songs by id, `group` songs in a row group."""
+    full, rest = divmod(len(songs), group)
+    sizes = [group] * full + ([rest] if rest else [])
+    return tree.commit(name, _table(list(songs), list(songs.values()), version), [], len(songs), sizes)
+
+
+def publish(tree: Tree, commits: list[Commit], without: Collection[tuple[str, str]] = ()) -> Snapshot:
+    """A snapshot of corpus `default`: all songs of the shards but those, given as (track, version)."""
+    songs = songs_table(commits).sort_by("track_id")
+    keys = zip(songs["track_id"].to_pylist(), songs["version"].to_pylist(), strict=True)
+    living = songs.filter(pa.array([key not in without for key in keys]))
+    return tree.publish("default", [commit.reference() for commit in commits], living, quarantine_table([]))
+
+
+def write_model(
+    store: Store, run: str, values: np.ndarray, offsets: np.ndarray, n_components: int, steps: int = 3
+) -> None:
+    """A finished model that a few steps on these songs have learnt, as `jobs.train` leaves one.
+
+    values (frame, dim) float32, offsets (song + 1,) int64.
+    """
+    whiten, settings = whitening(moments(values)), Settings(n_components=n_components)
+    whitened, ends, n_songs = torch.from_numpy(whiten(values)), torch.from_numpy(offsets), len(offsets) - 1
+    state = start(settings, whitened[:20_000], len(values), n_songs, torch.Generator().manual_seed(0))
+    for _ in range(steps):
+        state, _ = learn(state, whitened, ends, n_songs, settings)
+    Checkpoints(store, models.prefix(run)).save(state.step, to_arrays(state, whiten), {}, 1)
+    provenance = {"fingerprint": MARK, "n_atoms": settings.n_atoms}
+    models.finish(store, run, provenance, [], {}, state.step)
+
+
+def _table(names: list[str], songs: list[np.ndarray], version: str) -> pa.Table:
     lengths = [len(song) for song in songs]
     frames = pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(songs).ravel()), songs[0].shape[1])
     offsets = pa.array(np.cumsum([0, *lengths]), pa.int32())
     return pa.table(
         {
             "track_id": names,
-            "version": ["1"] * len(songs),
+            "version": [version] * len(songs),
             "n_frames": pa.array(lengths, pa.int32()),
             "frames": pa.ListArray.from_arrays(offsets, frames),
         }
