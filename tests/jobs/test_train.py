@@ -258,15 +258,24 @@ def heldout_score(root: Path, run: str) -> float:
     return total / scored + whitening.log_det
 
 
-def test_the_best_checkpoint_damaged_leaves_the_last(tmp_path: Path, ray_session: None) -> None:
-    config = config_of(tree(tmp_path), "train.early_stopping=true", "train.epochs=40")
+def test_the_model_is_the_checkpoint_of_the_epoch_with_the_best_score(
+    tmp_path: Path, ray_session: None
+) -> None:
+    """Scores are written into the last checkpoint's history. Where the best one's checkpoint is gone, the last counts."""
+    more = ("train.early_stopping=true", "train.keep_checkpoints=30")
+    config = config_of(tree(tmp_path), *more)
     run = train.run(config).run
-    final, folder = models.choose(Store(str(tmp_path)), run), tmp_path / f"models/{run}"
-    (folder / "final.json").unlink()
-    (folder / f"step-{final.step:08d}.safetensors").write_bytes(b"half")
-    train.run(config)
-    history = json.loads((folder / "history.json").read_text())
-    assert models.choose(Store(str(tmp_path)), run).step == history[-1]["step"] > final.step
+    folder = tmp_path / f"models/{run}"
+    entry = max((folder / "index").iterdir())
+    fields = json.loads(entry.read_text())
+    *_, before, last = (row["step"] for row in fields["meta"]["history"])
+    fields["meta"]["history"][-2]["heldout"] = 0.0
+    entry.write_text(json.dumps(fields))
+    for expected in (before, last):
+        (folder / "final.json").unlink()
+        train.run(config)
+        assert models.choose(Store(str(tmp_path)), run).step == expected
+        (folder / f"index/step-{before:08d}.json").unlink(missing_ok=True)
 
 
 def test_a_state_that_is_not_finite_is_given_up_for_the_last_checkpoint(
