@@ -261,7 +261,7 @@ def heldout_score(root: Path, run: str) -> float:
 def test_the_model_is_the_checkpoint_of_the_epoch_with_the_best_score(
     tmp_path: Path, ray_session: None
 ) -> None:
-    """Scores are written into the last checkpoint's history. Where the best one's checkpoint is gone, the last counts."""
+    """Scores are written into the last checkpoint's history. Without the best one's checkpoint the last counts."""
     more = ("train.early_stopping=true", "train.keep_checkpoints=30")
     config = config_of(tree(tmp_path), *more)
     run = train.run(config).run
