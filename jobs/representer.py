@@ -18,7 +18,9 @@ from infra.storage import Store
 from jobs.model import load_model, song_vectors
 from jobs.represent_plan import Source, Unit
 
-BATCH_FRAMES = 1 << 17  # given to the engine at a time, or one row group
+BATCH_BYTES = (
+    32 << 20
+)  # of frames given to the engine at a time, or one row group; a group of small shards fits
 ROW_GROUP_ROWS = 1024
 Part = tuple[str, SongBlock]  # the vectors' shard, a row group of the features
 
@@ -57,7 +59,7 @@ class Representer:
         """Of groups that are not done altogether: a batch, and so a vector's last bits, depend on the group alone."""
         for group in unit.groups:
             if any(source.name not in done for source in group):
-                yield from batches(self._parts(group), BATCH_FRAMES)
+                yield from batches(self._parts(group), BATCH_BYTES)
 
     def _parts(self, group: Iterable[Source]) -> Iterator[Part]:
         for source in group:
@@ -98,15 +100,15 @@ class Representer:
             writing.result()
 
 
-def batches(parts: Iterable[Part], most_frames: int) -> Iterator[list[Part]]:
-    """Consecutive parts up to `most_frames` together, at least one each."""
-    batch, frames = [], 0
+def batches(parts: Iterable[Part], most_bytes: int) -> Iterator[list[Part]]:
+    """Consecutive parts up to `most_bytes` of frames together, at least one each."""
+    batch, size = [], 0
     for part in parts:
-        if batch and frames + len(part[1].values) > most_frames:
+        if batch and size + part[1].values.nbytes > most_bytes:
             yield batch
-            batch, frames = [], 0
+            batch, size = [], 0
         batch.append(part)
-        frames += len(part[1].values)
+        size += part[1].values.nbytes
     if batch:
         yield batch
 
