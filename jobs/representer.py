@@ -18,7 +18,9 @@ from infra.storage import Store
 from jobs.model import load_model, song_vectors
 from jobs.represent_plan import Source, Unit
 
-BATCH_FRAMES = 1 << 16  # given to the engine at a time, or one row group
+BATCH_BYTES = (
+    32 << 20
+)  # of frames given to the engine at a time, or one row group; a group of small shards fits
 ROW_GROUP_ROWS = 1024
 Part = tuple[str, SongBlock]  # the vectors' shard, a row group of the features
 
@@ -27,7 +29,7 @@ class Representer:
     """Computes the vectors of one unit at a time and commits them shard by shard. One thread computes.
 
     In memory are at most three batches of frames (one at work, one ready, one being read), what the engine needs for
-    one, and the vectors of two shards.
+    one, and the vectors of two batches.
     """
 
     def __init__(self, root: str, tree: str, run: str, top: int, device: str) -> None:
@@ -47,18 +49,17 @@ class Representer:
             for name, table in self._tables(batch):
                 open_shards[name].append(table)
             songs += sum(len(block.track_ids) for _, block in batch)
-            for name in [name for name in open_shards if name != batch[-1][0]]:
-                self._commit(name, open_shards.pop(name), done)
+            whole = [name for name in open_shards if name != batch[-1][0]]
+            self._commit_behind({name: open_shards.pop(name) for name in whole if name not in done})
             yield songs
-        for name, tables in open_shards.items():
-            self._commit(name, tables, done)
+        self._commit_behind({name: tables for name, tables in open_shards.items() if name not in done})
         self._written()
 
     def _batches(self, unit: Unit, done: set[str]) -> Iterator[list[Part]]:
         """Of groups that are not done altogether: a batch, and so a vector's last bits, depend on the group alone."""
         for group in unit.groups:
             if any(source.name not in done for source in group):
-                yield from batches(self._parts(group), BATCH_FRAMES)
+                yield from batches(self._parts(group), BATCH_BYTES)
 
     def _parts(self, group: Iterable[Source]) -> Iterator[Part]:
         for source in group:
@@ -80,16 +81,17 @@ class Representer:
             yield name, table.slice(first, len(block.track_ids))
             first += len(block.track_ids)
 
-    def _commit(self, name: str, tables: list[pa.Table], done: set[str]) -> None:
-        """In the writer's thread, after the shard before."""
+    def _commit_behind(self, shards: dict[str, list[pa.Table]]) -> None:
+        """In the writer's thread, once it has written those before."""
         self._written()
-        if name not in done:
+        self._writing = self.writer.submit(self._commit, shards)
+
+    def _commit(self, shards: dict[str, list[pa.Table]]) -> None:
+        for name, tables in shards.items():
             table = pa.concat_tables(tables)
-            sizes = [
-                min(ROW_GROUP_ROWS, table.num_rows - at) for at in range(0, table.num_rows, ROW_GROUP_ROWS)
-            ]
-            call = lambda: self.tree.commit(name, table, [], table.num_rows, sizes)  # noqa: E731
-            self._writing = self.writer.submit(patiently, call)
+            rows = table.num_rows
+            sizes = [min(ROW_GROUP_ROWS, rows - first) for first in range(0, rows, ROW_GROUP_ROWS)]
+            patiently(lambda: self.tree.commit(name, table, [], rows, sizes))  # noqa: B023
 
     def _written(self) -> None:
         """Wait for the shard that is being written; raises what kept it from being."""
@@ -98,15 +100,15 @@ class Representer:
             writing.result()
 
 
-def batches(parts: Iterable[Part], most_frames: int) -> Iterator[list[Part]]:
-    """Consecutive parts up to `most_frames` together, at least one each."""
-    batch, frames = [], 0
+def batches(parts: Iterable[Part], most_bytes: int) -> Iterator[list[Part]]:
+    """Consecutive parts up to `most_bytes` of frames together, at least one each."""
+    batch, size = [], 0
     for part in parts:
-        if batch and frames + len(part[1].values) > most_frames:
+        if batch and size + part[1].values.nbytes > most_bytes:
             yield batch
-            batch, frames = [], 0
+            batch, size = [], 0
         batch.append(part)
-        frames += len(part[1].values)
+        size += part[1].values.nbytes
     if batch:
         yield batch
 

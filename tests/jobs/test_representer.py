@@ -45,11 +45,11 @@ def committed(root: Path, source: Source) -> pa.Table:
     return decode(store.read(str(path.relative_to(root))))
 
 
-@pytest.mark.parametrize("most_frames", [1, 200, 1 << 16])
+@pytest.mark.parametrize("most_bytes", [1, 3200, 1 << 25])
 def test_vectors_are_those_of_each_song_alone(
-    tmp_path: Path, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch, most_frames: int
+    tmp_path: Path, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch, most_bytes: int
 ):
-    monkeypatch.setattr(representer, "BATCH_FRAMES", most_frames)
+    monkeypatch.setattr(representer, "BATCH_BYTES", most_bytes)
     a, b, c, d = sources(snapshot)
     assert [*worker(tmp_path).represent(Unit(((a, b, c), (d,))))][-1] == 24
     table = pa.concat_tables([committed(tmp_path, source) for source in (a, b, c, d)])
@@ -103,7 +103,7 @@ def test_one_batch_is_read_ahead_and_no_more(tmp_path: Path, snapshot: Snapshot)
 
 def test_batches_are_consecutive_and_bounded():
     parts = [(str(i), block(frames)) for i, frames in enumerate([5, 4, 1, 12, 3, 3, 3, 3])]
-    found = [[name for name, _ in batch] for batch in batches(parts, 10)]
+    found = [[name for name, _ in batch] for batch in batches(parts, 80)]
     assert found == [["0", "1", "2"], ["3"], ["4", "5", "6"], ["7"]]
     assert [*batches([], 10)] == []
 
