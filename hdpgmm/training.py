@@ -24,6 +24,7 @@ STEP_SONGS = 128  # that a full step rests on
 PART_SONGS = 128  # of a mini-batch that one rank takes on; sums do not depend on the number of ranks
 MOST_ROUNDS = 8  # of merges and deletions at a time
 PATIENCE = 2  # epochs without a better held-out score
+NEAR = 0.02  # nats a frame between held-out scores that are as good as each other
 PLATEAU = 1e-3  # nats a frame: less is no better
 
 
@@ -157,9 +158,13 @@ def improve(
 
 
 def best(scores: Sequence[float | None]) -> int:
-    """Which of the epochs' held-out scores, nats a frame, is the best; without scores the last one."""
-    known = [score for score in scores if score is not None]
-    return scores.index(max(known)) if known else len(scores) - 1
+    """Which epoch is the model, by the held-out scores, nats a frame: the last one that is near the best.
+
+    Near is NEAR. Few songs are held out of a small corpus, and what later epochs learn from the others is worth more
+    than their noise. Without scores it is the last epoch.
+    """
+    least = max((score for score in scores if score is not None), default=-math.inf) - NEAR
+    return max(i for i, score in enumerate(scores) if score is None or score >= least)
 
 
 def plateau(scores: Sequence[float]) -> bool:

@@ -150,7 +150,7 @@ class Trainer:
         return made if self.n_ranks == 1 else ranks.share(made)  # pyright: ignore[reportReturnType]
 
     def _best_step(self) -> int | None:
-        """The step of the best epoch so far."""
+        """The step of the epoch that is the model so far."""
         scores = [row["heldout"] for row in self.history]
         return self.history[training.best(scores)]["step"] if scores else None
 

@@ -66,7 +66,8 @@ def _assert_equal_to_the_script(samples: np.ndarray) -> None:
     assert ours.shape == script.shape
     assert ours.dtype == np.float32
     assert np.abs(ours - script)[:, :13].max() <= 5e-4
-    assert np.abs(ours - script)[:, 13:39].max() <= 1e-4
+    rounding = 1e-6 * np.abs(script)[:, 13:39]  # of librosa's own float32, where a column reaches 136
+    assert (np.abs(ours - script)[:, 13:39] <= 1e-4 + rounding).all()
     assert np.abs(ours - script)[:, 39:51].max() <= 1e-5
     audible = script[:, 51] > np.log(1e-3)
     assert np.abs(ours - script)[audible, 51].max(initial=0) <= 5e-3

@@ -212,10 +212,19 @@ def test_a_plateau_is_a_later_half_of_epochs_that_brings_next_to_nothing(
 
 @pytest.mark.parametrize(
     ("scores", "epoch"),
-    [([None, None], 1), ([-2.0, -1.0, -3.0], 1), ([-1.0, -1.0], 0), ([None, -5.0, None], 1)],
+    [
+        ([None, None], 1),
+        ([-2.0, -1.0, -3.0], 1),
+        ([-1.0, -1.0], 1),
+        ([-1.0, -1.019, -1.03], 1),
+        ([-1.03, -1.0, -1.019], 2),
+        ([-1.0, -1.01, -1.03, -0.99, -1.02], 3),
+    ],
 )
-def test_the_best_epoch_is_the_first_with_the_highest_score(scores: list[float | None], epoch: int):
+def test_the_model_is_the_last_epoch_near_the_best_score(scores: list[float | None], epoch: int):
     assert training.best(scores) == epoch
+    for n in range(epoch + 1, len(scores)):  # and has been since it ended, so that its state could be kept
+        assert training.best(scores[:n]) == epoch
 
 
 def test_a_step_does_not_change_its_argument():

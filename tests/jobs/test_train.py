@@ -237,8 +237,9 @@ def test_it_ends_where_the_held_out_score_stands_still(tmp_path: Path, ray_sessi
     assert not plateau([row["heldout"] for row in history[:-1]])
     final = models.find(Store(str(tmp_path)), run)
     assert final is not None
-    assert final.step == max(history, key=lambda row: row["heldout"])["step"]
-    assert heldout_score(tmp_path, run) == pytest.approx(max(row["heldout"] for row in history), abs=1e-6)
+    row = history[training.best([row["heldout"] for row in history])]
+    assert final.step == row["step"]
+    assert heldout_score(tmp_path, run) == pytest.approx(row["heldout"], abs=1e-6)
     found = arrays(tmp_path, run)
     (tmp_path / f"models/{run}/final.json").unlink()
     train.run(config)
@@ -330,7 +331,7 @@ def test_the_best_checkpoint_outlives_newer_ones(tmp_path: Path, ray_session: No
     config = config_of(tree(tmp_path), "train.keep_checkpoints=1", "train.epochs=8")
     run = train.run(config).run
     history = json.loads((tmp_path / f"models/{run}/history.json").read_text())
-    best = max(history, key=lambda row: row["heldout"])["step"]
+    best = history[training.best([row["heldout"] for row in history])]["step"]
     kept = {int(entry.stem.removeprefix("step-")) for entry in (tmp_path / f"models/{run}/index").iterdir()}
     assert kept == {best, history[-1]["step"]}
 
