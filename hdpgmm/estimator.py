@@ -111,7 +111,7 @@ class HDPGMM:
     def fit(self, songs: Songs, y: object = None) -> "HDPGMM":
         """Learn from songs: a sequence of (n_frames, n_features) arrays, or (values, offsets) of all of them.
 
-        With early stopping and songs enough to hold some out, the model is that of the last epoch near their best score.
+        With early stopping and songs enough to hold some out, the model is that of the last epoch near the best score.
         Raises ValueError where a song has another number of features, or a value that is not finite or beyond 1e100.
         A fit that is interrupted (KeyboardInterrupt) leaves the model of its last step, ready for use.
         """
