@@ -60,7 +60,8 @@ ACTORS = {
     "rank told": ("Rank", signal.SIGTERM),
     "data worker": ("DataWorker", signal.SIGKILL),
 }
-TIMES = {"frames_per_second", "wait_share", "seconds"}  # of the history, not of the model
+# Of the history, not of the model: how the run went.
+TIMES = {"frames_per_second", "wait_share", "seconds", "max_bytes_ahead"}
 EARLY, EARLY_SECONDS, LATE_SECONDS = 0.25, 8.0, 0.2
 RUN_SECONDS = 300
 CODES = {0, Incomplete.exit_code, 130, -signal.SIGKILL, -signal.SIGTERM}

@@ -2,13 +2,8 @@
 
 import json
 import math
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -349,45 +344,7 @@ def test_the_papers_settings_are_those_of_the_engine() -> None:
     assert (paper.batch_songs, paper.epochs, paper.early_stopping) == (1024, 100, False)
 
 
-@pytest.mark.slow
-def test_killed_and_continued_equals_uninterrupted(reference: tuple[Path, str], tmp_path: Path) -> None:
-    """SIGKILL of the driver once a checkpoint in the middle exists, twice, then to the end."""
-    root, run = reference
-    tree(tmp_path)
-    steps = [int(entry.stem.removeprefix("step-")) for entry in (root / f"models/{run}/index").iterdir()]
-    assert max(steps) > 20
-    for wanted in (6, 15):
-        killed = kill_at_step(tmp_path, run, wanted)
-        assert killed < max(steps), "it was over before it could be killed"
-    train.run(config_of(tmp_path))
-    assert arrays(tmp_path, run) == arrays(root, run)
-    assert [row["epoch"] for row in meta(tmp_path, run)["history"]] == [1, 2, 3, 4]
-
-
 def meta(root: Path, run: str) -> dict:
     found = Checkpoints(Store(str(root)), models.prefix(run)).load()
     assert found is not None
     return found[2]
-
-
-def kill_at_step(root: Path, run: str, step: int) -> int:
-    """Run the job in its own process and SIGKILL it once there is a checkpoint of `step` or later; the newest step."""
-    overrides = [argument for setting in SETTINGS for argument in ("--set", setting)]
-    command = [sys.executable, "-m", "jobs.train", "--root", str(root), *overrides]
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    index = root / f"models/{run}/index"
-    deadline = time.monotonic() + 120
-    try:
-        while process.poll() is None and time.monotonic() < deadline:
-            if index.is_dir() and (newest := _newest(index)) >= step:
-                return newest
-            time.sleep(0.01)
-        raise AssertionError(f"ended with {process.poll()} before a checkpoint of step {step}")
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-
-def _newest(index: Path) -> int:
-    return max((int(entry.stem.removeprefix("step-")) for entry in index.glob("step-*.json")), default=-1)

@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 @pytest.mark.timeout(900)
 def test_killed_trainings_end_in_the_same_bits():
     # A process of its own: Ray reads its switch to stay on 127.0.0.1 when it is imported.
-    kinds = ["driver", "rank", "node", "notice"]
-    command = [sys.executable, "-m", "tests.bench.train_faults", "--kills", "4", "--kinds", *kinds]
+    kinds = ["driver", "node"]
+    command = [sys.executable, "-m", "tests.bench.train_faults", "--kills", "2", "--kinds", *kinds]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(done.stdout.splitlines()[-1])
