@@ -37,6 +37,7 @@ pytestmark = pytest.mark.ray
 SETTINGS = (
     *("train.n_components=12", "train.n_atoms=4", "train.batch_songs=8", "train.checkpoint_steps=3"),
     *("train.epochs=4", "train.threads=1", "train.heldout_fraction=0.2", "train.early_stopping=false"),
+    "train.data_workers=1",
 )
 
 
@@ -108,7 +109,7 @@ def test_run_again_finds_it_complete(reference: tuple[Path, str]) -> None:
 
 @pytest.mark.parametrize(
     "more",
-    [("train.data_workers=1",), ("train.data_workers=3", "train.ahead_bytes=20000"), ("train.threads=2",)],
+    [("train.data_workers=2",), ("train.data_workers=3", "train.ahead_bytes=20000"), ("train.threads=2",)],
 )
 def test_workers_budget_and_threads_do_not_change_a_bit(
     reference: tuple[Path, str], tmp_path: Path, more: tuple
