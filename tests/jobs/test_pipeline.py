@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 TRACKS = 20
 SHARDS = 3
-# A checkpoint at every step and one worker that represents shard by shard: there is a middle to be killed in.
+# A checkpoint at every step: there is a middle to be killed in.
 SETTINGS = (
     *("train.n_components=16", "train.epochs=8", "train.threads=1", "train.checkpoint_steps=1"),
     *("represent.workers=1", "evaluate.repeats=1", "evaluate.codewords=16", "evaluate.bootstrap=100"),
@@ -139,19 +139,19 @@ def test_on_s3_the_feature_values_are_the_same_bits(finished: Path, composed: Pa
     assert audited(s3_root) == 0
 
 
-def test_killed_in_extract_train_and_represent(finished: Path, composed: Path, tmp_path: Path) -> None:
-    """SIGKILL of the driver once in each, then the same command to the end: the bits of the undisturbed run."""
+def test_killed_in_extract_and_train(finished: Path, composed: Path, tmp_path: Path) -> None:
+    """SIGKILL of the driver once in each, then the same command to the end: the bits of the undisturbed run.
+
+    In test_represent.py it is killed while it represents.
+    """
     root, run, reference = tmp_path / "root", only_model(str(finished)), str(finished)
-    commits, vectors = root / FEATURES / "commits", root / f"vectors/{run}"
+    commits = root / FEATURES / "commits"
     checkpoints, final = root / f"models/{run}/index", root / f"models/{run}/final.json"
     kill_when(lambda: count(commits) > 0, root, composed)
     assert 0 < count(commits) < SHARDS
     kill_when(lambda: count(checkpoints) > 1, root, composed)
     assert count(commits) == SHARDS
     assert not final.exists()
-    kill_when(lambda: count(vectors / "commits") > 0, root, composed)
-    assert final.exists()
-    assert 0 < count(vectors / "commits") < SHARDS
     ended = subprocess.run(command(root, composed), env=alone(), capture_output=True, text=True, check=False)
     assert (ended.returncode, audited(str(root))) == (0, 0), ended.stderr
     assert model_of(str(root)) == model_of(reference)
