@@ -95,7 +95,9 @@ def ascend(
         if bool(finished.all()):
             break
         work, songs = (new, songs) if bool(going.all()) else (of_songs(new, going), songs[going])
-    return _posterior(found, rounds, len(log_beta), alpha0)
+    return posterior(
+        found.comps, found.weight, found.zeta, found.counts, found.bound, rounds, len(log_beta), alpha0
+    )
 
 
 def song_terms(
@@ -194,19 +196,35 @@ def _put(found: _Work, songs: Tensor, work: _Work, finished: Tensor) -> None:
     found.zeta[songs, n_atoms:], found.counts[songs, n_atoms:] = 0.0, 0.0
 
 
-def _posterior(found: _Work, rounds: Tensor, n_comp: int, alpha0: float) -> Posterior:
-    counts = found.counts.where(found.counts > NEGLIGIBLE, 0.0)
+def posterior(
+    comps: Tensor,
+    weight: Tensor,
+    zeta: Tensor,
+    counts: Tensor,
+    bound: Tensor,
+    rounds: Tensor,
+    n_comp: int,
+    alpha0: float,
+) -> Posterior:
+    """What was found as a record: comps, weight, counts (song, atom), zeta (song, atom, frame), bound, rounds (song,).
+
+    Atoms in order of falling count, as many as the song with the most has in use.
+    """
+    counts = counts.where(counts > NEGLIGIBLE, 0.0)
     order = counts.argsort(dim=1, descending=True, stable=True)[:, : max(1, int((counts > 0.0).sum(1).max()))]
-    counts, weight, comps = (part.gather(1, order) for part in (counts, found.weight, found.comps))
+    counts, weight, comps = (part.gather(1, order) for part in (counts, weight, comps))
     used = (counts > 0.0)[:, :, None]
-    zeta = _atoms(found.zeta, order)
+    zeta = _atoms(zeta, order)
     varphi = zeta.new_zeros(*counts.shape, n_comp).scatter_(2, comps[:, :, None], used.to(zeta.dtype))
-    draws = tables(weight, counts).where(counts > 0.0, 0.0)
-    total = counts.sum(1)
-    usage = torch.stack(
-        [draws.sum(1), torch.digamma(alpha0 + total) - torch.digamma(torch.full_like(total, alpha0))], 1
-    )
-    return Posterior((zeta * used).mT, varphi, counts, draws, usage, found.bound, rounds)
+    draws, usage = draws_and_usage(weight, counts, alpha0)
+    return Posterior((zeta * used).mT, varphi, counts, draws, usage, bound, rounds)
+
+
+def draws_and_usage(weight: Tensor, counts: Tensor, alpha0: float) -> tuple[Tensor, Tensor]:
+    """Draws from beta (song, atom) of atoms of these weights and counts, and what alpha0 is learned from (song, 2)."""
+    draws, total = tables(weight, counts).where(counts > 0.0, 0.0), counts.sum(1)
+    log_rest = torch.digamma(alpha0 + total) - torch.digamma(torch.full_like(total, alpha0))
+    return draws, torch.stack([draws.sum(1), log_rest], 1)
 
 
 def merge_changes(

@@ -14,6 +14,7 @@ from torch import Tensor
 from hdpgmm import sticks
 
 LOWEST = -80.0  # log of the smallest relative density told from none: subnormal numbers are many times slower
+SAME = 1e-3  # frames: shares nearer to each other are as good as equal
 NAMED = (
     2  # components that atoms may come to name, a multiple of the atoms; the others have no share worth one
 )
@@ -126,8 +127,16 @@ def supported(log_lik: Tensor, mask: Tensor, log_beta: Tensor, most: int) -> tup
     logits = log_lik.permute(0, 2, 1) + log_beta.to(log_lik.dtype)[:, None]
     density = logits.sub_(logits.amax(1, keepdim=True)).clamp_(min=LOWEST).exp_()
     weight = mask.to(log_lik.dtype)[:, None, :] / density.sum(1, keepdim=True)
-    shares, comps = torch.bmm(density, weight.mT)[:, :, 0].double().topk(most)
-    return shares, comps
+    return largest(torch.bmm(density, weight.mT)[:, :, 0].double(), most)
+
+
+def largest(shares: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """The largest shares (song, most), in frames, and which; of those less than SAME apart the first component's.
+
+    Shares of a frame each are ties, and what rounding makes of them differs from device to device.
+    """
+    comps = (shares / SAME).round().argsort(dim=1, descending=True, stable=True)[:, :most]
+    return shares.gather(1, comps), comps
 
 
 def take_named(log_lik: Tensor, comps: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """State of the model and its two steps over ragged batches: state in, state and info out."""
 
+import importlib.util
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,10 +15,11 @@ from torch import Tensor
 from hdpgmm import direct, local, normal_gamma, normal_wishart, sticks
 from hdpgmm.local import LocalOptions, Posterior, supported, take_named
 from hdpgmm.prior import Prior
-from hdpgmm.songs import Group, gather, partition
+from hdpgmm.songs import Group, chunks, gather, partition
 from hdpgmm.statistics import BLOCK, Statistics, blocks, contract, expand, expanded_size
 
-GROUP_FRAMES = {"cpu": 8192, "cuda": 1 << 18}  # of the songs inferred side by side
+GROUP_FRAMES = {"cpu": 8192, "cuda": 1 << 17}  # of the songs inferred side by side
+SLICE = 4096  # frames that are summed in float32 on a GPU
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ def unseen_log_density(model: Globals, values: Tensor) -> Tensor:
 
 def scratch_for(model: Globals, values: Tensor) -> Tensor:
     """Room for a block of expanded frames, (expanded_size, frame). Memory once written is much faster to write."""
-    return values.new_empty(model.theta.shape[0], max(1, min(BLOCK, values.shape[:-1].numel())))
+    block_frames = BLOCK[values.device.type]
+    return values.new_empty(model.theta.shape[0], max(1, min(block_frames, values.shape[:-1].numel())))
 
 
 def infer(
@@ -156,8 +159,11 @@ def posterior_of(
     model: Globals, group: Group, options: LocalOptions, scratch: Tensor | None = None
 ) -> Posterior:
     """q of a group's songs. Of the log-likelihoods only those of each song's best-supported components are kept."""
+    if on_gpu(model, group.values.device):
+        return posterior_given(model, group, log_likelihoods(model, group.values, scratch), options)
     level, n_frames = song_level(model.direct), group.values.shape[1]
-    most, at_once = level.n_named(options, len(model.log_beta)), max(1, BLOCK // n_frames)
+    most = level.n_named(options, len(model.log_beta))
+    at_once = max(1, BLOCK[group.values.device.type] // n_frames)
     named = group.values.new_empty(len(group.songs), most, n_frames)
     scratch = scratch_for(model, group.values) if scratch is None else scratch
     parts, room = [], group.values.new_empty(len(model.log_beta) * at_once * n_frames)
@@ -169,6 +175,31 @@ def posterior_of(
     return level.ascend(named.mT, comps, shares, group.mask, model.log_beta, model.alpha0, options)
 
 
+def posterior_given(model: Globals, group: Group, log_lik: Tensor, options: LocalOptions) -> Posterior:
+    """q of a group's songs from their log-likelihoods, (song, frame, comp) as of `log_likelihoods`."""
+    if not on_gpu(model, log_lik.device):
+        level = song_level(model.direct)
+        return level.infer_songs(log_lik, group.mask, model.log_beta, model.alpha0, options)
+    from hdpgmm import fused
+
+    n_songs, n_frames = group.mask.shape
+    rows = log_lik.flatten(0, 1).T.contiguous()
+    lengths = group.mask.sum(1).long()
+    songs = fused.Songs(n_frames * torch.arange(n_songs, device=rows.device), lengths)
+    shares, comps = fused.supported(rows, songs, model.log_beta, direct.n_named(options, len(model.log_beta)))
+    zeta = rows.new_zeros(*comps.shape, n_frames)
+    places = n_frames * torch.arange(comps.numel(), device=rows.device).view(comps.shape)
+    found = fused.ascend(rows, songs, comps, shares, model.log_beta, model.alpha0, options, zeta, places)
+    return direct.posterior(
+        comps, found.weight, zeta, found.counts, found.bound, found.rounds, len(model.log_beta), model.alpha0
+    )
+
+
+def on_gpu(model: Globals, device: torch.device) -> bool:
+    """Whether songs are inferred by the kernels of hdpgmm.fused: by direct assignment, on CUDA with Triton."""
+    return model.direct and device.type == "cuda" and importlib.util.find_spec("triton") is not None
+
+
 def batch_statistics(
     model: Globals, values: Tensor, offsets: Tensor, options: LocalOptions, splash: float = 0.0
 ) -> tuple[Statistics, BatchInfo]:
@@ -178,6 +209,21 @@ def batch_statistics(
     regulariser); 0 leaves the posterior alone.
     """
     n_comp, dim, device = model.theta.shape[1], values.shape[1], values.device
+    total = _total_fused if on_gpu(model, device) else _total_by_group
+    sums, atoms, used, info = total(model, values, offsets, options)
+    if splash:
+        everything = torch.zeros(model.theta.shape[0], dtype=torch.float64, device=device)
+        for block in blocks(len(values), BLOCK[device.type]):
+            everything += expand(values[block], model.diagonal).sum(1, dtype=torch.float64)
+        sums = (1.0 - splash) * sums + (splash / n_comp) * everything
+    return contract(sums, atoms, used, dim, model.diagonal), info
+
+
+Totals = tuple[Tensor, Tensor, Tensor, BatchInfo]
+
+
+def _total_by_group(model: Globals, values: Tensor, offsets: Tensor, options: LocalOptions) -> Totals:
+    """R^T t(X) (comp, expanded_size), draws (comp,), usage (2,), all float64, and what to log, of a batch."""
 
     def one(group: Group) -> tuple[Tensor, Tensor, Tensor, BatchInfo]:
         scratch = scratch_for(model, group.values)
@@ -187,20 +233,59 @@ def batch_statistics(
         draws, used = posterior.component_draws().sum(0), posterior.usage.sum(0)
         return products(group.values, posterior, model.diagonal, scratch), draws, used, info
 
-    sums = torch.zeros(n_comp, model.theta.shape[0], dtype=torch.float64, device=device)
-    atoms = torch.zeros(n_comp, dtype=torch.float64, device=device)
-    used, info = torch.zeros(2, dtype=torch.float64, device=device), BatchInfo()
+    sums = torch.zeros(model.theta.T.shape, dtype=torch.float64, device=values.device)
+    atoms = torch.zeros_like(sums[:, 0])
+    used, info = sums.new_zeros(2), BatchInfo()
     for part in by_group(one, values, offsets):
         sums += part[0]
         atoms += part[1]
         used += part[2]
         info += part[3]
-    if splash:
-        everything = torch.zeros(model.theta.shape[0], dtype=torch.float64, device=device)
-        for block in blocks(len(values)):
-            everything += expand(values[block], model.diagonal).sum(1, dtype=torch.float64)
-        sums = (1.0 - splash) * sums + (splash / n_comp) * everything
-    return contract(sums, atoms, used, dim, model.diagonal), info
+    return sums, atoms, used, info
+
+
+def _total_fused(model: Globals, values: Tensor, offsets: Tensor, options: LocalOptions) -> Totals:
+    """`_total_by_group` on a GPU: chunks of whole songs one after the other, ragged as they are; nothing waits."""
+    from hdpgmm import fused
+
+    n_comp, most = len(model.log_beta), direct.n_named(options, len(model.log_beta))
+    sums = torch.zeros(model.theta.T.shape, dtype=torch.float64, device=values.device)
+    atoms, used, logged = torch.zeros_like(sums[:, 0]), sums.new_zeros(2), sums.new_zeros(2)
+    lengths = offsets.diff()
+    starts, lengths = offsets[:-1][lengths > 0], lengths[lengths > 0]
+    scratch = scratch_for(model, values)
+    for some in chunks(lengths.tolist(), GROUP_FRAMES["cuda"]):
+        first = int(starts[some.start])
+        frames = values[first : int(starts[some.stop - 1] + lengths[some.stop - 1])]
+        log_lik = log_likelihoods(model, frames, scratch).T
+        songs = fused.Songs(*(part[some].to(values.device) for part in (starts - first, lengths)))
+        shares, comps = fused.supported(log_lik, songs, model.log_beta, most)
+        responsibilities = torch.zeros_like(log_lik)
+        places = comps * log_lik.stride(0) + songs.start[:, None]
+        found = fused.ascend(
+            log_lik, songs, comps, shares, model.log_beta, model.alpha0, options, responsibilities, places
+        )
+        draws, usage = direct.draws_and_usage(found.weight, found.counts, model.alpha0)
+        sums += _weighted(responsibilities, frames, model.diagonal, scratch)
+        atoms += atoms.new_zeros(len(comps), n_comp).scatter_(1, comps, draws).sum(0)
+        used += usage.sum(0)
+        logged += torch.stack([found.bound.sum(), found.rounds.sum().double()])
+    bound, refreshes = logged.tolist()
+    return sums, atoms, used, BatchInfo(len(lengths), int(lengths.sum()), bound, int(refreshes))
+
+
+def _weighted(responsibilities: Tensor, frames: Tensor, diagonal: bool, scratch: Tensor) -> Tensor:
+    """R^T t(X) of R^T (comp, frame), (comp, expanded_size) float64: float32 within SLICE frames, side by side."""
+    total = torch.zeros(len(responsibilities), scratch.shape[0], dtype=torch.float64, device=frames.device)
+    for block in blocks(len(frames), scratch.shape[1]):
+        left, right = responsibilities[:, block], expand(frames[block], diagonal, scratch)
+        whole = right.shape[1] // SLICE * SLICE
+        if whole:
+            slices = [part[:, :whole].unflatten(1, (-1, SLICE)) for part in (left, right)]
+            products = torch.bmm(slices[0].transpose(0, 1), slices[1].permute(1, 2, 0))
+            total += products.sum(0, dtype=torch.float64)
+        total += left[:, whole:] @ right[:, whole:].T
+    return total
 
 
 def products(values: Tensor, posterior: Posterior, diagonal: bool, scratch: Tensor | None = None) -> Tensor:
@@ -212,15 +297,16 @@ def products(values: Tensor, posterior: Posterior, diagonal: bool, scratch: Tens
     n_songs, n_frames, dim = values.shape
     out = values.new_zeros(posterior.varphi.shape[2], expanded_size(dim, diagonal))
     used = (posterior.counts > 0.0).sum(1).tolist()
-    for songs in blocks(n_songs, max(1, BLOCK // n_frames)):
+    most = BLOCK[values.device.type]
+    for songs in blocks(n_songs, max(1, most // n_frames)):
         n_atoms = max([1, *used[songs]])
         zeta, varphi = posterior.zeta[songs, :, :n_atoms], posterior.varphi[songs, :n_atoms]
-        if n_frames <= min(n_atoms, BLOCK):
+        if n_frames <= min(n_atoms, most):
             expanded = expand(values[songs].flatten(0, 1), diagonal, scratch)
             out.addmm_((zeta @ varphi).flatten(0, 1).T, expanded.T)
             continue
         moments = values.new_empty(*zeta.mT.shape[:2], out.shape[1])
-        for block in blocks(n_frames):
+        for block in blocks(n_frames, most):
             part = values[songs, block]
             expanded = expand(part.flatten(0, 1), diagonal, scratch).unflatten(1, part.shape[:2])
             keep = 0.0 if block.start == 0 else 1.0  # what is there counts from the second block on
@@ -308,7 +394,8 @@ def effective_components(weights: Tensor, mass: float = 0.99) -> int:
 def by_group(task: Callable[[Group], Any], values: Tensor, offsets: Tensor) -> Iterator[Any]:
     """task(group) of every group of the songs, in order. A group is put together by the thread that has the task."""
     songs = partition(offsets.diff().tolist(), GROUP_FRAMES[values.device.type])
-    return in_threads(lambda some: task(gather(values, offsets, some)), songs)
+    run = in_threads if values.device.type == "cpu" else map  # a GPU has one queue
+    return iter(run(lambda some: task(gather(values, offsets, some)), songs))
 
 
 def in_threads(task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hdpgmm.local import LocalOptions, Posterior
-from hdpgmm.model import Globals, State, by_group, family, log_likelihoods, posterior_of, song_level
+from hdpgmm.model import Globals, State, by_group, family, log_likelihoods, posterior_given, posterior_of
 from hdpgmm.score import component_weights, log_likelihood
 from hdpgmm.songs import Group
 from hdpgmm.statistics import BLOCK, expand, expanded_size, symmetric
@@ -50,9 +50,7 @@ def represent(model: Globals, values: Tensor, offsets: Tensor, options: LocalOpt
 
     def one(group: Group) -> tuple[Tensor, tuple[Tensor, ...]]:
         log_lik = log_likelihoods(model, group.values)
-        song = song_level(model.direct).infer_songs(
-            log_lik, group.mask, model.log_beta, model.alpha0, options
-        )
+        song = posterior_given(model, group, log_lik, options)
         return group.songs.to(values.device), _of_group(model, group, log_lik, song)
 
     for songs, parts in by_group(one, values, offsets):
@@ -70,10 +68,11 @@ def _of_group(model: Globals, group: Group, log_lik: Tensor, song: Posterior) ->
     """The fields of Vectors for the songs of a group, float64; in blocks of frames that stay in the cache."""
     weights = component_weights(model, song)
     flat, nats = torch.zeros_like(weights), weights.new_zeros(len(weights))
-    at_once = max(1, BLOCK // log_lik.shape[1])
+    block = BLOCK[log_lik.device.type]
+    at_once = max(1, block // log_lik.shape[1])
     for first in range(0, len(weights), at_once):
         songs = slice(first, first + at_once)
-        parts = (part[songs].split(BLOCK, 1) for part in (group.values, group.mask, log_lik))
+        parts = (part[songs].split(block, 1) for part in (group.values, group.mask, log_lik))
         for values, mask, part in zip(*parts, strict=True):
             flat[songs] += (torch.softmax(part, dim=2) * mask[:, :, None]).sum(1, dtype=torch.float64)
             nats[songs] += (log_likelihood(model, values, part, weights[songs]) * mask).sum(1)
@@ -161,6 +160,7 @@ def _whitener(state: State) -> _Whitener:
 def _moments(values: Tensor, zeta: Tensor, diagonal: bool) -> Tensor:
     """zeta^T t(X) of a song, (atom, expanded_size) float64: centring it later costs digits that float32 lacks."""
     total = values.new_zeros(zeta.shape[1], expanded_size(values.shape[1], diagonal), dtype=torch.float64)
-    for part, shares in zip(values.split(BLOCK), zeta.split(BLOCK), strict=True):
+    block = BLOCK[values.device.type]
+    for part, shares in zip(values.split(block), zeta.split(block), strict=True):
         total += shares.double().T @ expand(part.double(), diagonal).T
     return total

@@ -49,3 +49,15 @@ def partition(lengths: list[int], max_frames: int) -> Iterator[list[int]]:
         group.append(i)
     if group:
         yield group
+
+
+def chunks(lengths: list[int], max_frames: int) -> Iterator[slice]:
+    """Songs in their order, in chunks of at most `max_frames` frames, or of one song."""
+    first, frames = 0, 0
+    for i, length in enumerate(lengths):
+        if i > first and frames + length > max_frames:
+            yield slice(first, i)
+            first, frames = i, 0
+        frames += length
+    if lengths:
+        yield slice(first, len(lengths))

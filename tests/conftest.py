@@ -10,11 +10,15 @@ import hypothesis
 import numpy as np
 import pytest
 import soundfile
+import torch
 from moto.server import ThreadedMotoServer
 
 from infra.cluster import connect
 from infra.config import RayConfig
 from infra.s3 import connect as connect_s3
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when triton is first imported
 
 # Deadlines of single examples say nothing on a shared machine.
 hypothesis.settings.register_profile("shared", deadline=None)

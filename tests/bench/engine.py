@@ -437,12 +437,13 @@ def scaling(device: torch.device, seed: int) -> None:
 
 @contextmanager
 def _peak_mb(device: torch.device) -> Iterator[list[float]]:
-    """A list that afterwards holds how far resident memory grew at its peak, or the peak of CUDA's allocations."""
+    """A list that afterwards holds how far resident memory grew at its peak, or CUDA's allocations at theirs."""
     peak: list[float] = []
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated() / 2**20
         yield peak
-        peak.append(torch.cuda.max_memory_allocated() / 2**20)
+        peak.append(torch.cuda.max_memory_allocated() / 2**20 - before)
         return
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # the peak, VmHWM, starts again from VmRSS

@@ -208,13 +208,13 @@ def _song_weights(density: np.ndarray, corpus_weights: np.ndarray) -> np.ndarray
     return weights
 
 
-def measure(case: Case, seed: int) -> Run:
+def measure(case: Case, seed: int, device: str) -> Run:
     """Draw, fit, score."""
     torch.set_num_threads(1)
     corpus = draw_corpus(case, seed)
     long = {} if case.epochs is None else {"max_epochs": case.epochs, "early_stopping": False}
     started = time.perf_counter()
-    model = HDPGMM(seed=seed, batch_songs=case.batch_songs, **long).fit(corpus.training)
+    model = HDPGMM(seed=seed, batch_songs=case.batch_songs, device=device, **long).fit(corpus.training)
     seconds = time.perf_counter() - started
     return Run(
         case=case.name,
@@ -230,7 +230,7 @@ def measure(case: Case, seed: int) -> Run:
     )
 
 
-def _measure(task: tuple[Case, int]) -> Run:
+def _measure(task: tuple[Case, int, str]) -> Run:
     return measure(*task)
 
 
@@ -239,12 +239,14 @@ def _definition(case: Case) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(case)))
 
 
-def run_all(cases: Iterable[Case], seeds: int, processes: int, out: Path | None) -> list[Run]:
+def run_all(
+    cases: Iterable[Case], seeds: int, processes: int, out: Path | None, device: str = "cpu"
+) -> list[Run]:
     """Every case with seeds 0, 1, ...; those that `out` has for the same definition are taken from there."""
     done = {(run.case, run.seed): run for run in _stored(out) if run.definition in map(_definition, cases)}
     wanted = [(case, seed) for case in cases for seed in range(seeds)]
     runs = [done[case.name, seed] for case, seed in wanted if (case.name, seed) in done]
-    pending = [task for task in wanted if (task[0].name, task[1]) not in done]
+    pending = [(case, seed, device) for case, seed in wanted if (case.name, seed) not in done]
     with get_context("spawn").Pool(processes) as pool:
         for run in pool.imap_unordered(_measure, pending):
             runs.append(run)
@@ -364,6 +366,7 @@ def main() -> None:
         "--case", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names)
     )
     parser.add_argument("--processes", type=int, default=2, help="runs at a time, one thread each")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--out", type=Path, help="file of JSON lines that keeps the runs")
     parser.add_argument("--truth", action="store_true", help="describe the corpora and fit nothing")
     options = parser.parse_args()
@@ -371,7 +374,7 @@ def main() -> None:
     if options.truth:
         Console(width=130).print(truth_table(cases, options.seeds))
         return
-    runs = run_all(cases, options.seeds, options.processes, options.out)
+    runs = run_all(cases, options.seeds, options.processes, options.out, options.device)
     rows = [summarise([run for run in runs if run.case == case.name]) for case in cases]
     Console(width=130).print(table(rows))
     print(json.dumps(overall(rows)))
