@@ -20,20 +20,23 @@ class Feed:
     """Asks `workers` (actor handles of DataWorker) for batches; paths (shard,) are those of the plan.
 
     A batch is in Ray's object store, finished or in the making, from when it is asked for until the caller asks for the
-    one after it; what is there together never exceeds `ahead_bytes`, but for one batch alone that is larger.
-    Counts the seconds that the caller waits, and the most bytes that were there.
+    one after it; what is there together never exceeds `ahead_bytes`, but for one batch alone that is larger than its
+    share of them. Counts the seconds that the caller waits, and the most bytes that were there.
     """
 
     def __init__(self, workers: Sequence[Any], paths: np.ndarray, ahead_bytes: int) -> None:
         self.workers, self.ahead_bytes = list(workers), ahead_bytes
-        self.waited_seconds, self.max_bytes_ahead = 0.0, 0
+        self.waited_seconds, self.max_bytes_ahead, self._ahead = 0.0, 0, 0
         self._paths = ray.put(paths)
 
     def batches(
-        self, batches: Iterable[Batch], whitening: Whitening, device: torch.device = CPU
+        self, batches: Iterable[Batch], whitening: Whitening, device: torch.device = CPU, share: float = 1.0
     ) -> Iterator[Loaded]:
-        """(batch, values, offsets) in the order given. On the CPU they are the store's: let go of them in time."""
-        coming = loaded(self._asked(batches, whitening), device)
+        """(batch, values, offsets) in the order given. On the CPU they are the store's: let go of them in time.
+
+        share: of the bytes ahead; what is read at the same time has the rest.
+        """
+        coming = loaded(self._asked(batches, whitening, int(share * self.ahead_bytes)), device)
         while True:
             started = time.perf_counter()
             item = next(coming, None)
@@ -57,20 +60,28 @@ class Feed:
         while waiting:
             yield ray.get(waiting.popleft())
 
-    def _asked(self, batches: Iterable[Batch], whitening: Whitening) -> Iterator[Packed]:
-        shared, dim, ahead = ray.put(whitening), len(whitening.mean), 0
+    def _asked(self, batches: Iterable[Batch], whitening: Whitening, most_bytes: int) -> Iterator[Packed]:
+        shared, dim, own = ray.put(whitening), len(whitening.mean), 0
         waiting: deque[tuple[Batch, Any]] = deque()
-        for batch in batches:
-            while waiting and ahead + batch.n_bytes(dim) > self.ahead_bytes:
-                let_go = waiting[0][0].n_bytes(dim)
+
+        def count(n_bytes: int) -> None:
+            nonlocal own
+            own, self._ahead = own + n_bytes, self._ahead + n_bytes
+            self.max_bytes_ahead = max(self.max_bytes_ahead, self._ahead)
+
+        try:
+            for batch in batches:
+                while waiting and own + batch.n_bytes(dim) > most_bytes:
+                    let_go = waiting[0][0].n_bytes(dim)
+                    yield _take(waiting)
+                    count(-let_go)
+                worker = self.workers[(batch.epoch + batch.window) % len(self.workers)]
+                waiting.append((batch, worker.batch.remote(self._paths, batch.places, shared)))
+                count(batch.n_bytes(dim))
+            while waiting:
                 yield _take(waiting)
-                ahead -= let_go
-            worker = self.workers[(batch.epoch + batch.window) % len(self.workers)]
-            waiting.append((batch, worker.batch.remote(self._paths, batch.places, shared)))
-            ahead += batch.n_bytes(dim)
-            self.max_bytes_ahead = max(self.max_bytes_ahead, ahead)
-        while waiting:
-            yield _take(waiting)
+        finally:
+            count(-own)
 
 
 def _take(waiting: deque[tuple[Batch, Any]]) -> Packed:

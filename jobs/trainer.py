@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -36,6 +37,7 @@ from jobs.survey import Survey
 Event = dict[str, Any]
 Frames = tuple[torch.Tensor, torch.Tensor]  # values (frame, dim), offsets (song + 1,)
 T = TypeVar("T")
+ASIDE = 0.125  # of the bytes ahead, for songs that are read beside the steps
 KEPT_SONGS = 16  # read at a time, of those that are held out or moves are judged on
 BEARING = ("hdpgmm", "torch", "numpy")  # packages whose version bears on the bits
 
@@ -98,11 +100,10 @@ class Trainer:
         yield {"kind": "start", "step": self.state.step, "steps": steps, "batch_songs": self.batch_songs,
                "training_songs": self.plan.n_songs, "heldout_songs": len(self.plan.heldout),
                "training_frames": self.plan.n_frames, "ranks": self.n_ranks, "history": [*self.history]}  # fmt: skip
-        heldout, probe = (self._heldout(), self._probe()) if self.rank == 0 else (None, None)
         given_up = -1
         while True:
             try:
-                yield from self._steps(steps, heldout, probe)
+                yield from self._steps(steps)
                 return
             except NotFinite:
                 step = self.state.step
@@ -118,22 +119,22 @@ class Trainer:
                     ) from None
                 yield {"kind": "rollback", "step": step, "to": self.state.step}
 
-    def _steps(self, steps: int, heldout: Frames | None, probe: Probe | None) -> Iterator[Event]:
+    def _steps(self, steps: int) -> Iterator[Event]:
         self._clock, self.feed.waited_seconds = time.perf_counter(), 0.0
         done = steps if self._stands_still() else self.state.step
         window_frames = WINDOW_BYTES // (4 * len(self.whitening.mean))
         remaining = self.plan.batches(self.config.epochs, self.batch_songs, window_frames, done)
         shares = (batch.share(self.rank, self.n_ranks, training.PART_SONGS) for batch in remaining)
-        for batch, values, offsets in self.feed.batches(shares, self.whitening, self.device):
+        for batch, values, offsets in self.feed.batches(shares, self.whitening, self.device, 1.0 - ASIDE):
             yield self._step(batch, values, offsets)
             del values, offsets  # the feed has asked for others in their place
             due = self.settings.moves and training.moves_due(
                 self.state.step, self.batch_songs, self.plan.n_songs
             )
             if due and self.state.step < steps:
-                yield from self._move(probe)
+                yield from self._move()
             if batch.last:  # after the moves, so that the state of a checkpoint is the one that has the score
-                yield self._end_epoch(batch, heldout)
+                yield self._end_epoch(batch)
             finished = self.state.step == steps or (batch.last and self._stands_still())
             stopped = self.stopping() if self.n_ranks == 1 else ranks.anywhere(self.stopping())
             is_best = batch.last and self._best_step() == self.state.step
@@ -192,17 +193,19 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.config.seed)
         self.state = training.start(self.settings, frames, self.plan.n_frames, self.plan.n_songs, generator)
 
+    @cached_property
     def _heldout(self) -> Frames | None:
-        if not len(self.plan.heldout):
-            return None
-        return self._kept(self.plan.heldout_batch())
+        """The held-out songs, of the first rank. Read when first asked for, so that training begins without them."""
+        return self._kept(self.plan.heldout_batch()) if len(self.plan.heldout) else None
 
+    @cached_property
     def _probe(self) -> Probe:
+        """The songs that moves are judged on; likewise."""
         return Probe(*self._kept(self.plan.probe_batch(self.settings.probe_songs)), self.plan.n_songs)
 
     def _kept(self, batch: Batch) -> Frames:
         """Songs that stay, in memory of our own; all data workers share in reading them."""
-        fed = self.feed.batches(batch.pieces(KEPT_SONGS), self.whitening, self.device)
+        fed = self.feed.batches(batch.pieces(KEPT_SONGS), self.whitening, self.device, ASIDE)
         parts = [(values.clone(), offsets.diff()) for _, values, offsets in fed]
         values, lengths = map(torch.cat, zip(*parts, strict=True))
         return values, torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
@@ -222,11 +225,10 @@ class Trainer:
                 "batch_bound": info.bound / info.frames + self.whitening.log_det,
                 "components": effective_components(self.state.stats.count)}  # fmt: skip
 
-    def _move(self, probe: Probe | None) -> Iterator[Event]:
+    def _move(self) -> Iterator[Event]:
         def improved() -> tuple[dict[str, np.ndarray], list[Move]]:
-            assert probe is not None  # the first rank has it
             generator = torch.Generator().manual_seed(1_000_003 * self.config.seed + self.state.step)
-            state, moves = training.improve(self.state, probe, self.settings, generator)
+            state, moves = training.improve(self.state, self._probe, self.settings, generator)
             return to_arrays(state, self.whitening), moves
 
         arrays, moves = self._shared(improved)
@@ -240,20 +242,20 @@ class Trainer:
                 "gain": move.gain,
             }
 
-    def _end_epoch(self, batch: Batch, heldout: Frames | None) -> Event:
-        seconds = time.perf_counter() - self._clock
+    def _end_epoch(self, batch: Batch) -> Event:
+        seconds, waited = time.perf_counter() - self._clock, self.feed.waited_seconds
         row = {
             "epoch": batch.epoch + 1,
             "step": self.state.step,
             "bound": (self.partial.bound + self.corpus_bound) / self.partial.frames + self.whitening.log_det,
-            "heldout": self._shared(lambda: self._score(heldout)),
+            "heldout": self._shared(self._score),
             "components": effective_components(self.state.stats.count),
             "n_components": self.state.n_components,
             "gamma": self.state.gamma,
             "alpha0": self.state.alpha0,
             "rho": training.step_size_of(self.state.step, self.batch_songs, self.plan.n_songs, self.settings),
             "frames_per_second": self.partial.frames / seconds,
-            "wait_share": min(1.0, self.feed.waited_seconds / seconds),
+            "wait_share": min(1.0, waited / seconds),
             "max_bytes_ahead": self.feed.max_bytes_ahead,
             "seconds": seconds,
         }
@@ -265,10 +267,10 @@ class Trainer:
         self.history.append(row)
         return {"kind": "epoch", **row}
 
-    def _score(self, heldout: Frames | None) -> float | None:
-        if heldout is None:
+    def _score(self) -> float | None:
+        if self._heldout is None:
             return None
-        total, frames = completion(prepare(self.state), *heldout, self.settings.options)
+        total, frames = completion(prepare(self.state), *self._heldout, self.settings.options)
         return total / frames + self.whitening.log_det if frames else None
 
     def _save(self, last: bool) -> Iterator[Event]:

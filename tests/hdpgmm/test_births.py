@@ -46,6 +46,24 @@ def test_a_birth_is_judged_by_songs_that_did_not_propose_it(every: int, kinds: s
     assert {move.kind for move in made} == kinds
 
 
+@pytest.mark.parametrize(("every", "kinds"), [(1, {"birth"}), (2, set())])
+def test_what_only_the_proposing_songs_have_stays_one(every: int, kinds: set[str]):
+    """Songs have a component, in two parts, that the other half of a corpus never visits: they alone would gain.
+
+    The other half has nothing to lose by it but the cost of one more component, so only being asked itself refuses it.
+    """
+    rng = np.random.default_rng(0)
+    songs = [rng.normal(size=(60, 2)) for _ in range(40)]
+    for song in songs[::every]:
+        song[:20, 0] += 30.0
+        song[:20, 1] += 4.0 * np.sign(song[:20, 1])
+    corpus = ragged([torch.tensor(song) for song in songs], [np.zeros(60, dtype=int)] * 40)
+    state = updated(started(corpus, 2, 0, True), corpus, 3, LOOSE)
+    assert state.stats.count.tolist() == pytest.approx([60 * 40 - 20 * 40 / every, 20 * 40 / every], rel=1e-3)
+    _, made = births(state, probe_of(corpus, 40), LOOSE, torch.Generator().manual_seed(0))
+    assert {move.kind for move in made} == kinds
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_two_components_that_songs_mix_differently_are_told_apart_in_many_dimensions(seed: int):
     """Where the two as one are round, two means see no direction; the songs' shares do."""
