@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hdpgmm import represent, training
+from hdpgmm.dependence import dependence, lagged
 from hdpgmm.model import State, corpus_bound, corpus_weights, family, prepare
 from hdpgmm.moves import Move, Probe
 from hdpgmm.normal_gamma import NormalGamma
@@ -28,7 +29,8 @@ Ragged = tuple[Tensor, Tensor]
 Kind = Literal["posterior", "responsibility", "expected", "fisher"]
 
 HELDOUT_SHARE, HELDOUT_SONGS, FEWEST_FOR_HELDOUT = 0.05, 256, 20
-FORMAT = 1
+FORMAT = 2
+DEPENDENCE_FRAMES = 50_000  # from which it is estimated how far frames depend on each other
 LARGEST = 1e100  # of values: sums of squares and covariances of these are float64
 SMALLEST = 1e-100  # that the widest feature varies by, for the same reason
 FARTHEST = 1e12  # standard deviations of the songs fitted: float32 has no squares of a frame much farther off
@@ -353,7 +355,8 @@ class HDPGMM:
         wanted = training.SAMPLE_FRAMES * settings.n_components
         chosen = torch.randperm(len(values), generator=generator)[:wanted].sort().values.numpy()
         sample = torch.from_numpy(transform(values[chosen])).to(self.device)
-        state = training.start(settings, sample, len(values), len(offsets) - 1, generator)
+        found = dependence(lagged(*_some_songs(values, offsets)), transform.transform)
+        state = training.start(settings, sample, len(values), len(offsets) - 1, generator, found)
         self._settings, self._whitening, self._state = settings, transform, state
         self.history_: list[dict[str, Any]] = []
         self.moves_: list[Move] = []
@@ -413,6 +416,12 @@ class HDPGMM:
     def _completion(self, values: Tensor, offsets: Tensor) -> float:
         total, frames = completion(prepare(self._state), values, offsets, self._settings.options)
         return total / frames + self._whitening.log_det if frames else float("nan")
+
+
+def _some_songs(values: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Songs from all over the corpus, of about DEPENDENCE_FRAMES together."""
+    apart = max(1, len(values) // DEPENDENCE_FRAMES)
+    return _take(values, offsets, np.arange(0, len(offsets) - 1, apart))
 
 
 def _ragged(songs: Songs, n_features: int | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from hdpgmm import direct, local, normal_gamma, normal_wishart, sticks
 from hdpgmm.local import LocalOptions, Posterior, supported, take_named
-from hdpgmm.prior import Prior
+from hdpgmm.prior import Prior, log_hyperpriors, relearned
 from hdpgmm.songs import Group, chunks, gather, partition
 from hdpgmm.statistics import BLOCK, Statistics, blocks, contract, expand, expanded_size
 
 GROUP_FRAMES = {"cpu": 8192, "cuda": 1 << 17}  # of the songs inferred side by side
+EMPTY = 1e-3  # frames of the corpus: a component with fewer changes no bound by as much as its rounding
 SLICE = 4096  # frames that are summed in float32 on a GPU
 
 
@@ -324,12 +325,27 @@ def blend(state: State, batch: Statistics, scale: float, rho: float) -> State:
 
     scale = songs of the corpus / songs of the batch. rho = 1 with the whole corpus is the batch update. Averaging
     statistics, not means and covariances, leaves a component absent from the batch where it is. Learned concentrations
-    then move to their optimum given the averaged sticks.
+    and a learned prior then move to their optimum given the averaged sticks and components.
     """
     if not 0.0 < rho <= 1.0:
         raise ValueError(f"rho must be in (0, 1], found {rho}")
     stats = state.stats.scaled(1.0 - rho) + batch.scaled(rho * scale)
-    return with_concentrations(replace(state, stats=stats, step=state.step + 1))
+    return with_hyperparameters(replace(state, stats=stats, step=state.step + 1))
+
+
+def with_hyperparameters(state: State) -> State:
+    """The state with its concentrations and its prior at their optimum, where they are learned."""
+    return with_prior(with_concentrations(state))
+
+
+def with_prior(state: State) -> State:
+    """The prior at its optimum given the components that have frames, where it is learned."""
+    if not state.prior.learned:
+        return state
+    components = family(state.prior)
+    used = state.stats.take(torch.nonzero(state.stats.count >= EMPTY)[:, 0])
+    spread = components.spread(components.posterior(state.prior, used), state.prior)
+    return replace(state, prior=relearned(state.prior, spread))
 
 
 def with_concentrations(state: State) -> State:
@@ -354,18 +370,31 @@ def step_size(step: int, tau0: float, kappa: float, share: float = 1.0) -> float
 
 
 def corpus_terms(state: State) -> dict[str, float]:
-    """The corpus level's part of the bound, nats: minus the divergences of sticks and components from their priors."""
-    components = family(state.prior)
+    """The corpus level's part of the bound, nats: minus the divergences of sticks and components from their priors.
+
+    And the log densities of what is learned of the priors.
+    """
     atoms = state.stats.atoms.sort(descending=True).values
-    kl = components.kl_to_prior(components.posterior(state.prior, state.stats), state.prior)
     learned = [
         (c, v) for c, v in ((state.prior.gamma, state.gamma), (state.prior.alpha0, state.alpha0)) if c.learned
     ]
     return {
         "corpus_sticks": -float(sticks.kl_to_prior(atoms, state.gamma)),
-        "components": -float(kl.sum()),
+        "components": -float(component_costs(state).sum()),
         "concentrations": math.fsum(sticks.log_hyperprior(value, c.initial) for c, value in learned),
+        "prior": log_hyperpriors(state.prior),
     }
+
+
+def component_costs(state: State) -> Tensor:
+    """What the bound pays for each component, (comp,) nats: its divergence from the prior.
+
+    Where frames depend on each other, it is paid as many times as frames count for one: nats of the bound are those of
+    frames as they are.
+    """
+    components = family(state.prior)
+    posterior = components.posterior(state.prior, state.stats)
+    return state.prior.dependence * components.kl_to_prior(posterior, state.prior)
 
 
 def corpus_bound(state: State) -> float:

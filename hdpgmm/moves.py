@@ -14,12 +14,11 @@ from torch import Tensor
 
 from hdpgmm import sticks
 from hdpgmm.local import LocalOptions, Posterior
-from hdpgmm.model import State, corpus_bound, family, infer, prepare, song_level
+from hdpgmm.model import EMPTY, State, component_costs, corpus_bound, family, infer, prepare, song_level
 from hdpgmm.statistics import Statistics
 
 PAIRS = 512  # scored at once, each with a pooled scatter
 ATTEMPTS = 4  # to find moves of a round that raise the bound together
-EMPTY = 1e-3  # frames of the corpus: a component with fewer changes no bound by as much as its rounding
 
 J = TypeVar("J", bound="Judged")
 M = TypeVar("M")
@@ -131,9 +130,8 @@ def _without_empty(state: State) -> tuple[State, list[Move]]:
     """Components without frames go at once: all a deletion would gain is their divergence from the prior, about 0."""
     empty = state.stats.count < EMPTY
     empty[state.stats.count.argmax()] = False
-    components = family(state.prior)
-    kl = components.kl_to_prior(components.posterior(state.prior, state.stats), state.prior).clamp(min=0.0)
-    moves = [Move("delete", (k,), float(kl[k])) for k in torch.nonzero(empty).flatten().tolist()]
+    costs = component_costs(state).clamp(min=0.0)
+    moves = [Move("delete", (k,), float(costs[k])) for k in torch.nonzero(empty).flatten().tolist()]
     return reduced(state, moves), moves
 
 
@@ -276,24 +274,23 @@ def merge_gains(state: State, pairs: Tensor, songs: SongChanges) -> Tensor:
 
 def delete_gains(state: State, songs: SongChanges) -> Tensor:
     """Change of the bound when a component goes and each song keeps its other atoms, (comp,). A last one never goes."""
-    components = family(state.prior)
-    kl = components.kl_to_prior(components.posterior(state.prior, state.stats), state.prior)
     n_comp = state.n_components
     if n_comp < 2:
         return torch.full((n_comp,), -torch.inf, dtype=torch.float64)
     atoms = state.stats.atoms.repeat(n_comp, 1)
     atoms.fill_diagonal_(0.0)
-    return kl + _stick_gain(state, atoms) - songs.loss
+    return component_costs(state) + _stick_gain(state, atoms) - songs.loss
 
 
 def log_evidence(state: State, stats: Statistics) -> Tensor:
     """log of the marginal likelihood of the frames of each component, up to the 2 pi of the data, (comp,) nats.
 
-    At its optimum, q(mu, Lambda) contributes E[log p(x)] - KL = log Z(posterior) - log Z(prior).
+    At its optimum, q(mu, Lambda) contributes E[log p(x)] - KL = log Z(posterior) - log Z(prior); for every independent
+    frame's worth of them, where frames depend on each other.
     """
-    components = family(state.prior)
-    own = components.log_normaliser(components.posterior(state.prior, stats))
-    return own - components.log_normaliser(components.prior_record(state.prior, own.device))
+    components, prior = family(state.prior), state.prior
+    own = components.log_normaliser(components.posterior(prior, stats))
+    return prior.dependence * (own - components.log_normaliser(components.prior_record(prior, own.device)))
 
 
 def _stick_gain(state: State, atoms: Tensor) -> Tensor:

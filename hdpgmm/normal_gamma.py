@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hdpgmm.prior import Prior
+from hdpgmm.prior import Prior, Spread
 from hdpgmm.statistics import Statistics
 
 
@@ -36,19 +36,20 @@ def posterior(prior: Prior, stats: Statistics) -> NormalGamma:
 
     `stats.second` is (comp, dim), the sums of r x^2. With moments taken about the prior's mean, statistics of no data
     give the prior to the last bit. A scatter that float32 sums made negative counts as zero: that dimension's scale_inv
-    is then the prior's.
+    is then the prior's. Each frame counts as 1 / prior.dependence of one.
     """
     device = stats.count.device
     mean0 = prior.mean.to(device)
-    count = stats.count[:, None]
+    count, first, second = (part / prior.dependence for part in (stats.count, stats.first, stats.second))
+    count = count[:, None]
     strength = prior.strength + count
-    first = stats.first - count * mean0
-    second = stats.second - 2.0 * mean0 * stats.first + count * mean0.square()
+    second = second - 2.0 * mean0 * first + count * mean0.square()
+    first = first - count * mean0
     scatter = (second - first.square() / strength).clamp(min=0.0)
     return NormalGamma(
         mean0 + first / strength,
         strength[:, 0],
-        prior.dof + stats.count,
+        prior.dof + count[:, 0],
         prior.scale_inv.to(device) + scatter,
     )
 
@@ -114,6 +115,15 @@ def kl_to_prior(ng: NormalGamma, prior: Prior) -> Tensor:
     shift = ng.dof * ((ng.mean - start.mean).square() / ng.scale_inv).sum(-1)
     means = 0.5 * (ng.dim * (weight - 1.0 - weight.log()) + start.strength * shift)
     return precisions + means
+
+
+def spread(ng: NormalGamma, prior: Prior) -> Spread:
+    """What these components say of their prior."""
+    precision = ng.dof[:, None] / ng.scale_inv
+    shift = ng.mean - prior.mean.to(ng.mean.device)
+    distance = ng.dim / ng.strength + (precision * shift.square()).sum(-1)
+    sums = torch.stack([expected_log_det(ng).sum(), precision.sum(), distance.sum()])
+    return Spread(len(ng.dof), *sums.tolist())
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hdpgmm.prior import Prior
+from hdpgmm.prior import Prior, Spread
 from hdpgmm.statistics import Statistics, pairs
 
 
@@ -28,15 +28,19 @@ class NormalWishart:
 
 
 def posterior(prior: Prior, stats: Statistics) -> NormalWishart:
-    """Conjugate update (Bishop 10.60-10.63) from statistics already scaled to the corpus."""
+    """Conjugate update (Bishop 10.60-10.63) from statistics already scaled to the corpus.
+
+    Each frame counts as 1 / prior.dependence of one.
+    """
     device = stats.count.device
     mean0 = prior.mean.to(device)
-    strength = prior.strength + stats.count
-    mean = (prior.strength * mean0 + stats.first) / strength[:, None]
-    scatter = stats.second + prior.strength * torch.outer(mean0, mean0)
+    count, first, second = (part / prior.dependence for part in (stats.count, stats.first, stats.second))
+    strength = prior.strength + count
+    mean = (prior.strength * mean0 + first) / strength[:, None]
+    scatter = second + prior.strength * torch.outer(mean0, mean0)
     scatter = scatter - strength[:, None, None] * mean[:, :, None] * mean[:, None, :]
     scale_inv = prior.scale_inv.to(device) + 0.5 * (scatter + scatter.mT)
-    return NormalWishart(mean, strength, prior.dof + stats.count, _cholesky(scale_inv, prior))
+    return NormalWishart(mean, strength, prior.dof + count, _cholesky(scale_inv, prior))
 
 
 def _cholesky(scale_inv: Tensor, prior: Prior) -> Tensor:
@@ -135,6 +139,16 @@ def kl_to_prior(nw: NormalWishart, prior: Prior) -> Tensor:
         - expected_prior_term
         + log_normaliser(prior_record(prior, device))
     )
+
+
+def spread(nw: NormalWishart, prior: Prior) -> Spread:
+    """What these components say of their prior."""
+    precision = nw.dof[:, None, None] * torch.cholesky_inverse(nw.chol)
+    shift = nw.mean - prior.mean.to(nw.mean.device)
+    distance = nw.dim / nw.strength + (shift[:, None, :] @ precision @ shift[:, :, None])[:, 0, 0]
+    trace = torch.diagonal(precision, dim1=-2, dim2=-1).sum()
+    sums = torch.stack([expected_log_det(nw).sum(), trace, distance.sum()])
+    return Spread(len(nw.dof), *sums.tolist())
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
 """Hyper-parameters of the model: two concentrations and a normal-Wishart (or normal-gamma) over components."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+STRENGTH, SCALE, EXCESS = 0.01, 0.1, 3.0  # of the weak prior: dof is EXCESS above the least, and one
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,9 @@ class Prior:
 
     `scale_inv` is W^-1, so the expected covariance of a component is scale_inv / (dof - dim - 1). With diagonal
     covariances it is (dim,): each dimension is a model of its own with shared dof and strength. With `direct`, a song's
-    atoms are integrated out: pi ~ Dirichlet(alpha0 beta).
+    atoms are integrated out: pi ~ Dirichlet(alpha0 beta). With `learned`, strength, dof and the scale of scale_inv follow
+    what the components have in common (`relearned`). `dependence`: how many frames say of a component what one
+    independent frame would (hdpgmm.dependence).
     """
 
     mean: Tensor  # (dim,) float64
@@ -37,6 +42,8 @@ class Prior:
     gamma: Concentration = Concentration()
     alpha0: Concentration = Concentration()
     direct: bool = False
+    learned: bool = False
+    dependence: float = 1.0
 
     @property
     def dim(self) -> int:
@@ -62,6 +69,64 @@ def whitened_prior(
     if dim < 1:
         raise ValueError(f"dim must be at least 1, found {dim}")
     mean, tenth = torch.zeros(dim, dtype=torch.float64), torch.full((dim,), 0.1, dtype=torch.float64)
-    if diagonal:
-        return Prior(mean, 0.01, 3.0, tenth, gamma, alpha0, direct)
-    return Prior(mean, 0.01, dim + 2.0, torch.diag(tenth), gamma, alpha0, direct)
+    side = 1 if diagonal else dim
+    scale_inv = tenth if diagonal else torch.diag(tenth)
+    return Prior(mean, STRENGTH, side - 1.0 + EXCESS, scale_inv, gamma, alpha0, direct)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What components say of their prior, sums of expectations over `components` of them.
+
+    log_det: log |Lambda_k|; trace: tr Lambda_k; distance: (mu_k - mean)^T Lambda_k (mu_k - mean).
+    """
+
+    components: int
+    log_det: float
+    trace: float
+    distance: float
+
+
+def relearned(prior: Prior, spread: Spread) -> Prior:
+    """The prior under which components of this spread are likeliest: strength, dof, and a round scale_inv = scale I.
+
+    The M-step of empirical Bayes: the maximum of sum_k E[log p(mu_k, Lambda_k)] and of the three hyper-priors, each a
+    Gamma of shape 2 whose mode is the weak prior's value (`log_hyperpriors`). scale is that for dof, in whose derivative
+    it then stands; that falls with dof, and its zero is found by halving.
+    """
+    if not spread.components:
+        return prior
+    dim, side = prior.dim, 1 if prior.diagonal else prior.dim
+    n_dims = spread.components * dim
+    strength = (0.5 * n_dims + 1.0) / (0.5 * spread.distance + 1.0 / STRENGTH)
+    below = 0.5 * torch.arange(side, dtype=torch.float64)
+
+    def scale(dof: float) -> float:
+        return (0.5 * n_dims * dof + 1.0) / (0.5 * spread.trace + 1.0 / SCALE)
+
+    def slope(excess: float) -> float:
+        dof = side - 1.0 + excess
+        digammas = float(torch.digamma(0.5 * dof - below).sum()) * (n_dims / side)
+        own = n_dims * math.log(0.5 * scale(dof)) - digammas + spread.log_det
+        return 0.5 * own + 1.0 / excess - 1.0 / EXCESS
+
+    low, high = math.log(1e-3), math.log(1e9)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if slope(math.exp(middle)) > 0.0 else (low, middle)
+    dof = side - 1.0 + math.exp(0.5 * (low + high))
+    ones = torch.ones(dim, dtype=torch.float64)
+    scale_inv = scale(dof) * (ones if prior.diagonal else torch.diag(ones))
+    return replace(prior, strength=strength, dof=dof, scale_inv=scale_inv)
+
+
+def log_hyperpriors(prior: Prior) -> float:
+    """log density of a learned prior's strength, scale and dof - least dof: Gammas of shape 2, modes those of the weak one.
+
+    Of dof it is the excess over dim - 1, below which a Wishart has no density (0 with diagonal covariances).
+    """
+    if not prior.learned:
+        return 0.0
+    side, scale = (1, prior.scale_inv[0]) if prior.diagonal else (prior.dim, prior.scale_inv[0, 0])
+    values = ((prior.strength, STRENGTH), (float(scale), SCALE), (prior.dof - side + 1.0, EXCESS))
+    return sum(math.log(value) - 2.0 * math.log(mode) - value / mode for value, mode in values)

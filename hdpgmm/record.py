@@ -15,7 +15,15 @@ def to_arrays(state: State, whitening: Whitening) -> dict[str, np.ndarray]:
     """Everything a prediction or the next step depends on."""
     prior = state.prior
     numbers = [state.gamma, prior.gamma.initial, prior.gamma.learned, state.alpha0, prior.alpha0.initial]
-    numbers += [prior.alpha0.learned, prior.strength, prior.dof, prior.direct, state.step]
+    numbers += [
+        prior.alpha0.learned,
+        prior.strength,
+        prior.dof,
+        prior.direct,
+        state.step,
+        prior.learned,
+        prior.dependence,
+    ]
     arrays = {name: part.cpu().numpy() for name, part in zip(STATISTICS, state.stats.tensors(), strict=True)}
     return arrays | {
         "prior_numbers": np.array(numbers, dtype=np.float64),
@@ -41,6 +49,8 @@ def from_arrays(arrays: dict[str, np.ndarray], device: torch.device | str = "cpu
         dof,
         direct,
         step,
+        learned,
+        dependence,
     ) = numbers
     prior = Prior(
         torch.tensor(arrays["prior_mean"]),
@@ -50,6 +60,8 @@ def from_arrays(arrays: dict[str, np.ndarray], device: torch.device | str = "cpu
         Concentration(gamma_initial, bool(gamma_learned)),
         Concentration(alpha0_initial, bool(alpha0_learned)),
         bool(direct),
+        bool(learned),
+        dependence,
     )
     stats = Statistics(*(torch.tensor(arrays[name], device=device) for name in STATISTICS))
     whitening = Whitening(arrays["whitening_mean"], arrays["whitening_transform"])
@@ -63,7 +75,7 @@ def _check(arrays: dict[str, np.ndarray]) -> None:
     full = "second" not in arrays or arrays["second"].ndim == 3
     shapes = {
         "count": (comp,), "second": (comp, dim, dim) if full else (comp, dim), "atoms": (comp,), "sticks": (2,),
-        "prior_numbers": (10,), "prior_mean": (dim,), "prior_scale_inv": (dim, dim) if full else (dim,),
+        "prior_numbers": (12,), "prior_mean": (dim,), "prior_scale_inv": (dim, dim) if full else (dim,),
         "whitening_mean": (dim,), "whitening_transform": (dim, dim),
     }  # fmt: skip
     for name, shape in shapes.items():

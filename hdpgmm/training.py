@@ -36,7 +36,9 @@ class Settings:
     """How a model is learned. The defaults are right for whitened frames of any corpus.
 
     n_components: at the start; moves change it. n_atoms: at most in use in one song. rho_t = (tau0 + t)^-kappa. splash:
-    eta0 of the paper's regulariser. probe_songs: how many songs moves are judged on.
+    eta0 of the paper's regulariser. learn_prior: what components have in common is learned, and frames count for as much
+    as they depend on each other; else the weak prior stays, and frames count as independent. probe_songs: how many songs
+    moves are judged on.
     """
 
     n_components: int = 256
@@ -48,6 +50,7 @@ class Settings:
     kappa: float = 0.6
     tau0: float = 1.0
     splash: float = 0.0
+    learn_prior: bool = True
     moves: bool = True
     probe_songs: int = 256
 
@@ -57,7 +60,7 @@ class Settings:
 
 
 PAPER = Settings(
-    direct=False, gamma=FIXED, alpha0=FIXED, tau0=64.0, splash=0.1, moves=False
+    direct=False, gamma=FIXED, alpha0=FIXED, tau0=64.0, splash=0.1, learn_prior=False, moves=False
 )  # with 1,024 songs a batch, 100 epochs
 
 
@@ -78,11 +81,23 @@ def batch_songs(n_songs: int) -> int:
     return 2 ** min(10, max(4, round(math.log2(max(n_songs, 1) / 8))))
 
 
-def start(settings: Settings, sample: Tensor, frames: int, songs: int, generator: torch.Generator) -> State:
-    """First state, from a sample of whitened frames (frame, dim) of a corpus of `frames` and `songs`."""
+def start(
+    settings: Settings,
+    sample: Tensor,
+    frames: int,
+    songs: int,
+    generator: torch.Generator,
+    dependence: float = 1.0,
+) -> State:
+    """First state, from a sample of whitened frames (frame, dim) of a corpus of `frames` and `songs`.
+
+    dependence: how many frames of a song count for one (hdpgmm.dependence).
+    """
     prior = whitened_prior(
         sample.shape[1], settings.gamma, settings.alpha0, settings.diagonal, settings.direct
     )
+    if settings.learn_prior:
+        prior = replace(prior, learned=True, dependence=dependence)
     return initialise.from_sample(prior, sample, settings.n_components, frames, songs, generator)
 
 

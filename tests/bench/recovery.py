@@ -244,7 +244,7 @@ def run_all(
 ) -> list[Run]:
     """Every case with seeds 0, 1, ...; those that `out` has for the same definition are taken from there."""
     done = {(run.case, run.seed): run for run in _stored(out) if run.definition in map(_definition, cases)}
-    wanted = [(case, seed) for case in cases for seed in range(seeds)]
+    wanted = [(case, seed) for seed in range(seeds) for case in cases]
     runs = [done[case.name, seed] for case, seed in wanted if (case.name, seed) in done]
     pending = [(case, seed, device) for case, seed in wanted if (case.name, seed) not in done]
     with get_context("spawn").Pool(processes) as pool:

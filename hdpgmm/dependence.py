@@ -1,0 +1,49 @@
+"""How far a song's frames repeat each other: how many of them say of a component what one independent frame would.
+
+Frames overlap, differences of frames span many, and music lasts. Counted as independent, a handful of bars is evidence
+of a component of its own, and every track gets some. A covariance of n frames of a Gaussian process is known as that of
+n / tau independent ones, tau = 1 + 2 sum_k r_k^2 (Bartlett 1946, of products of two series), r_k the autocorrelation at
+lag k. Here r_k is that of whitened frames about their song's mean, averaged over the dimensions. numpy, float64.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+LAGS = 32  # frames; the squares are small beyond a quarter of a second
+FEW = 1000  # frames, so pairs of a lag: of fewer its correlation is not believed
+
+
+@dataclass(frozen=True)
+class Lagged:
+    """products (lag + 1, dim, dim): sums of x_n x_(n+k)^T in songs, about their means; pairs (lag + 1,): of how many."""
+
+    products: np.ndarray
+    pairs: np.ndarray
+
+    def __add__(self, other: "Lagged") -> "Lagged":
+        return Lagged(self.products + other.products, self.pairs + other.pairs)
+
+
+def lagged(values: np.ndarray, offsets: np.ndarray) -> Lagged:
+    """Of songs one after the other: values (frame, dim), offsets (song + 1,)."""
+    dim = values.shape[1]
+    products, pairs = np.zeros((LAGS + 1, dim, dim)), np.zeros(LAGS + 1, np.int64)
+    for start, stop in pairwise(offsets.tolist()):
+        song = values[start:stop].astype(np.float64)
+        song -= song.mean(0) if len(song) else 0.0
+        for lag in range(min(LAGS + 1, len(song))):
+            products[lag] += song[: len(song) - lag].T @ song[lag:]
+            pairs[lag] += len(song) - lag
+    return Lagged(products, pairs)
+
+
+def dependence(found: Lagged, transform: np.ndarray) -> float:
+    """tau, at least 1, of frames x @ transform (dim, dim)."""
+    enough = found.pairs >= min(FEW, found.pairs[0])
+    sums = np.einsum("di,kde,ei->k", transform, found.products, transform)
+    means = sums[enough] / np.maximum(found.pairs[enough], 1)
+    if not means.size or not means[0] > 0.0:
+        return 1.0
+    return 1.0 + 2.0 * float(np.square(means[1:] / means[0]).sum())
