@@ -17,7 +17,7 @@ FEW = 1000  # frames, so pairs of a lag: of fewer its correlation is not believe
 
 @dataclass(frozen=True)
 class Lagged:
-    """products (lag + 1, dim, dim): sums of x_n x_(n+k)^T in songs, about their means; pairs (lag + 1,): of how many."""
+    """products (lag + 1, dim, dim): sums of x_n x_(n+k)^T in songs, about their means; pairs (lag + 1,): how many."""
 
     products: np.ndarray
     pairs: np.ndarray
@@ -40,10 +40,19 @@ def lagged(values: np.ndarray, offsets: np.ndarray) -> Lagged:
 
 
 def dependence(found: Lagged, transform: np.ndarray) -> float:
-    """tau, at least 1, of frames x @ transform (dim, dim)."""
-    enough = found.pairs >= min(FEW, found.pairs[0])
+    """tau, at least 1, of frames x @ transform (dim, dim).
+
+    About their own mean the n frames of a song have a correlation of -1 / (n - 1) by that alone, which is taken off, as
+    is from the squares what independent frames would have of them: 1 / (pairs dim).
+    """
+    frames = int(found.pairs[0])
+    enough = found.pairs >= max(1, min(FEW, frames))
     sums = np.einsum("di,kde,ei->k", transform, found.products, transform)
-    means = sums[enough] / np.maximum(found.pairs[enough], 1)
+    means = sums[enough] / found.pairs[enough]
     if not means.size or not means[0] > 0.0:
         return 1.0
-    return 1.0 + 2.0 * float(np.square(means[1:] / means[0]).sum())
+    own = (frames - int(found.pairs[1])) / frames  # songs in it: one pair of a lag of one is missing in each
+    correlation = means[1:] / means[0]
+    correlation += own * (1.0 - correlation)
+    noise = 1.0 / (found.pairs[enough][1:] * len(transform))
+    return 1.0 + 2.0 * float((np.square(correlation) - noise).clip(min=0.0).sum())

@@ -304,6 +304,17 @@ class HDPGMM:
         return {"gamma": self._state.gamma, "alpha0": self._state.alpha0}
 
     @property
+    def prior_(self) -> dict[str, float]:
+        """What components have in common, as learned, of whitened frames: strength and dof of the prior, and the scale
+        that dof inverse precisions add up to. dependence: how many frames counted for one.
+        """
+        prior = self._state.prior
+        scale = float(prior.scale_inv.flatten()[0])
+        return {
+            "strength": prior.strength, "dof": prior.dof, "scale": scale, "dependence": prior.dependence
+        }  # fmt: skip
+
+    @property
     def _state(self) -> State:
         """AttributeError before fit, as scikit-learn's fitted attributes."""
         if self._learned is None:

@@ -30,8 +30,8 @@ class Prior:
 
     `scale_inv` is W^-1, so the expected covariance of a component is scale_inv / (dof - dim - 1). With diagonal
     covariances it is (dim,): each dimension is a model of its own with shared dof and strength. With `direct`, a song's
-    atoms are integrated out: pi ~ Dirichlet(alpha0 beta). With `learned`, strength, dof and the scale of scale_inv follow
-    what the components have in common (`relearned`). `dependence`: how many frames say of a component what one
+    atoms are integrated out: pi ~ Dirichlet(alpha0 beta). With `learned`, strength, dof and the scale of scale_inv are
+    those of what the components have in common (`relearned`). `dependence`: how many frames say of a component what one
     independent frame would (hdpgmm.dependence).
     """
 
@@ -90,24 +90,24 @@ class Spread:
 def relearned(prior: Prior, spread: Spread) -> Prior:
     """The prior under which components of this spread are likeliest: strength, dof, and a round scale_inv = scale I.
 
-    The M-step of empirical Bayes: the maximum of sum_k E[log p(mu_k, Lambda_k)] and of the three hyper-priors, each a
-    Gamma of shape 2 whose mode is the weak prior's value (`log_hyperpriors`). scale is that for dof, in whose derivative
-    it then stands; that falls with dof, and its zero is found by halving.
+    The M-step of empirical Bayes: the maximum of sum_k E[log p(mu_k, Lambda_k)], which the bound has `dependence` times
+    over, and of three hyper-priors, each a Gamma of shape 2 whose mode is the weak prior's value (`log_hyperpriors`).
+    With the best scale for each dof, the derivative by dof falls; its zero is found by halving.
     """
     if not spread.components:
         return prior
-    dim, side = prior.dim, 1 if prior.diagonal else prior.dim
-    n_dims = spread.components * dim
-    strength = (0.5 * n_dims + 1.0) / (0.5 * spread.distance + 1.0 / STRENGTH)
+    dim, side, times = prior.dim, 1 if prior.diagonal else prior.dim, prior.dependence
+    n_dims, log_det, trace = times * spread.components * dim, times * spread.log_det, times * spread.trace
+    strength = (0.5 * n_dims + 1.0) / (0.5 * times * spread.distance + 1.0 / STRENGTH)
     below = 0.5 * torch.arange(side, dtype=torch.float64)
 
     def scale(dof: float) -> float:
-        return (0.5 * n_dims * dof + 1.0) / (0.5 * spread.trace + 1.0 / SCALE)
+        return (0.5 * n_dims * dof + 1.0) / (0.5 * trace + 1.0 / SCALE)
 
     def slope(excess: float) -> float:
         dof = side - 1.0 + excess
         digammas = float(torch.digamma(0.5 * dof - below).sum()) * (n_dims / side)
-        own = n_dims * math.log(0.5 * scale(dof)) - digammas + spread.log_det
+        own = n_dims * math.log(0.5 * scale(dof)) - digammas + log_det
         return 0.5 * own + 1.0 / excess - 1.0 / EXCESS
 
     low, high = math.log(1e-3), math.log(1e9)
@@ -121,9 +121,9 @@ def relearned(prior: Prior, spread: Spread) -> Prior:
 
 
 def log_hyperpriors(prior: Prior) -> float:
-    """log density of a learned prior's strength, scale and dof - least dof: Gammas of shape 2, modes those of the weak one.
+    """log density of a learned prior's strength, scale and excess dof: Gammas of shape 2, modes those of the weak one.
 
-    Of dof it is the excess over dim - 1, below which a Wishart has no density (0 with diagonal covariances).
+    The excess is over dim - 1, below which a Wishart has no density (over 0 with diagonal covariances).
     """
     if not prior.learned:
         return 0.0

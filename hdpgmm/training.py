@@ -36,9 +36,9 @@ class Settings:
     """How a model is learned. The defaults are right for whitened frames of any corpus.
 
     n_components: at the start; moves change it. n_atoms: at most in use in one song. rho_t = (tau0 + t)^-kappa. splash:
-    eta0 of the paper's regulariser. learn_prior: what components have in common is learned, and frames count for as much
-    as they depend on each other; else the weak prior stays, and frames count as independent. probe_songs: how many songs
-    moves are judged on.
+    eta0 of the paper's regulariser. learn_prior: what components have in common is learned, and frames that repeat each
+    other count for less; else the weak prior stays, and frames count as independent. probe_songs: how many songs moves
+    are judged on.
     """
 
     n_components: int = 256

@@ -77,6 +77,10 @@ class TrainConfig(Section):
         1.0, description="concentration of a song's sticks, first value"
     )
     learn_concentrations: bool = Field(True, description="whether gamma and alpha0 are learned")
+    learn_prior: bool = Field(
+        True,
+        description="whether the components' prior is learned and frames weigh by how much they repeat each other",
+    )
     moves: bool = Field(True, description="whether components are merged, deleted and born")
     batch_songs: Positive | None = Field(
         None,

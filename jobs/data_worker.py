@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from hdpgmm.dependence import Lagged, lagged
 from hdpgmm.whitening import Moments, Whitening, moments
 from infra.errors import StorageError
 from infra.plan import Places
@@ -21,6 +22,8 @@ CACHE_BYTES = 256 << 20
 WINDOW_BYTES = (
     CACHE_BYTES // 4 * 3
 )  # of songs shuffled together: their row groups fit, with those at the border
+LAGGED_FRAMES = 4096  # of a row group
+Surveyed = tuple[Moments | None, np.ndarray, Lagged | None]
 Ragged = tuple[np.ndarray, np.ndarray]  # values (frame, dim) float32, offsets (song + 1,) int64
 
 
@@ -36,13 +39,19 @@ class DataWorker:
 
     def survey(
         self, paths: np.ndarray, places: Places, share: float, seed: Sequence[int], summed: bool
-    ) -> tuple[Moments | None, np.ndarray]:
-        """Of songs of one row group: moments of all frames if `summed`, a random `share` of them (frame, dim)."""
+    ) -> Surveyed:
+        """Of songs of one row group: moments of all frames if `summed`, a random `share` of them (frame, dim).
+
+        Where frames are taken, also products with those that follow them, of the first songs.
+        """
         block = read_block(
             self.store, str(paths[places.shard[0]]), int(places.row_group[0]), places.row.tolist()
         )
         chosen = np.random.default_rng(list(seed)).random(len(block.values)) < share
-        return moments(block.values) if summed else None, block.values[chosen]
+        few = max(1, int(np.searchsorted(block.offsets, LAGGED_FRAMES, side="right")) - 1)
+        first = block.offsets[: few + 1]
+        followed = lagged(block.values[: first[-1]], first) if share else None
+        return moments(block.values) if summed else None, block.values[chosen], followed
 
     def batch(self, paths: np.ndarray, places: Places, whitening: Whitening) -> Ragged:
         """Whitened frames of these songs in this order; paths (shard,) str are what `places.shard` counts in."""

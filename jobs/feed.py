@@ -9,8 +9,9 @@ import numpy as np
 import ray
 import torch
 
-from hdpgmm.whitening import Moments, Whitening
+from hdpgmm.whitening import Whitening
 from infra.plan import Batch, Places
+from jobs.data_worker import Surveyed
 from jobs.upload import Loaded, Packed, loaded
 
 CPU = torch.device("cpu")
@@ -46,9 +47,7 @@ class Feed:
             yield item
             del item  # before the next one is asked for
 
-    def survey(
-        self, groups: Iterable[tuple[Places, float, bool]], seed: int
-    ) -> Iterator[tuple[Moments | None, np.ndarray]]:
+    def survey(self, groups: Iterable[tuple[Places, float, bool]], seed: int) -> Iterator[Surveyed]:
         """Of each (row group, share, summed) what `DataWorker.survey` gives, in order, a few under way per worker."""
         waiting: deque[Any] = deque()
         for number, (places, share, summed) in enumerate(groups):

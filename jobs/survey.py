@@ -1,10 +1,11 @@
-"""What a first state needs of all frames: their moments, kept beside the features, and a sample of them."""
+"""What a first state needs of all frames: moments, kept beside them, a sample, and how they follow each other."""
 
 import hashlib
 from collections.abc import Iterator
 
 import numpy as np
 
+from hdpgmm.dependence import Lagged
 from hdpgmm.whitening import Moments
 from infra.checkpoints import Checkpoints
 from infra.plan import Places, Plan
@@ -27,16 +28,19 @@ class Survey:
         self._plan = plan
 
     def run(self, feed: Feed, wanted_frames: int) -> Iterator[tuple[int, int]]:
-        """Row groups done and to do; then `moments` are there, and `sample`: about `wanted_frames` (frame, dim)."""
+        """Row groups done and to do; then `moments` are there, `sample` (about `wanted_frames`, dim), and `lagged`."""
         found = self._kept.load()
         chosen = self._plan.some_row_groups(SAMPLE_GROUPS)
         numbers = chosen if found else np.arange(self._plan.n_row_groups)
         total: Moments | None = None
         samples: list[np.ndarray] = []
+        self.lagged: Lagged | None = None
         surveyed = feed.survey(self._parts(numbers, chosen, wanted_frames, summed=not found), self._plan.seed)
-        for done, (part, frames) in enumerate(surveyed, start=1):
+        for done, (part, frames, followed) in enumerate(surveyed, start=1):
             total = part if total is None or part is None else total + part
             samples.append(frames)
+            if followed is not None:
+                self.lagged = followed if self.lagged is None else self.lagged + followed
             yield done, len(numbers)
         self.moments = _from_arrays(found[1]) if found else self._keep(total)
         self.sample = np.concatenate(samples)

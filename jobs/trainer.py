@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from hdpgmm import ranks, training
+from hdpgmm.dependence import dependence
 from hdpgmm.model import BatchInfo, State, corpus_bound, effective_components, prepare
 from hdpgmm.moves import Move, Probe
 from hdpgmm.prior import Concentration
@@ -191,7 +192,10 @@ class Trainer:
         self.whitening = (standardising if self.settings.diagonal else whitening)(survey.moments)
         frames = torch.from_numpy(self.whitening(survey.sample)).to(self.device)
         generator = torch.Generator().manual_seed(self.config.seed)
-        self.state = training.start(self.settings, frames, self.plan.n_frames, self.plan.n_songs, generator)
+        assert survey.lagged is not None  # of row groups that songs were sampled from
+        size = (self.plan.n_frames, self.plan.n_songs)
+        found = dependence(survey.lagged, self.whitening.transform)
+        self.state = training.start(self.settings, frames, *size, generator, found)
 
     @cached_property
     def _heldout(self) -> Frames | None:
@@ -253,6 +257,9 @@ class Trainer:
             "n_components": self.state.n_components,
             "gamma": self.state.gamma,
             "alpha0": self.state.alpha0,
+            "dependence": self.state.prior.dependence,
+            "prior_dof": self.state.prior.dof,
+            "prior_strength": self.state.prior.strength,
             "rho": training.step_size_of(self.state.step, self.batch_songs, self.plan.n_songs, self.settings),
             "frames_per_second": self.partial.frames / seconds,
             "wait_share": min(1.0, waited / seconds),
@@ -301,7 +308,7 @@ def settings(config: TrainConfig) -> training.Settings:
     """What the engine is told of the job's configuration."""
     fields = {
         name: getattr(config, name)
-        for name in ("n_components", "n_atoms", "kappa", "tau0", "splash", "moves")
+        for name in ("n_components", "n_atoms", "kappa", "tau0", "splash", "learn_prior", "moves")
     }
     learned = config.learn_concentrations
     return training.Settings(

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -107,12 +107,20 @@ def partition_state(corpus: Corpus, n_comp: int, prior: Prior) -> State:
     return State(prior, stats, gamma, alpha0)
 
 
-def small_case(diagonal: bool = False, learned: bool = True, direct: bool = False) -> tuple[Corpus, State]:
-    """Seven songs of 1 to 9 frames from five overlapping components, and a state near them."""
+def small_case(
+    diagonal: bool = False, learned: bool = True, direct: bool = False, learned_prior: bool = False
+) -> tuple[Corpus, State]:
+    """Seven songs of 1 to 9 frames from five overlapping components, and a state near them.
+
+    With `learned_prior`, the prior is round and 1.6 frames count for one.
+    """
     corpus = mixture(seed=3, n_songs=7, n_comp=5, dim=2, frames=(1, 9), spread=1.5)
-    return corpus, partition_state(
-        corpus, 5, skewed_prior(2, diagonal=diagonal, learned=learned, direct=direct)
-    )
+    prior = skewed_prior(2, diagonal=diagonal, learned=learned, direct=direct)
+    if learned_prior:
+        ones = torch.ones(2, dtype=F64)
+        scale_inv = 0.7 * (ones if diagonal else torch.diag(ones))
+        prior = replace(prior, scale_inv=scale_inv, learned=True, dependence=1.6)
+    return corpus, partition_state(corpus, 5, prior)
 
 
 def oracle_hyper(state: State) -> elbo.Hyper:
@@ -128,6 +136,8 @@ def oracle_hyper(state: State) -> elbo.Hyper:
         prior.scale_inv,
         gamma,
         alpha0,
+        (0.01, 0.1, 3.0) if prior.learned else None,
+        prior.dependence,
     )
 
 

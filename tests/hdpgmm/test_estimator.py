@@ -80,9 +80,8 @@ def test_attributes_are_the_moments_of_what_made_the_frames(covariance_type: str
     for k, part in enumerate(parts):
         deviation = part.std(0)
         assert model.weights_[k] == pytest.approx(len(part) / len(frames), abs=1e-3)
-        assert model.degrees_of_freedom_[k] == pytest.approx(
-            len(part) + (5 if covariance_type == "full" else 3), abs=1.0
-        )
+        counted = len(part) / model.prior_["dependence"] + model.prior_["dof"]
+        assert model.degrees_of_freedom_[k] == pytest.approx(counted, abs=1.0)
         np.testing.assert_allclose((model.means_[k] - part.mean(0)) / deviation, 0.0, atol=0.01)
         if covariance_type == "diag":
             np.testing.assert_allclose(model.covariances_[k], part.var(0), rtol=0.02)
@@ -149,7 +148,7 @@ def test_partial_fit_comes_near_fit():
         for index in rng.permutation(120).reshape(4, 30):
             model.partial_fit([songs[j] for j in index], corpus_songs=120)
     assert model.n_components_ == whole.n_components_ == 4
-    assert model.score(more) == pytest.approx(whole.score(more), abs=0.03)
+    assert model.score(more) == pytest.approx(whole.score(more), abs=0.05)
 
 
 def test_partial_fit_learns_from_a_stream_of_unknown_length():
@@ -293,7 +292,7 @@ def test_what_is_no_saved_model_is_named(tmp_path: Path):
     for text, problem in (
         ("{", "not a saved HDPGMM"),
         ("[]", "expected format"),
-        (record.replace('"format": 1', '"format": 99'), "expected format"),
+        (record.replace('"format": 2', '"format": 99'), "expected format"),
         (record.replace("n_atoms", "n_ions"), "n_atoms"),
     ):
         (tmp_path / "model.json").write_text(text)

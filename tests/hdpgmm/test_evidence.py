@@ -88,8 +88,9 @@ def _overlapping(seed: int, diagonal: bool, direct: bool) -> tuple[Corpus, State
 @pytest.mark.parametrize(("seed", "tolerance"), [(0, 1e-8), (1, 1e-4), (2, 1e-8), (3, 1e-4)])
 @both_families
 def test_full_batch_bound_never_falls(diagonal: bool, seed: int, tolerance: float):
-    """Through songs that go on from where they were, components, sticks and concentrations."""
+    """Through songs that go on from where they were, components, sticks, concentrations and the prior."""
     corpus, start = _overlapping(seed, diagonal, direct=False)
+    start = replace(start, prior=replace(start.prior, learned=seed > 1, dependence=1.0 + seed))
     options = LocalOptions(n_atoms=6, tolerance=tolerance, max_refreshes=100)
     bounds, *_ = _climb(start, corpus, 20, options)
     assert np.diff(bounds).min() > -1e-8
@@ -98,36 +99,49 @@ def test_full_batch_bound_never_falls(diagonal: bool, seed: int, tolerance: floa
 
 @both_families
 def test_no_single_step_lowers_the_oracles_bound(diagonal: bool):
-    """Of songs, of components and sticks, of the concentrations: each is evaluated by itself, over 12 iterations."""
-    corpus, state = small_case(diagonal)
+    """Of songs, components and sticks, concentrations, the prior: each is evaluated by itself, over 12 iterations."""
+    corpus, state = small_case(diagonal, learned_prior=True)
     songs, bounds = None, []
     for _ in range(12):
         songs = _infer_again(state, corpus, songs, OPTIONS)
         held = oracle_songs(songs, state.alpha0)
         bounds.append(float(elbo.bound(held, oracle_corpus(state), oracle_hyper(state))))
         updated = replace(state, stats=_statistics(state, songs))
-        bounds.append(float(elbo.bound(held, oracle_corpus(updated), oracle_hyper(state))))
-        state = model.with_concentrations(updated)
-        bounds.append(float(elbo.bound(held, oracle_corpus(updated), oracle_hyper(state))))
+        q = oracle_corpus(updated)
+        bounds.append(float(elbo.bound(held, q, oracle_hyper(state))))
+        concentrated = model.with_concentrations(updated)
+        bounds.append(float(elbo.bound(held, q, oracle_hyper(concentrated))))
+        state = model.with_prior(concentrated)
+        bounds.append(float(elbo.bound(held, q, oracle_hyper(state))))
     steps = np.diff(bounds)
     assert steps.min() > -1e-10
-    assert all(steps[part::3].max() > 1e-3 for part in range(3))  # each had something to gain
+    assert all(steps[part::4].max() > 1e-3 for part in range(4))  # each had something to gain
 
 
 @both_families
-def test_every_gradient_of_the_oracle_vanishes_in_the_end(diagonal: bool):
-    """In songs, components, sticks and concentrations at once, after 100 iterations."""
-    corpus, start = small_case(diagonal)
-    _, state, found = _climb(start, corpus, 100, TO_THE_END)
+@pytest.mark.parametrize("learned_prior", [False, True])
+def test_every_gradient_of_the_oracle_vanishes_in_the_end(diagonal: bool, learned_prior: bool):
+    """In songs, components, sticks, concentrations and the prior at once, after many iterations."""
+    corpus, start = small_case(diagonal, learned_prior=learned_prior)
+    _, state, found = _climb(start, corpus, 500 if learned_prior else 100, TO_THE_END)
     songs = oracle_songs(found, state.alpha0)
-    q, hyper = oracle_corpus(state), oracle_hyper(state)
+    q, hyper, scale = oracle_corpus(state), oracle_hyper(state), state.prior.scale_inv.flatten()[:1]
     raw = [torch.tensor(value, dtype=F64) for value in (state.gamma, state.alpha0)]
     raw += [part.clone() for part in (q.u, q.v, q.mean, q.strength, q.dof, q.scale_inv)]
     raw += [part.clone() for song in songs for part in (_log(song.zeta), _log(song.varphi), song.a, song.b)]
+    learned = [torch.tensor(value, dtype=F64) for value in (hyper.strength, hyper.dof)] + [scale.clone()]
+    raw += learned if learned_prior else []
     raw = [part.requires_grad_() for part in raw]
+    if learned_prior:
+        strength, dof, scale = raw[-3:]
+        round_ = scale * (torch.ones(2, dtype=F64) if diagonal else torch.eye(2, dtype=F64))
+        hyper = replace(hyper, strength=strength, dof=dof, scale_inv=round_)
+    n = 8 + 4 * len(songs)
     free = [
         elbo.SongQ(song.frames, zeta.softmax(1), varphi.softmax(1), a, b)
-        for song, zeta, varphi, a, b in zip(songs, raw[8::4], raw[9::4], raw[10::4], raw[11::4], strict=True)
+        for song, zeta, varphi, a, b in zip(
+            songs, raw[8:n:4], raw[9:n:4], raw[10:n:4], raw[11:n:4], strict=True
+        )
     ]
     corpus_q = elbo.CorpusQ(raw[2], raw[3], q.order, raw[4], raw[5], raw[6], raw[7])
     total = elbo.bound(free, corpus_q, replace(hyper, gamma=raw[0], alpha0=raw[1]))

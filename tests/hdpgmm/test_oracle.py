@@ -63,6 +63,7 @@ class _Draws:
             self._song(song, log_beta, gaussians, hyper.alpha0)
         self.parts["concentrations"] += stats.gamma.logpdf(hyper.gamma, 2, scale=hyper.gamma_initial)
         self.parts["concentrations"] += stats.gamma.logpdf(hyper.alpha0, 2, scale=hyper.alpha0_initial)
+        self.parts["prior"] += 0.0  # a fixed one has no density
 
     def _sticks(self, part: str, a: torch.Tensor, b: torch.Tensor, concentration) -> np.ndarray:
         v = self.rng.beta(a.numpy(), b.numpy(), size=(DRAWS, len(a)))

@@ -201,6 +201,8 @@ def surveyed(root: Path, snapshot: Snapshot, plan: Plan, workers: int = 2) -> tu
 def bits(survey: Survey) -> Iterator[bytes]:
     yield from (part.tobytes() for part in (survey.moments.mean, survey.moments.scatter, survey.sample))
     yield bytes(survey.moments.count)
+    assert survey.lagged is not None
+    yield from (part.tobytes() for part in (survey.lagged.products, survey.lagged.pairs))
 
 
 def test_moments_are_kept_and_a_second_survey_reads_some_row_groups_only(
@@ -220,6 +222,8 @@ def test_moments_are_kept_and_a_second_survey_reads_some_row_groups_only(
     known = {frame.tobytes() for frame in frames}
     assert all(frame.tobytes() in known for frame in first.sample)
     assert 60 < len(first.sample) < 140  # 100 frames wanted, each of about 750 by chance
+    assert first.lagged is not None
+    assert len(first.sample) < first.lagged.pairs[0] < len(frames)  # all frames of the row groups sampled
 
 
 def test_moments_of_other_songs_or_damaged_ones_are_not_taken(tmp_path: Path, ray_session: None) -> None:

@@ -46,11 +46,13 @@ def bound(songs: list[SongQ], corpus: CorpusQ, hyper: Hyper) -> Tensor:
 
 
 def terms(songs: list[SongQ], corpus: CorpusQ, hyper: Hyper) -> dict[str, Tensor]:
-    """The songs' terms added up, and the three of the corpus."""
+    """The songs' terms added up, and the four of the corpus."""
     total = {
         "corpus_sticks": -elbo.kl_sticks(corpus.u, corpus.v, hyper.gamma),
-        "components": -sum((elbo.kl_component(corpus, k, hyper) for k in range(len(corpus.dof))), ZERO),
+        "components": -hyper.dependence
+        * sum((elbo.kl_component(corpus, k, hyper) for k in range(len(corpus.dof))), ZERO),
         "concentrations": elbo.log_hyperpriors(hyper),
+        "prior": elbo.log_prior_hyperpriors(hyper),
     }
     log_beta = elbo.corpus_log_weights(corpus)
     for song in songs:

@@ -21,17 +21,21 @@ ZERO = torch.zeros((), dtype=torch.float64)
 class Hyper:
     """gamma, alpha0, and the normal-Wishart prior: mean (dim,), strength, dof, scale_inv = W^-1, (dim, dim) or (dim,).
 
-    The initial values are the modes of the concentrations' hyper-priors; None: the concentration is fixed.
+    The initial values are the modes of the concentrations' hyper-priors; None: the concentration is fixed. prior_modes:
+    those of a learned prior's strength, scale (scale_inv = scale I) and dof - (dim - 1). dependence: frames that count
+    for one, so many times is a component paid for.
     """
 
     gamma: float | Tensor
     alpha0: float | Tensor
     mean: Tensor
-    strength: float
-    dof: float
+    strength: float | Tensor
+    dof: float | Tensor
     scale_inv: Tensor
     gamma_initial: float | None = None
     alpha0_initial: float | None = None
+    prior_modes: tuple[float, float, float] | None = None
+    dependence: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class BoundTerms:
     corpus_sticks: Tensor = ZERO
     components: Tensor = ZERO
     concentrations: Tensor = ZERO
+    prior: Tensor = ZERO
 
     def __add__(self, other: "BoundTerms") -> "BoundTerms":
         return BoundTerms(**{name: value + vars(other)[name] for name, value in vars(self).items()})
@@ -88,8 +93,10 @@ def terms(songs: list[SongQ], corpus: CorpusQ, hyper: Hyper) -> BoundTerms:
     """The bound, term by term."""
     total = BoundTerms(
         corpus_sticks=-kl_sticks(corpus.u, corpus.v, hyper.gamma),
-        components=-sum((kl_component(corpus, k, hyper) for k in range(len(corpus.dof))), ZERO),
+        components=-hyper.dependence
+        * sum((kl_component(corpus, k, hyper) for k in range(len(corpus.dof))), ZERO),
         concentrations=log_hyperpriors(hyper),
+        prior=log_prior_hyperpriors(hyper),
     )
     log_beta = corpus_log_weights(corpus)
     for song in songs:
@@ -137,6 +144,20 @@ def log_hyperpriors(hyper: Hyper) -> Tensor:
         if initial is not None:
             total = total + Gamma(2 + ZERO, 1 / initial + ZERO).log_prob(value + ZERO)
     return total
+
+
+def log_prior_hyperpriors(hyper: Hyper) -> Tensor:
+    """log p of a learned prior's strength, scale and excess dof: Gamma, shape 2, rate 1 / mode."""
+    if hyper.prior_modes is None:
+        return ZERO
+    full = hyper.scale_inv.ndim == 2
+    scale = hyper.scale_inv[0, 0] if full else hyper.scale_inv[0]
+    values = (hyper.strength, scale, hyper.dof - (len(hyper.mean) - 1 if full else 0))
+    parts = [
+        Gamma(2 + ZERO, 1 / m + ZERO).log_prob(v + ZERO)
+        for v, m in zip(values, hyper.prior_modes, strict=True)
+    ]
+    return sum(parts, ZERO)
 
 
 def expected_log_sticks(a: Tensor, b: Tensor) -> Tensor:
@@ -211,7 +232,7 @@ def kl_component(corpus: CorpusQ, k: int, hyper: Hyper) -> Tensor:
     return total
 
 
-def kl_wishart(dof: Tensor, scale_inv: Tensor, dof0: float, scale_inv0: Tensor) -> Tensor:
+def kl_wishart(dof: Tensor, scale_inv: Tensor, dof0: float | Tensor, scale_inv0: Tensor) -> Tensor:
     """KL(Wishart(dof, scale_inv^-1) || Wishart(dof0, scale_inv0^-1)) (Penny 2001, equation 22)."""
     dim = scale_inv.shape[0]
     log_det_ratio = torch.logdet(scale_inv0) - torch.logdet(scale_inv)
