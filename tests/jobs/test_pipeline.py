@@ -139,18 +139,15 @@ def test_on_s3_the_feature_values_are_the_same_bits(finished: Path, composed: Pa
     assert audited(s3_root) == 0
 
 
-def test_killed_in_extract_and_train(finished: Path, composed: Path, tmp_path: Path) -> None:
-    """SIGKILL of the driver once in each, then the same command to the end: the bits of the undisturbed run.
+def test_killed_while_it_trains(finished: Path, composed: Path, tmp_path: Path) -> None:
+    """SIGKILL of the driver, then the same command to the end: the bits of the undisturbed run.
 
-    In test_represent.py it is killed while it represents.
+    In test_extract.py and test_represent.py it is killed while it extracts and represents.
     """
     root, run, reference = tmp_path / "root", only_model(str(finished)), str(finished)
-    commits = root / FEATURES / "commits"
     checkpoints, final = root / f"models/{run}/index", root / f"models/{run}/final.json"
-    kill_when(lambda: count(commits) > 0, root, composed)
-    assert 0 < count(commits) < SHARDS
     kill_when(lambda: count(checkpoints) > 1, root, composed)
-    assert count(commits) == SHARDS
+    assert count(root / FEATURES / "commits") == SHARDS
     assert not final.exists()
     ended = subprocess.run(command(root, composed), env=alone(), capture_output=True, text=True, check=False)
     assert (ended.returncode, audited(str(root))) == (0, 0), ended.stderr

@@ -85,36 +85,32 @@ def test_killed_with_four_ranks_and_continued_with_two_of_which_one_dies(
     assert bits(tmp_path) == alone
 
 
-def test_sigterm_leaves_a_checkpoint_of_the_last_step(alone: dict[str, bytes], tmp_path: Path):
-    process = job(tree(tmp_path), "train.ranks=2", "train.checkpoint_steps=1000")
-    assert process.stdout
-    for line in process.stdout:
-        if line.startswith("epoch 2:"):
-            process.send_signal(signal.SIGTERM)
-            break
-    assert ended(process, code=130).splitlines()[-1] == "interrupted; run the same command again to continue"
+def test_a_second_command_is_refused_and_sigterm_leaves_a_checkpoint_of_the_last_step(
+    alone: dict[str, bytes], tmp_path: Path
+):
+    """The first one's ranks are held while the second one asks: it could not have ended."""
+    first = job(tree(tmp_path), "train.ranks=2", "train.checkpoint_steps=1000")
+    try:
+        assert first.stdout
+        assert any(line.startswith("epoch 2:") for line in first.stdout)
+        held = ranks_of(first)
+        for rank in held:
+            os.kill(rank, signal.SIGSTOP)
+        said = ended(job(tmp_path), code=4).splitlines()[-1]
+        assert re.search(rf"training of model \w+ is under way \(process {first.pid} on ", said)
+        for rank in held:
+            os.kill(rank, signal.SIGCONT)
+        first.send_signal(signal.SIGTERM)
+        last = ended(first, code=130).splitlines()[-1]
+        assert last == "interrupted; run the same command again to continue"
+    finally:
+        first.kill()
     (told,) = (tmp_path / "runs").glob("train-*/events.jsonl")
     stopped = [
         event for line in told.read_text().splitlines() if (event := json.loads(line))["kind"] == "stopped"
     ]
     assert [event["step"] for event in stopped] == [newest_step(tmp_path)]
     train.run(config_of(tmp_path))
-    assert bits(tmp_path) == alone
-
-
-def test_a_second_command_is_refused_while_the_first_lives(alone: dict[str, bytes], tmp_path: Path):
-    """The first one's rank is held meanwhile: it could not have ended."""
-    first = job(tree(tmp_path))
-    try:
-        until(first, lambda: newest_step(tmp_path) >= 0)
-        (rank,) = ranks_of(first)
-        os.kill(rank, signal.SIGSTOP)
-        said = ended(job(tmp_path), code=4).splitlines()[-1]
-        assert re.search(rf"training of model \w+ is under way \(process {first.pid} on ", said)
-        os.kill(rank, signal.SIGCONT)
-        ended(first)
-    finally:
-        first.kill()
     assert bits(tmp_path) == alone
 
 
