@@ -1,6 +1,7 @@
 """Extraction through Ray: complete, once, whoever dies; what changes is redone and nothing else."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from infra.storage import Store
 from jobs import audit, extract, index
 from jobs.extract_work import describe, prepare
 from jobs.extractor import quarantine_record
+from tests.faults.processes import until_no_actors
 from tests.jobs.standin import COMMAND, config_of, write_corpus
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3]
@@ -165,8 +167,10 @@ def test_a_run_that_failed_for_bad_files_is_tried_again(tmp_path: Path, log: Pat
     config = config_of(str(tmp_path / "root"), write_corpus(str(tmp_path / "music"), bad))
     with pytest.raises(TooManyBadFiles):
         run(config, log)
+    until_no_actors(os.getpid(), "Extractor")
     with pytest.raises(TooManyBadFiles):
         extract.run(config, COMMAND, ["CRASH"])
+    until_no_actors(os.getpid(), "Extractor")
     result = extract.run(config, [*COMMAND[:1], "-c", _ALWAYS_OK], ["CRASH"])
     assert outcome(config, result) == (sorted(TRACKS), {})
     assert audit.run(config).problems == ()
