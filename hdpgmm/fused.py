@@ -52,14 +52,15 @@ def supported(log_lik: Tensor, songs: Songs, log_beta: Tensor, most: int) -> tup
     normaliser = log_lik.new_empty(n_frames)
     shares = torch.empty(len(songs.start), n_comp, dtype=torch.float64, device=log_lik.device)
     frames = 32 * _WARPS
-    _normalisers[(triton.cdiv(n_frames, frames),)](
-        log_lik, log_beta, normaliser, n_frames, log_lik.stride(0), n_comp,
-        COMPS=_TILE_COMPS, FRAMES=frames, num_warps=_WARPS,
-    )  # fmt: skip
-    _shares[(len(songs.start), triton.cdiv(n_comp, _TILE_COMPS))](
-        log_lik, log_beta, normaliser, songs.start, songs.length, shares, log_lik.stride(0), n_comp,
-        COMPS=_TILE_COMPS, FRAMES=frames, num_warps=_WARPS,
-    )  # fmt: skip
+    with torch.cuda.device_of(log_lik):  # kernels start on the current device
+        _normalisers[(triton.cdiv(n_frames, frames),)](
+            log_lik, log_beta, normaliser, n_frames, log_lik.stride(0), n_comp,
+            COMPS=_TILE_COMPS, FRAMES=frames, num_warps=_WARPS,
+        )  # fmt: skip
+        _shares[(len(songs.start), triton.cdiv(n_comp, _TILE_COMPS))](
+            log_lik, log_beta, normaliser, songs.start, songs.length, shares, log_lik.stride(0), n_comp,
+            COMPS=_TILE_COMPS, FRAMES=frames, num_warps=_WARPS,
+        )  # fmt: skip
     return largest(shares, most)
 
 
@@ -88,12 +89,13 @@ def ascend(
     weight = alpha0 * log_beta.double()[comps].exp().clamp(min=LEAST)
     alpha, counts = torch.full_like(weight[:1, 0], alpha0), torch.empty_like(weight)
     bound, rounds = torch.empty_like(counts[:, 0]), torch.empty_like(songs.length)
-    _ascend[(len(comps),)](
-        log_lik, comps, weight, sums, shifts, songs.start, songs.length, zeta, places, alpha,
-        counts, bound, rounds, log_lik.stride(0), n_atoms, options.tolerance, options.max_refreshes,
-        options.sweeps, NEGLIGIBLE, LOWEST,
-        ATOMS=triton.next_power_of_2(n_atoms), FRAMES=32 * _WARPS, num_warps=_WARPS,
-    )  # fmt: skip
+    with torch.cuda.device_of(log_lik):
+        _ascend[(len(comps),)](
+            log_lik, comps, weight, sums, shifts, songs.start, songs.length, zeta, places, alpha,
+            counts, bound, rounds, log_lik.stride(0), n_atoms, options.tolerance, options.max_refreshes,
+            options.sweeps, NEGLIGIBLE, LOWEST,
+            ATOMS=triton.next_power_of_2(n_atoms), FRAMES=32 * _WARPS, num_warps=_WARPS,
+        )  # fmt: skip
     return Found(comps, weight, counts, bound, rounds)
 
 
