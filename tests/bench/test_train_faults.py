@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 @pytest.mark.timeout(900)
 def test_a_training_that_loses_a_node_ends_in_the_same_bits():
     # A process of its own: Ray reads its switch to stay on 127.0.0.1 when it is imported.
-    # Drivers are killed in test_pipeline.py, ranks in test_rank_group.py, data workers in test_feed.py.
+    # Drivers and ranks are killed in test_rank_group.py, data workers in test_feed.py.
     kinds = ["node"]
     command = [sys.executable, "-m", "tests.bench.train_faults", "--kills", "1", "--kinds", *kinds]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -194,7 +194,9 @@ class _Run:
         console.print(
             f"{self.root.name}: {kind if killed else 'nothing'} at step {newest}: ended with {code}"
         )
-        room_lost = killed and kind == "last node" and code == ConfigError.exit_code  # before there were ranks
+        room_lost = (
+            killed and kind == "last node" and code == ConfigError.exit_code
+        )  # before there were ranks
         if code not in CODES and not room_lost:
             raise SystemExit(f"ended with {code}: {self._told()}")
         return code

@@ -1,12 +1,6 @@
-"""The whole thread on composed music: one command, the same on S3, and the same after being killed."""
+"""The whole thread on composed music: one command, and the same on S3. Each job is killed in tests of its own."""
 
 import csv
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +8,7 @@ import ray
 
 from evaluation.compose.corpus import write_corpus
 from features.spec import PRESETS, fingerprint
-from infra import cli, models
+from infra import cli
 from infra.config import Config, load
 from infra.ledger import Snapshot, Tree
 from infra.s3 import connect as connect_s3
@@ -27,7 +21,6 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 TRACKS = 20
 SHARDS = 3
-# A checkpoint at every step: there is a middle to be killed in.
 SETTINGS = (
     *("train.n_components=16", "train.epochs=8", "train.threads=1", "train.checkpoint_steps=1"),
     *("represent.workers=1", "evaluate.repeats=1", "evaluate.codewords=16", "evaluate.bootstrap=100"),
@@ -84,12 +77,6 @@ def songs_of(root: str) -> dict[str, bytes]:
     return found
 
 
-def model_of(root: str) -> dict[str, bytes]:
-    store = Store(root)
-    arrays = models.read_arrays(store, models.choose(store, None))
-    return {name: values.tobytes() for name, values in arrays.items()}
-
-
 def test_one_command_leaves_everything(finished: Path, composed: Path) -> None:
     root, store, run = str(finished), Store(str(finished)), only_model(str(finished))
     features, vectors = snapshot_of(root, FEATURES), snapshot_of(root, f"vectors/{run}")
@@ -137,50 +124,3 @@ def test_on_s3_the_feature_values_are_the_same_bits(finished: Path, composed: Pa
     assert songs_of(s3_root) == songs_of(str(finished))
     assert snapshot_of(s3_root, f"vectors/{only_model(s3_root)}").n_songs == TRACKS
     assert audited(s3_root) == 0
-
-
-def test_killed_while_it_trains(finished: Path, composed: Path, tmp_path: Path) -> None:
-    """SIGKILL of the driver, then the same command to the end: the bits of the undisturbed run.
-
-    In test_extract.py and test_represent.py it is killed while it extracts and represents.
-    """
-    root, run, reference = tmp_path / "root", only_model(str(finished)), str(finished)
-    checkpoints, final = root / f"models/{run}/index", root / f"models/{run}/final.json"
-    kill_when(lambda: count(checkpoints) > 1, root, composed)
-    assert count(root / FEATURES / "commits") == SHARDS
-    assert not final.exists()
-    ended = subprocess.run(command(root, composed), env=alone(), capture_output=True, text=True, check=False)
-    assert (ended.returncode, audited(str(root))) == (0, 0), ended.stderr
-    assert model_of(str(root)) == model_of(reference)
-    for prefix in (FEATURES, f"vectors/{run}"):
-        assert snapshot_of(str(root), prefix).shards == snapshot_of(reference, prefix).shards
-
-
-def kill_when(reached: Callable[[], bool], root: Path, music: Path) -> None:
-    """Start the command and SIGKILL it as soon as `reached`."""
-    with (root.parent / "log").open("wb") as log:
-        process = subprocess.Popen(command(root, music), env=alone(), stdout=log, stderr=log)
-    deadline = time.monotonic() + 120
-    try:
-        while not reached():
-            assert process.poll() is None, (root.parent / "log").read_text()
-            assert time.monotonic() < deadline, (root.parent / "log").read_text()
-            time.sleep(0.005)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-
-def command(root: Path, music: Path) -> list[str]:
-    options = ["--root", str(root), "--music", str(music), "--labels", str(music / "labels.csv")]
-    settings = [part for setting in SETTINGS for part in ("--set", setting)]
-    return [sys.executable, "-m", "jobs.pipeline", *options, *settings]
-
-
-def alone() -> dict[str, str]:
-    """The environment without the Ray of the tests, so that the command starts its own."""
-    return {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-
-
-def count(folder: Path) -> int:
-    return len(list(folder.glob("*.json")))
