@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 TRACKS = 20
 SHARDS = 3
 SETTINGS = (
-    *("train.n_components=16", "train.epochs=8", "train.threads=1", "train.checkpoint_steps=1"),
+    *("train.n_components=16", "train.epochs=3", "train.threads=1", "train.checkpoint_steps=1"),
     *("represent.workers=1", "evaluate.repeats=1", "evaluate.codewords=16", "evaluate.bootstrap=100"),
     *("labels.single=[style]", "labels.multi=[]", "ray.num_cpus=2", "ray.object_store_bytes=268435456"),
 )
