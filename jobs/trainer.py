@@ -26,6 +26,7 @@ from hdpgmm.whitening import standardising, whitening
 from infra.checkpoints import Checkpoints
 from infra.config import TrainConfig
 from infra.errors import ConfigError, JobError
+from infra.memory import give_back
 from infra.plan import COLUMNS, Batch, Plan
 from infra.retry import patiently
 from infra.runs import versions
@@ -129,6 +130,7 @@ class Trainer:
         for batch, values, offsets in self.feed.batches(shares, self.whitening, self.device, 1.0 - ASIDE):
             yield self._step(batch, values, offsets)
             del values, offsets  # the feed has asked for others in their place
+            give_back()
             due = self.settings.moves and training.moves_due(
                 self.state.step, self.batch_songs, self.plan.n_songs
             )
