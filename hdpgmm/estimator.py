@@ -305,8 +305,9 @@ class HDPGMM:
 
     @property
     def prior_(self) -> dict[str, float]:
-        """What components have in common, as learned, of whitened frames: strength and dof of the prior, and the scale
-        that dof inverse precisions add up to. dependence: how many frames counted for one.
+        """Of whitened frames: strength and dof of the components' prior and its scale (W^-1 = scale I), as learned.
+
+        dependence: how many frames counted for one.
         """
         prior = self._state.prior
         scale = float(prior.scale_inv.flatten()[0])

@@ -42,15 +42,14 @@ class DataWorker:
     ) -> Surveyed:
         """Of songs of one row group: moments of all frames if `summed`, a random `share` of them (frame, dim).
 
-        Where frames are taken, also products with those that follow them, of the first songs.
+        Where frames are taken, also products with those that follow them, of the first LAGGED_FRAMES.
         """
         block = read_block(
             self.store, str(paths[places.shard[0]]), int(places.row_group[0]), places.row.tolist()
         )
         chosen = np.random.default_rng(list(seed)).random(len(block.values)) < share
-        few = max(1, int(np.searchsorted(block.offsets, LAGGED_FRAMES, side="right")) - 1)
-        first = block.offsets[: few + 1]
-        followed = lagged(block.values[: first[-1]], first) if share else None
+        ends = np.minimum(block.offsets, LAGGED_FRAMES)
+        followed = lagged(block.values[:LAGGED_FRAMES], ends) if share else None
         return moments(block.values) if summed else None, block.values[chosen], followed
 
     def batch(self, paths: np.ndarray, places: Places, whitening: Whitening) -> Ragged:

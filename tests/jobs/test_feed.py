@@ -126,6 +126,18 @@ def test_bytes_ahead_stay_within_the_budget(plan: Plan, ray_session: None, budge
     assert feed.max_bytes_ahead <= (max(worker.asked) if alone else budget)
 
 
+def test_two_readings_at_once_share_the_budget(plan: Plan, ray_session: None) -> None:
+    """One keeps its part while the other takes its own; what was there is the sum of both."""
+    worker = StandIn()
+    feed = Feed([worker], plan.paths, 40_000)
+    steps = feed.batches(plan.batches(2, 8, 480, 0), WHITE, share=0.75)
+    next(steps)
+    held = sum(worker.asked)
+    assert 15_000 < held <= 30_000
+    assert len([*feed.batches(plan.batches(1, 8, 480, 0), WHITE, share=0.25)]) == plan.steps_per_epoch(8)
+    assert held < feed.max_bytes_ahead <= 40_000
+
+
 def test_a_feed_that_is_left_early_begins_again_with_its_whole_budget(plan: Plan, ray_session: None) -> None:
     worker = StandIn()
     feed = Feed([worker], plan.paths, 20_000)

@@ -126,6 +126,16 @@ def test_another_seed_is_another_model(reference: tuple[Path, str], tmp_path: Pa
     assert arrays(tmp_path, other) != arrays(root, run)
 
 
+def test_frames_that_repeat_each_other_count_for_less(tmp_path: Path, ray_session: None) -> None:
+    """Every frame three times: r_1 = 2/3, r_2 = 1/3, so that 1 + 2 (4/9 + 1/9) of them count for one."""
+    rng = np.random.default_rng(0)
+    songs = [np.repeat(rng.normal(size=(40, 5)), 3, axis=0).astype(np.float32) for _ in range(60)]
+    commit_songs(tmp_path, songs)
+    run = train.run(config_of(tmp_path, "train.epochs=1")).run
+    history = json.loads((tmp_path / f"models/{run}/history.json").read_text())
+    assert history[-1]["dependence"] == pytest.approx(1.0 + 2.0 * (4 / 9 + 1 / 9), rel=0.05)
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     reference: tuple[Path, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
