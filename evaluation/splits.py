@@ -1,4 +1,4 @@
-"""Repeated stratified folds, made once per task and shared by every model.
+"""Repeated stratified folds, or a published split; made once per task and shared by every model.
 
 Songs of one group (an artist, a source) never fall on both sides. Tags are stratified by each song's rarest
 tag, the first step of iterative stratification, so that one splitter serves both kinds of task.
@@ -6,7 +6,7 @@ tag, the first step of iterative stratification, so that one splitter serves bot
 
 import hashlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,41 @@ def make_splits(task: Task, repeats: int, folds: int, seed: int) -> Splits:
     """Folds for every repeat, fewer than asked where there are fewer groups or songs of the largest class."""
     strata = _strata(task)
     made = tuple(tuple(_folds(strata, task.groups, folds, seed + 1000 * r)) for r in range(repeats))
+    return Splits(repeats=made, digest=_digest(task, made))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A published split: the ids of the songs on each side. valid chooses the regularisation."""
+
+    train: frozenset[str]
+    valid: frozenset[str]
+    test: frozenset[str]
+
+    @property
+    def songs(self) -> frozenset[str]:
+        """All of them."""
+        return self.train | self.valid | self.test
+
+    def keep(self, songs: Set[str]) -> "Parts":
+        """The same sides with these songs alone."""
+        return Parts(self.train & songs, self.valid & songs, self.test & songs)
+
+    def __str__(self) -> str:
+        return f"{len(self.train)} train, {len(self.valid)} valid, {len(self.test)} test"
+
+
+def published_splits(task: Task, parts: Parts) -> Splits:
+    """One fold: C chosen from train to valid, the probe refitted on both, test scored once.
+
+    Songs of the task on no list are never used.
+    """
+    train, valid, test = (
+        np.array([row for row, song in enumerate(task.songs) if song in side], dtype=np.int64)
+        for side in (parts.train, parts.valid, parts.test)
+    )
+    inner = ((train, valid),) if len(train) and len(valid) else ()
+    made = ((Fold(np.sort(np.concatenate([train, valid])), test, inner),),)
     return Splits(repeats=made, digest=_digest(task, made))
 
 

@@ -31,6 +31,7 @@ class LabelConfig(Section):
     key: str | None = Field(None, description="column that names the audio file")
     single: tuple[str, ...] | None = Field(None, description="columns with one label per track")
     multi: tuple[str, ...] | None = Field(None, description="columns with |-separated labels")
+    folder: str | None = Field(None, description="name of a label that is the folder a track lies in")
     group: str | None = Field(None, description="column that must not be split between train and test")
 
 
@@ -127,6 +128,9 @@ class EvaluateConfig(Section):
     folds: Annotated[int, Field(ge=2)] = Field(5, description="folds of each repetition")
     bootstrap: Positive = Field(1000, description="resamples of the test songs for the interval")
     min_count: Positive = Field(2, description="songs a label needs to take part")
+    split: str | None = Field(
+        None, description="a published split instead of folds: its lists' path, {} for train, valid and test"
+    )
     seed: Count = Field(0, description="seed of splits, codebook and resampling")
 
 

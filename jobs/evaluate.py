@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.compare import CHANCE, Row, Score, Summary, score_chance, score_majority, score_vectors
-from evaluation.splits import make_splits
+from evaluation.splits import Parts, make_splits, published_splits
 from evaluation.tasks import Task
 from infra import cli
 from infra.cluster import connect
@@ -22,8 +22,9 @@ from infra.config import Config, EvaluateConfig, load
 from infra.progress import Progress
 from infra.shards import decode, encode
 from infra.storage import Store
-from jobs.evaluate_inputs import Inputs, Notes, align, find_inputs, make_tasks
+from jobs.evaluate_inputs import Inputs, Notes, align, find_inputs, make_tasks, published
 from jobs.evaluate_vectors import baseline_vectors, model_vectors
+from jobs.split_lists import SplitLists, read_split_lists
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +43,15 @@ def run(config: Config, model: str | None = None) -> Evaluated:
     """Score the vectors and the simpler models on every label column, unless that is done; prints the table."""
     store = Store(config.root)
     inputs = find_inputs(store, config.corpus, model)
-    path, key = summary_path(inputs.model), inputs.digest(config.evaluate.model_dump(mode="json"))
+    lists = read_split_lists(config.evaluate.split) if config.evaluate.split else None
+    settings = (config.evaluate.model_dump(mode="json"), asdict(lists) if lists else {})
+    path, key = summary_path(inputs.model), inputs.digest(*settings)
     done = read_summary(store, path)
     if done is not None and done[2] == key:
         log.info("evaluate: model %s is scored, nothing to do", inputs.model)
         summaries, computed = done[0], False
     else:
-        rows, notes = compute(config, inputs)
+        rows, notes = compute(config, inputs, lists)
         summaries, computed = [summary for row in rows for summary in row.summaries], True
         about = {b"hdpgmm": json.dumps({"key": key, "notes": notes}, ensure_ascii=False).encode()}
         scores = [score for row in rows for score in row.scores]
@@ -60,9 +63,13 @@ def run(config: Config, model: str | None = None) -> Evaluated:
     return Evaluated(inputs.model, path, len({summary.task for summary in summaries}), computed)
 
 
-def compute(config: Config, inputs: Inputs) -> tuple[list[Row], Notes]:
-    """All rows of all tasks, chance first, and what was left out."""
+def compute(config: Config, inputs: Inputs, lists: SplitLists | None = None) -> tuple[list[Row], Notes]:
+    """All rows of all tasks, chance first, and what was left out; on a published split if there are lists."""
     living, notes = align(inputs)
+    parts = None
+    if lists:
+        parts, more = published(inputs.tracks, living, lists)
+        living, notes = living & parts.songs, notes + more
     tasks, more = make_tasks(inputs.tracks, living, config.evaluate.min_count)
     notes += more
     if not tasks:
@@ -70,18 +77,26 @@ def compute(config: Config, inputs: Inputs) -> tuple[list[Row], Notes]:
     wanted = sorted({song for task in tasks for song in task.songs})
     vectors = {**baseline_vectors(inputs, wanted, config.evaluate), **model_vectors(inputs, wanted)}
     with connect(config.ray):
-        return _score_all(tasks, wanted, vectors, config.evaluate), notes
+        return _score_all(tasks, wanted, vectors, config.evaluate, parts), notes
 
 
 def _score_all(
-    tasks: Sequence[Task], wanted: Sequence[str], vectors: Mapping[str, np.ndarray], config: EvaluateConfig
+    tasks: Sequence[Task],
+    wanted: Sequence[str],
+    vectors: Mapping[str, np.ndarray],
+    config: EvaluateConfig,
+    parts: Parts | None,
 ) -> list[Row]:
     """Every model on every task, as Ray tasks; the rows that know nothing first."""
     index = {track: row for row, track in enumerate(wanted)}
     probe: Any = ray.remote(num_cpus=1)(score_vectors)
     pending: list[list[Any]] = []
     for task in tasks:
-        splits = make_splits(task, config.repeats, config.folds, config.seed)
+        splits = (
+            published_splits(task, parts)
+            if parts
+            else make_splits(task, config.repeats, config.folds, config.seed)
+        )
         rows = [index[song] for song in task.songs]
         common = (ray.put(task), ray.put(splits), config.bootstrap, config.seed)
         guesses = [score_chance(task, splits, config.seed)]
@@ -167,13 +182,13 @@ def plan_text(config: Config, model: str | None = None) -> str:
     """What --dry-run prints."""
     inputs = find_inputs(Store(config.root), config.corpus, model)
     living, _ = align(inputs)
+    folds = f"{config.evaluate.repeats} x {config.evaluate.folds} folds"
+    if config.evaluate.split:
+        parts, _ = published(inputs.tracks, living, read_split_lists(config.evaluate.split))
+        living, folds = living & parts.songs, f"split {config.evaluate.split} ({parts})"
     tasks, _ = make_tasks(inputs.tracks, living, config.evaluate.min_count)
     names = ", ".join(f"{task.name} ({len(task.songs)} songs, {len(task.classes)} labels)" for task in tasks)
-    settings = config.evaluate
-    return (
-        f"evaluate: model {inputs.model}, {settings.repeats} x {settings.folds} folds, "
-        f"tasks: {names or 'none, no labels'}"
-    )
+    return f"evaluate: model {inputs.model}, {folds}, tasks: {names or 'none, no labels'}"
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from evaluation.splits import Parts
 from evaluation.tasks import Skipped, Task, multi_label, single_label
 from infra import models
 from infra.errors import ConfigError
@@ -16,6 +17,7 @@ from infra.ledger import Snapshot, Tree
 from infra.songs import read_songs
 from infra.storage import Store
 from jobs.extract_work import read_tracks
+from jobs.split_lists import SplitLists
 
 Notes = list[tuple[str, str]]
 
@@ -82,6 +84,34 @@ def align(inputs: Inputs) -> tuple[set[str], Notes]:
             ("all tasks", f"{len(extracted) - len(living)} tracks have no vector, or an outdated one")
         )
     return living, notes
+
+
+def published(tracks: pa.Table, living: set[str], lists: SplitLists) -> tuple[Parts, Notes]:
+    """The sides of a published split that every model has a vector for, and what they lost or share.
+
+    Raises ConfigError where nothing is left of a side that the score needs.
+    """
+    ids = tracks["track_id"].to_pylist()
+    listed, note = lists.of(ids)
+    parts = listed.keep(living)
+    notes: Notes = [("all tasks", f"split {lists.pattern}: {parts}")]
+    if note:
+        notes.append(("all tasks", note))
+    lost = len(listed.songs) - len(parts.songs)
+    if lost:
+        notes.append(("all tasks", f"{lost} tracks of the split have no vector"))
+    if not parts.train | parts.valid or not parts.test:
+        raise ConfigError(f"{lists.pattern}: no track of its train or test list has a vector ({parts})")
+    groups = (
+        dict(zip(ids, tracks["group"].to_pylist(), strict=True)) if "group" in tracks.column_names else {}
+    )
+    taught = {groups.get(track) for track in parts.train | parts.valid} - {None}
+    shared = sum(groups.get(track) in taught for track in parts.test)
+    if shared:
+        notes.append(
+            ("all tasks", f"{shared} test songs share a group with the training part: the split's own")
+        )
+    return parts, notes
 
 
 def make_tasks(tracks: pa.Table, living: set[str], min_count: int) -> tuple[list[Task], Notes]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,7 +50,7 @@ def run(config: Config) -> IndexResult:
 
 
 def build(config: Config) -> tuple[pa.Table, int]:
-    """The track list and how many of its tracks have a row in the label file."""
+    """The track list and how many of its tracks have a label or a row in the label file."""
     if not config.music:
         raise ConfigError("music: not set; give --music FOLDER, an s3:// prefix or a .csv or .parquet list")
     found = read_list(config.music) if is_table(config.music) else list_audio(config.music)
@@ -59,7 +60,10 @@ def build(config: Config) -> tuple[pa.Table, int]:
         tracks, columns, n_labelled = _label(tracks, config.labels, config.labels.file)
     else:
         tracks = tracks.append_column("group", pa.nulls(tracks.num_rows, pa.string()))
-    about = json.dumps(metadata(config.music, config.labels.file, columns), ensure_ascii=False)
+    if config.labels.folder:
+        tracks = with_folders(tracks, config.labels.folder)
+        n_labelled = max(n_labelled, tracks.num_rows - tracks[f"label_{config.labels.folder}"].null_count)
+    about = json.dumps(metadata(config.music, config.labels, columns), ensure_ascii=False)
     return tracks.replace_schema_metadata({b"hdpgmm": about.encode()}), n_labelled
 
 
@@ -79,6 +83,22 @@ def track_table(found: Sequence[Found]) -> pa.Table:
         "version": [item.version for item in found],
     }
     return pa.table(columns)
+
+
+def with_folders(tracks: pa.Table, name: str) -> pa.Table:
+    """The track list with a label column: the folder each track lies in, null at the top.
+
+    Raises ConfigError where the label file has that label already, or no track lies in a folder.
+    """
+    if f"label_{name}" in tracks.column_names:
+        raise ConfigError(f"labels.folder: {name!r} is a column of the label file too; choose another name")
+    folders = [
+        posixpath.dirname(track).rpartition("/")[2] or None for track in tracks["track_id"].to_pylist()
+    ]
+    if not any(folders):
+        raise ConfigError(f"labels.folder: no track lies in a folder below the music, so none has a {name!r}")
+    group = tracks.column_names.index("group")
+    return tracks.add_column(group, f"label_{name}", pa.array(folders, pa.string()))
 
 
 def _label(tracks: pa.Table, config: LabelConfig, file: str) -> tuple[pa.Table, Columns, int]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from infra.config import LabelConfig
 from infra.errors import ConfigError
+from infra.source import is_audio
 
 SINGLE_NAMES = (
     *("genre", "top_genre", "subgenre", "style", "substyle", "label", "class", "category"),
@@ -41,7 +42,10 @@ class Columns:
 
 
 class Names:
-    """Finds a track by its id, by its file name, or by its file name without extension if that is unique."""
+    """Finds a track by its id, by its file name, or by its file name without extension if that is unique.
+
+    The name asked for may end as another kind of audio: GTZAN's lists say .wav where a copy has .au.
+    """
 
     def __init__(self, track_ids: Sequence[str]) -> None:
         self._exact = {name: row for row, name in enumerate(track_ids)}
@@ -62,7 +66,10 @@ class Names:
         path = _path(value)
         if path in self._exact:
             return self._exact[path]
-        return self._loose.get(path.rpartition("/")[2])
+        base = path.rpartition("/")[2]
+        if base not in self._loose and is_audio(base):
+            base = base.rpartition(".")[0]
+        return self._loose.get(base)
 
 
 class LabelFile:
@@ -202,9 +209,11 @@ def _path(value: str) -> str:
     return value.replace("\\", "/").removeprefix("./")
 
 
-def metadata(music: str, labels: str | None, columns: Columns | None) -> Mapping[str, Any]:
+def metadata(music: str, labels: LabelConfig, columns: Columns | None) -> Mapping[str, Any]:
     """What the track list says about itself."""
     parts: dict[str, Any] = {"single": [], "multi": [], "group": None}
     if columns:
         parts = {"single": list(columns.single), "multi": list(columns.multi), "group": columns.group}
-    return {"music": music, "labels": labels, **parts}
+    if labels.folder:
+        parts["single"].append(labels.folder)
+    return {"music": music, "labels": labels.file, **parts}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.splits import Splits, make_splits
+from evaluation.splits import Parts, Splits, make_splits, published_splits
 from evaluation.tasks import Task
 
 
@@ -64,3 +64,17 @@ def test_the_digest_knows_songs_and_labels():
     renamed = Task("t", "single", ("other", *task.songs[1:]), task.targets, task.classes, None, ())
     splits: list[Splits] = [make_splits(t, 1, 3, 0) for t in (task, renamed)]
     assert splits[0].digest != splits[1].digest
+
+
+def test_a_published_split_is_one_fold_whose_inner_fold_is_its_validation_list():
+    task = make_task(np.random.default_rng(2), 10, 2, None, "single")
+    parts = Parts(
+        frozenset({"s7", "s1", "s2"}), frozenset({"s0", "s9"}), frozenset({"s4", "s5", "elsewhere"})
+    )
+    (fold,) = published_splits(task, parts).repeats[0]
+    assert (fold.train.tolist(), fold.test.tolist()) == ([0, 1, 2, 7, 9], [4, 5])
+    assert [[side.tolist() for side in pair] for pair in fold.inner] == [[[1, 2, 7], [0, 9]]]
+    (without,) = published_splits(task, Parts(parts.train, frozenset(), parts.test)).repeats[0]
+    assert (without.train.tolist(), without.inner) == ([1, 2, 7], ())
+    swapped = published_splits(task, Parts(parts.test, parts.valid, parts.train))
+    assert published_splits(task, parts).digest != swapped.digest

@@ -102,6 +102,42 @@ def test_run_again_it_does_nothing_until_something_changes(
     assert evaluate.run(other).computed
 
 
+def test_a_published_split_scores_its_test_list_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    songs = [replace(song, group="one") for song in make_songs(40)]
+    store = write_root(tmp_path, songs, without_vector=[songs[0].track_id, songs[30].track_id])
+    sides = {"train": songs[:18], "valid": songs[18:24], "test": songs[24:36]}
+    for part, side in sides.items():
+        (tmp_path / f"{part}.txt").write_text("".join(f"{song.track_id}\n" for song in side))
+    config = load(None, (*SETTINGS, f"evaluate.split={tmp_path}/{{}}.txt"), root=str(tmp_path))
+    assert "17 train, 6 valid, 11 test" in evaluate.plan_text(config)
+    result = evaluate.run(config)
+    found = evaluate.read_summary(store, result.summary)
+    assert found is not None
+    rows, notes = found[0], " | ".join(note for _, note in found[1])
+    assert {(row.n_songs, row.sd) for row in rows if (row.representation, row.task) == ("G1", "style")} == {
+        (11, 0.0)
+    }
+    assert mean_of(rows, "HDPGMM log posterior", "style", "accuracy") > 0.9
+    assert "2 tracks of the split have no vector" in notes
+    assert "11 test songs share a group with the training part" in notes
+    assert not evaluate.run(config).computed
+    with (tmp_path / "test.txt").open("a") as file:
+        file.write(songs[36].track_id + "\n")
+    assert evaluate.run(config).computed
+
+
+def test_a_split_without_a_vector_on_one_side_is_refused(tmp_path: Path):
+    songs = make_songs(12)
+    write_root(tmp_path, songs, without_vector=[songs[11].track_id])
+    for part, side in {"train": songs[:8], "valid": songs[8:11], "test": songs[11:]}.items():
+        (tmp_path / f"{part}.txt").write_text("".join(f"{song.track_id}\n" for song in side))
+    config = load(None, (*SETTINGS, f"evaluate.split={tmp_path}/{{}}.txt"), root=str(tmp_path))
+    with pytest.raises(
+        ConfigError, match=r"no track of its train or test list has a vector \(8 train, 3 valid, 0 test"
+    ):
+        evaluate.run(config)
+
+
 def test_a_vector_of_an_older_file_is_not_used(tmp_path: Path):
     songs = make_songs(12)
     renewed = [replace(song, version="2") if i < 3 else song for i, song in enumerate(songs)]

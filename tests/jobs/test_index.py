@@ -45,6 +45,25 @@ def test_a_folder_with_labels(tone_corpus: Path, any_root: str):
     }
 
 
+def test_folders_are_labels_where_asked(tone_corpus: Path, tmp_path: Path):
+    result = index.run(load(None, ("labels.folder=genre",), root=str(tmp_path), music=str(tone_corpus)))
+    rows = {row["track_id"]: row for row in tracks_of(str(tmp_path)).to_pylist()}
+    assert (rows["low/00.wav"]["label_genre"], rows["silent.wav"]["label_genre"]) == ("low", None)
+    assert result.n_labelled == sum("/" in track for track in rows)
+    about = json.loads(tracks_of(str(tmp_path)).schema.metadata[b"hdpgmm"])
+    assert about["single"] == ["genre"]
+
+
+def test_folders_beside_a_label_file_and_where_there_are_none(tone_corpus: Path, tmp_path: Path):
+    both = {"music": str(tone_corpus), "labels_file": str(tone_corpus / "labels.csv")}
+    index.run(load(None, ("labels.folder=genre",), root=str(tmp_path), **both))
+    assert {"label_style", "label_genre", "group"} < set(tracks_of(str(tmp_path)).column_names)
+    with pytest.raises(ConfigError, match=r"labels\.folder: 'style' is a column of the label file too"):
+        index.run(load(None, ("labels.folder=style",), root=str(tmp_path), **both))
+    with pytest.raises(ConfigError, match=r"labels\.folder: no track lies in a folder"):
+        index.run(load(None, ("labels.folder=genre",), root=str(tmp_path), music=str(tone_corpus / "low")))
+
+
 def test_again_writes_nothing(tone_corpus: Path, tmp_path: Path):
     config = load(root=str(tmp_path), music=str(tone_corpus))
     assert index.run(config).changed

@@ -1,0 +1,126 @@
+"""Published splits: lists of names become sides of a corpus, and what does not fit is said."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.compare import score_vectors
+from evaluation.splits import Parts, published_splits
+from evaluation.tasks import Task, single_label
+from infra.errors import ConfigError
+from infra.storage import Store
+from jobs.labels import Names
+from jobs.split_lists import read_split_lists
+
+GTZAN = Path(__file__).resolve().parents[3] / "shared/metadata/gtzan"
+IDS = [f"genres/{genre}/{genre}.{number:05}.au" for genre in ("blues", "rock") for number in range(4)]
+
+
+def write_lists(folder: Path, **parts: list[str]) -> str:
+    for part, names in parts.items():
+        (folder / f"{part}_x.txt").write_text("".join(f"{name}\n" for name in names))
+    return str(folder / "{}_x.txt")
+
+
+def good(folder: Path, **changed: list[str]) -> str:
+    names = {"train": ["blues/blues.00000.wav", "rock/rock.00000.wav"], "valid": ["rock/rock.00002.wav"]}
+    return write_lists(
+        folder, **{**names, "test": ["blues/blues.00003.wav", "rock/rock.00003.wav"], **changed}
+    )
+
+
+def test_names_of_another_kind_of_audio_are_the_same_tracks(tmp_path: Path):
+    """GTZAN's lists say .wav; its archive has .au below genres/."""
+    parts, note = read_split_lists(good(tmp_path)).of(IDS)
+    assert parts == Parts(frozenset({IDS[0], IDS[4]}), frozenset({IDS[6]}), frozenset({IDS[3], IDS[7]}))
+    assert note is None
+
+
+def test_a_name_that_only_begins_alike_is_no_track():
+    assert Names(IDS).find("blues.00001.txt") is None
+    assert Names(["a/x.wav", "b/x.flac"]).find("x.mp3") is None
+    assert Names(["a/x.wav", "b/x.mp3.wav"]).find("x.mp3") == 1
+
+
+def test_names_without_a_track_are_counted_and_nobody_takes_their_place(tmp_path: Path):
+    pattern = good(tmp_path, test=["rock/rock.00054.wav", "rock/rock.00003.wav", "jazz/jazz.00001.wav"])
+    parts, note = read_split_lists(pattern).of(IDS)
+    assert parts.test == {IDS[7]}
+    assert note == "2 names of the split lists have no track, the first is 'rock/rock.00054.wav'"
+
+
+def test_lines_with_a_clip_number_and_a_byte_order_mark(any_root: str):
+    """MagnaTagATune's lists: number, tab, path."""
+    store = Store(any_root)
+    for number, part in enumerate(("train", "valid", "test")):
+        store.write(f"lists/{part}.tsv", f"\ufeff{number}\tf/clip-{number}.mp3\r\n\r\n".encode())
+    parts, _ = read_split_lists(store.uri("lists/{}.tsv")).of([f"mp3/f/clip-{n}.mp3" for n in range(3)])
+    assert (parts.train, parts.test) == ({"mp3/f/clip-0.mp3"}, {"mp3/f/clip-2.mp3"})
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"test": []}, r"test_x\.txt: names no files"),
+        ({"valid": ["nothing.wav"]}, r"valid_x\.txt: none of its 1 names is a track of the corpus"),
+        (
+            {"test": ["rock.00000.wav"]},
+            r"test_x\.txt: 'genres/rock/rock\.00000\.au' is on the train list too",
+        ),
+    ],
+)
+def test_lists_that_do_not_fit(tmp_path: Path, changed: dict[str, list[str]], message: str):
+    with pytest.raises(ConfigError, match=message):
+        read_split_lists(good(tmp_path, **changed)).of(IDS)
+
+
+def test_lists_that_are_not_there_or_not_lists(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"train_x\.txt: no such file"):
+        read_split_lists(str(tmp_path / "{}_x.txt"))
+    with pytest.raises(ConfigError, match=r"must hold \{\} once"):
+        read_split_lists(str(tmp_path / "train_x.txt"))
+    pattern = good(tmp_path)
+    (tmp_path / "test_x.txt").write_bytes(b"RIFF\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"test_x\.txt: not a text file"):
+        read_split_lists(pattern)
+
+
+@pytest.mark.skipif(not GTZAN.exists(), reason="the shared lists are not on this machine")
+@pytest.mark.parametrize(("name", "sizes"), [("filtered", (443, 197, 290)), ("stratified", (500, 250, 250))])
+def test_both_splits_of_gtzan(name: str, sizes: tuple[int, int, int]):
+    ids, _ = gtzan()
+    parts, note = read_split_lists(f"{GTZAN}/{{}}_{name}.txt").of(ids)
+    assert tuple(map(len, (parts.train, parts.valid, parts.test))) == sizes
+    assert note is None
+
+
+@pytest.mark.skipif(not GTZAN.exists(), reason="the shared features are not on this machine")
+@pytest.mark.parametrize(
+    ("features", "expected"), [(["mfcc"], 0.519), ([f"layer_{n}" for n in range(5)], 0.855)]
+)
+def test_macro_f1_of_others_features_on_the_fault_filtered_split(features: list[str], expected: float):
+    """scikit-learn's logistic regression gave these figures with C=0.1, trained on train and valid."""
+    ids, genres = gtzan()
+    x = np.concatenate([np.load(GTZAN / f"features/gtzan_genre_{name}.npy") for name in features], axis=1)
+    listed, _ = read_split_lists(f"{GTZAN}/{{}}_filtered.txt").of(ids)
+    task = single_label(
+        "genre", ids, [g if i in listed.songs else None for i, g in zip(ids, genres, strict=True)], None, 2
+    )
+    assert isinstance(task, Task)
+    parts = Parts(listed.train | listed.valid, frozenset(), listed.test)
+    rows = {track: row for row, track in enumerate(ids)}
+    vectors = x[[rows[song] for song in task.songs]].astype(np.float64)
+    scored = score_vectors("theirs", vectors, task, published_splits(task, parts), bootstrap=20, seed=0)
+    f1, accuracy = scored.summaries
+    assert f1.mean == pytest.approx(expected, abs=0.01)
+    assert (f1.metric, f1.n_songs) == ("macro_f1", 290)
+    assert accuracy.low <= accuracy.mean <= accuracy.high
+
+
+def gtzan() -> tuple[list[str], list[str]]:
+    """Track ids and genres in the order of the rows of the features."""
+    with (GTZAN / "features/gtzan_genre.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return [row["filepath"] for row in rows], [row["id"] for row in rows]
