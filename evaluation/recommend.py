@@ -1,0 +1,121 @@
+"""Recommendation from song vectors: item-kNN on the cosine, and nDCG of what a user was not told to have played.
+
+A user's score for a song is the sum of the cosines of the user's known songs that have it among their k nearest. Songs
+that nobody's neighbours reach tie at zero; ties count by the mean over their orders, so the order of the catalogue,
+which may follow popularity, earns nothing.
+"""
+
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+BLOCK = 1 << 25  # cosines held at once
+
+
+def neighbours(vectors: np.ndarray, k: int) -> csr_matrix:
+    """Each song's k nearest others by the cosine of centred vectors: (song, song) float32, rows sum over neighbours.
+
+    vectors (song, dim), finite. Centred, because logarithms of shares differ little from song to song beside what all
+    have in common. A vector equal to the mean has no direction and no neighbours. Of equal cosines at the edge the
+    songs first in order are taken. O(song^2 dim) time; memory is a block of cosines and k a song.
+    Raises ValueError for k < 1 or vectors that are not finite.
+    """
+    if k < 1 or not np.isfinite(vectors).all():
+        raise ValueError(f"neighbours: k is {k}, needs at least 1, and every vector must be finite")
+    unit = _unit(vectors)
+    songs = len(unit)
+    k = min(k, songs - 1)
+    columns, values, counts = [], [], np.zeros(songs, dtype=np.int64)
+    rows = max(1, BLOCK // max(1, songs))
+    for start in range(0, songs if k else 0, rows):
+        cosines = unit[start : start + rows] @ unit.T
+        here = np.arange(len(cosines))
+        cosines[here, start + here] = -np.inf
+        found = _largest(cosines, k)
+        found[~unit[start : start + rows].any(1)] = False
+        found[:, ~unit.any(1)] = False
+        counts[start + here] = found.sum(1)
+        columns.append(found.nonzero()[1].astype(np.int32))
+        values.append(cosines[found])
+    edges = np.concatenate([[0], counts.cumsum()])
+    data = np.concatenate(values or [np.zeros(0, np.float32)])
+    return csr_matrix((data, np.concatenate(columns or [np.zeros(0, np.int32)]), edges), (songs, songs))
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Centred rows of length 1, float32; rows that are the mean, but for rounding, are zero."""
+    exact = vectors.astype(np.float64)
+    centred = exact - exact.mean(axis=0)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    rounding = 1e-12 * np.linalg.norm(exact, axis=1, keepdims=True)
+    return np.where(length > rounding, centred / np.maximum(length, 1e-300), 0.0).astype(np.float32)
+
+
+def _largest(values: np.ndarray, k: int) -> np.ndarray:
+    """bool (row, column): the k largest of each row; of those equal to the last of them, the first ones."""
+    edge = -np.partition(-values, k - 1, axis=1)[:, k - 1 : k]
+    above, tied = values > edge, values == edge
+    return above | (tied & (tied.cumsum(axis=1) <= k - above.sum(axis=1, keepdims=True)))
+
+
+def hold_out(plays: csr_matrix, share: float, seed: int) -> tuple[csr_matrix, csr_matrix]:
+    """What is known of each user and what is held out: about `share` of the songs known, one at least on each side.
+
+    plays (user, song), any non-zero entry is a song played. A user's draw depends on the seed and the user's row alone.
+    A user with fewer than two songs keeps them known and cannot be tested.
+    """
+    known = np.ones(plays.nnz, dtype=bool)
+    for user, (start, end) in enumerate(zip(plays.indptr[:-1], plays.indptr[1:], strict=True)):
+        count = end - start
+        if count >= 2:
+            held = min(max(count - round(share * count), 1), count - 1)
+            drawn = np.random.default_rng([seed, user]).choice(count, held, replace=False)
+            known[start + drawn] = False
+    return _kept(plays, known), _kept(plays, ~known)
+
+
+def _kept(plays: csr_matrix, which: np.ndarray) -> csr_matrix:
+    edges = np.concatenate([[0], which.cumsum()])[plays.indptr]
+    shape: Any = plays.shape
+    ones = np.ones(which.sum(), dtype=np.float32)
+    return csr_matrix((ones, plays.indices[which], edges), shape)
+
+
+def popularity(plays: csr_matrix) -> np.ndarray:
+    """(song,) float64: how many users played each."""
+    shape: Any = plays.shape
+    return np.bincount(plays.indices, minlength=shape[1]).astype(np.float64)
+
+
+def ndcg(scores: np.ndarray, held: csr_matrix, seen: csr_matrix | None, k: int = 500) -> np.ndarray:
+    """nDCG at k with binary gain, (user,) float64; nan for a user without a held-out song.
+
+    scores (user, song), finite; held (user, song): the songs that count. Songs of `seen` are not recommended and do not
+    count; None recommends them too, as the paper does. Discounts are 1 / log2(rank + 1) (Jarvelin and Kekalainen 2002);
+    equal scores share the mean of their ranks' discounts (McSherry and Najork 2008).
+    """
+    gained = np.concatenate([[0.0], (1.0 / np.log2(np.arange(2, k + 2))).cumsum()])
+    out = np.full(len(scores), np.nan)
+    for user, row in enumerate(scores):
+        wanted = held.indices[held.indptr[user] : held.indptr[user + 1]]
+        offered = np.ones(len(row), dtype=bool)
+        if seen is not None:
+            offered[seen.indices[seen.indptr[user] : seen.indptr[user + 1]]] = False
+            wanted = wanted[offered[wanted]]
+        if len(wanted):
+            ordered = np.sort(-row[offered])
+            first = np.searchsorted(ordered, -row[wanted], side="left")
+            last = np.searchsorted(ordered, -row[wanted], side="right")
+            total = gained[np.minimum(last, k)] - gained[np.minimum(first, k)]
+            out[user] = (total / (last - first)).sum() / gained[min(len(wanted), k)]
+    return out
+
+
+def score_users(known: csr_matrix, nearest: csr_matrix) -> np.ndarray:
+    """(user, song) float32: for each song the cosines of the user's known songs that have it near, summed.
+
+    Dense: pass users in blocks that memory holds.
+    """
+    product: Any = known @ nearest
+    return product.toarray().astype(np.float32, copy=False)
