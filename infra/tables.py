@@ -40,6 +40,8 @@ def _parse(data: bytes, uri: str) -> pa.Table:
     data = data.removeprefix(b"\xef\xbb\xbf")
     delimiter = "\t" if uri.lower().endswith(".tsv") else ","
     header = next(csv.reader(io.StringIO(data.decode()), delimiter=delimiter), [])
+    if delimiter == "\t" and header and header[-1].lower() == "tags":
+        data = _joined_tags(data.decode(), len(header)).encode()
     if not header or len(set(header)) < len(header):
         raise ConfigError(f"{uri}: the first line must name the columns, each once")
     return arrow_csv.read_csv(
@@ -49,3 +51,11 @@ def _parse(data: bytes, uri: str) -> pa.Table:
             column_types={name: pa.string() for name in header}, strings_can_be_null=True, null_values=[""]
         ),
     )
+
+
+def _joined_tags(text: str, columns: int) -> str:
+    """The table with a row's fields beyond the header joined by |: MTG-Jamendo's tables give each tag a field."""
+    rows = [line.split("\t") for line in text.replace("\r\n", "\n").split("\n") if line]
+    if max(map(len, rows)) <= columns:
+        return text
+    return "\n".join("\t".join([*row[: columns - 1], "|".join(row[columns - 1 :])]) for row in rows) + "\n"

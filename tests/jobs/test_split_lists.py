@@ -9,12 +9,15 @@ import pytest
 from evaluation.compare import score_vectors
 from evaluation.splits import Parts, published_splits
 from evaluation.tasks import Task, single_label
+from infra.config import LabelConfig
 from infra.errors import ConfigError
 from infra.storage import Store
-from jobs.labels import Names
+from infra.tables import read_table
+from jobs.labels import LabelFile, Names
 from jobs.split_lists import read_split_lists
 
 GTZAN = Path(__file__).resolve().parents[3] / "shared/metadata/gtzan"
+JAMENDO = Path(__file__).resolve().parents[3] / "shared/metadata/mtg_jamendo"
 IDS = [f"genres/{genre}/{genre}.{number:05}.au" for genre in ("blues", "rock") for number in range(4)]
 
 
@@ -63,6 +66,7 @@ def test_lines_with_a_clip_number_and_a_byte_order_mark(any_root: str):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
+        ({"test": ["x" * 200_000]}, r"test_x\.txt: not a list of names \(field larger than"),
         ({"test": []}, r"test_x\.txt: names no files"),
         ({"valid": ["nothing.wav"]}, r"valid_x\.txt: none of its 1 names is a track of the corpus"),
         (
@@ -85,6 +89,49 @@ def test_lists_that_are_not_there_or_not_lists(tmp_path: Path):
     (tmp_path / "test_x.txt").write_bytes(b"RIFF\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"test_x\.txt: not a text file"):
         read_split_lists(pattern)
+
+
+HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS\n"
+
+
+def jamendo_row(number: int) -> str:
+    tags = ["mood/theme---calm", "mood/theme---dark"][: 1 + number % 2]
+    fields = (
+        f"track_{number:07}",
+        f"artist_{number // 3:06}",
+        "album_000001",
+        f"{number:02}/{number}.mp3",
+        "30.0",
+    )
+    return "\t".join((*fields, *tags)) + "\n"
+
+
+def test_the_layout_of_mtg_jamendo(tmp_path: Path):
+    """A field for each tag, lists that are tables, and `validation` for valid."""
+    for part, numbers in {"train": range(6), "validation": range(6, 8), "test": range(8, 12)}.items():
+        rows = "".join(map(jamendo_row, numbers))
+        (tmp_path / f"autotagging_moodtheme-{part}.tsv").write_text(HEADER + rows)
+    (tmp_path / "all.tsv").write_text(HEADER + "".join(map(jamendo_row, range(12))))
+    ids = [f"{number:02}/{number}.mp3" for number in range(12)]
+    parts, note = read_split_lists(str(tmp_path / "autotagging_moodtheme-{}.tsv")).of(ids)
+    assert (parts.valid, len(parts.train), len(parts.test), note) == ({"06/6.mp3", "07/7.mp3"}, 6, 4, None)
+    labels = LabelFile("all.tsv", read_table(str(tmp_path / "all.tsv")))
+    columns = labels.columns(LabelConfig(), Names(ids))  # pyright: ignore[reportCallIssue]
+    assert (columns.key, columns.multi, columns.group) == ("PATH", ("TAGS",), "ARTIST_ID")
+    assert labels.values["TAGS"][6:8] == ["mood/theme---calm", "mood/theme---calm|mood/theme---dark"]
+
+
+@pytest.mark.skipif(not JAMENDO.exists(), reason="the shared lists are not on this machine")
+def test_the_lists_of_mtg_jamendo_themselves():
+    lists = read_split_lists(f"{JAMENDO}/autotagging_moodtheme-{{}}.tsv")
+    sizes = [len(one.names) for one in lists.lists]
+    ids = sorted({name for one in lists.lists for name in one.names})
+    assert len(ids) == sum(sizes)
+    assert lists.of(ids)[1] is None
+    for one in lists.lists:
+        tags = read_table(one.uri)["TAGS"].to_pylist()
+        assert len(tags) == len(one.names)
+        assert any("|" in value for value in tags)
 
 
 @pytest.mark.skipif(not GTZAN.exists(), reason="the shared lists are not on this machine")
