@@ -1,5 +1,7 @@
 """Recommendation from song vectors: item-kNN on the cosine, and nDCG of what a user was not told to have played.
 
+Beside it the rows that know the plays alone: popularity, and EASE, what is there to be had.
+
 A user's score for a song is the sum of the cosines of the user's known songs that have it among their k nearest. Songs
 that nobody's neighbours reach tie at zero; ties count by the mean over their orders, so the order of the catalogue,
 which may follow popularity, earns nothing.
@@ -8,6 +10,7 @@ which may follow popularity, earns nothing.
 from typing import Any
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_matrix
 
 BLOCK = 1 << 25  # cosines held at once
@@ -86,6 +89,23 @@ def popularity(plays: csr_matrix) -> np.ndarray:
     """(song,) float64: how many users played each."""
     shape: Any = plays.shape
     return np.bincount(plays.indices, minlength=shape[1]).astype(np.float64)
+
+
+def ease(plays: csr_matrix, penalty: float) -> np.ndarray:
+    """EASE (Steck 2019), what plays alone can tell: (song, song) float32, zero on the diagonal.
+
+    Column j is the ridge regression of song j's plays on those of all other songs; a user's scores are `known @` this.
+    Two dense float64 (song, song) matrices, O(song^3) time. Raises ValueError for a penalty that is not positive.
+    """
+    if not penalty > 0:
+        raise ValueError(f"ease: penalty is {penalty}, must be above 0")
+    gram: Any = plays.T @ plays
+    dense = gram.toarray().astype(np.float64)
+    dense[np.diag_indices_from(dense)] += penalty
+    inverse = cho_solve(cho_factor(dense, overwrite_a=True), np.eye(len(dense)), overwrite_b=True)
+    inverse /= -np.diag(inverse)
+    np.fill_diagonal(inverse, 0.0)
+    return inverse.astype(np.float32)
 
 
 def ndcg(scores: np.ndarray, held: csr_matrix, seen: csr_matrix | None, k: int = 500) -> np.ndarray:

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
+from sklearn.linear_model import Ridge
 from sklearn.metrics import ndcg_score
 from sklearn.neighbors import NearestNeighbors
 
 from evaluation import recommend
-from evaluation.recommend import hold_out, ndcg, neighbours, popularity, score_users
+from evaluation.recommend import ease, hold_out, ndcg, neighbours, popularity, score_users
 
 
 def random_plays(rng: np.random.Generator, users: int, songs: int, share: float = 0.2) -> csr_matrix:
@@ -85,6 +86,18 @@ def test_scores_are_sums_over_what_is_known():
         np.testing.assert_allclose(scores[user], plain, atol=1e-6)
 
 
+def test_ease_is_a_ridge_regression_of_each_song_on_the_others():
+    plays = random_plays(np.random.default_rng(6), 40, 9, 0.4)
+    found, dense = ease(plays, 3.0), plays.toarray().astype(np.float64)
+    for song in range(9):
+        others = np.delete(np.arange(9), song)
+        model = Ridge(alpha=3.0, fit_intercept=False).fit(dense[:, others], dense[:, song])
+        np.testing.assert_allclose(found[others, song], model.coef_, atol=1e-6)
+        assert found[song, song] == 0
+    with pytest.raises(ValueError, match=r"ease: penalty is 0\.0, must be above 0"):
+        ease(plays, 0.0)
+
+
 def test_holding_out_parts_every_user_and_depends_on_the_seed_and_the_row():
     rng = np.random.default_rng(4)
     plays = csr_matrix(
@@ -112,9 +125,11 @@ def test_vectors_that_know_the_taste_recommend_better_than_popularity_and_chance
     rows = {
         "clear": score_users(known, neighbours(clear + 0.1 * rng.normal(size=clear.shape), 32)),
         "dim": score_users(known, neighbours(clear + 0.7 * rng.normal(size=clear.shape), 32)),
+        "ease": known @ ease(known, 10.0),
         "popular": np.tile(popularity(known), (300, 1)),
         "random": rng.random((300, 400)),
     }
     mean = {name: np.nanmean(ndcg(scores, held, known, 20)) for name, scores in rows.items()}
     assert mean["clear"] > mean["dim"] + 0.05 > mean["popular"] + 0.05
     assert mean["dim"] > mean["random"] + 0.05
+    assert mean["ease"] > mean["popular"] + 0.05
