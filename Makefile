@@ -49,7 +49,7 @@ bench: $(READY)
 	$(BIN)/python -m tests.bench.faults
 	$(BIN)/python -m tests.bench.train
 	$(BIN)/python -m tests.bench.train_faults
-	$(BIN)/python -m tests.bench.recovery --seeds 20 --out tests/bench/recovery.jsonl
+	$(BIN)/python -m tests.bench.recovery --seeds 20 --out build/recovery.jsonl
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

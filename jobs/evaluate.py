@@ -22,7 +22,7 @@ from infra.config import Config, EvaluateConfig, load
 from infra.progress import Progress
 from infra.shards import decode, encode
 from infra.storage import Store
-from jobs.evaluate_inputs import Inputs, Notes, align, find_inputs, make_tasks, published
+from jobs.evaluate_inputs import Inputs, Notes, align, find_inputs, make_tasks, published, testable
 from jobs.evaluate_vectors import baseline_vectors, model_vectors
 from jobs.split_lists import SplitLists, read_split_lists
 
@@ -72,6 +72,9 @@ def compute(config: Config, inputs: Inputs, lists: SplitLists | None = None) -> 
         living, notes = living & parts.songs, notes + more
     tasks, more = make_tasks(inputs.tracks, living, config.evaluate.min_count)
     notes += more
+    if parts:
+        tasks, more = testable(tasks, parts)
+        notes += more
     if not tasks:
         return [], notes
     wanted = sorted({song for task in tasks for song in task.songs})

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -112,6 +112,19 @@ def published(tracks: pa.Table, living: set[str], lists: SplitLists) -> tuple[Pa
             ("all tasks", f"{shared} test songs share a group with the training part: the split's own")
         )
     return parts, notes
+
+
+def testable(tasks: Sequence[Task], parts: Parts) -> tuple[list[Task], Notes]:
+    """The tasks with labelled songs on both sides of a published split; the rest is told."""
+    sides = {"training": parts.train | parts.valid, "test": parts.test}
+    kept, notes = [], []
+    for task in tasks:
+        bare = [name for name, side in sides.items() if side.isdisjoint(task.songs)]
+        if bare:
+            notes.append((task.name, f"skipped: no song of the split's {' or '.join(bare)} list has a label"))
+        else:
+            kept.append(task)
+    return kept, notes
 
 
 def make_tasks(tracks: pa.Table, living: set[str], min_count: int) -> tuple[list[Task], Notes]:

@@ -126,6 +126,18 @@ def test_a_published_split_scores_its_test_list_alone(tmp_path: Path, capsys: py
     assert evaluate.run(config).computed
 
 
+def test_a_label_that_one_side_of_the_split_lacks_is_skipped_and_told(tmp_path: Path):
+    songs = [replace(song, tags=song.tags if i < 24 else None) for i, song in enumerate(make_songs(36))]
+    store = write_root(tmp_path, songs)
+    for part, side in {"train": songs[:18], "valid": songs[18:24], "test": songs[24:]}.items():
+        (tmp_path / f"{part}.txt").write_text("".join(f"{song.track_id}\n" for song in side))
+    result = evaluate.run(load(None, (*SETTINGS, f"evaluate.split={tmp_path}/{{}}.txt"), root=str(tmp_path)))
+    found = evaluate.read_summary(store, result.summary)
+    assert found is not None
+    assert {row.task for row in found[0]} == {"style"}
+    assert ("mood", "skipped: no song of the split's test list has a label") in found[1]
+
+
 def test_a_split_without_a_vector_on_one_side_is_refused(tmp_path: Path):
     songs = make_songs(12)
     write_root(tmp_path, songs, without_vector=[songs[11].track_id])
