@@ -1,13 +1,14 @@
 """A trained model ready to be applied to frames in feature units: loaded from a root, float32, on any device."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hdpgmm.local import LocalOptions
-from hdpgmm.model import Globals, infer, prepare
+from hdpgmm.model import Globals, family, infer, prepare
 from hdpgmm.record import from_arrays
 from hdpgmm.represent import Vectors, represent
 from hdpgmm.whitening import Whitening
@@ -44,6 +45,20 @@ def load_model(store: Store, run: str | None, device: str = "cpu") -> LoadedMode
         raise StorageError(
             f"{store.uri(models.prefix(final.run))}: not a model of this version ({error})"
         ) from error
+
+
+def component_gaussians(store: Store, run: str) -> tuple[np.ndarray, np.ndarray]:
+    """The Gaussian of each component in whitened units: means (comp, dim), covariances (comp, dim, dim).
+
+    Its precision is the expected one, which exists for components that saw no frames too.
+    """
+    state, _ = from_arrays(models.read_arrays(store, models.choose(store, run)))
+    posterior: Any = family(state.prior).posterior(state.prior, state.stats)
+    if state.prior.diagonal:
+        covariance = torch.diag_embed(posterior.scale_inv / posterior.dof[:, None])
+    else:
+        covariance = posterior.chol @ posterior.chol.mT / posterior.dof[:, None, None]
+    return posterior.mean.numpy(), covariance.numpy()
 
 
 def require_features(model: LoadedModel, mark: str) -> None:
