@@ -17,7 +17,7 @@ BLOCK = 1 << 25  # cosines held at once
 
 
 def neighbours(vectors: np.ndarray, k: int) -> csr_matrix:
-    """Each song's k nearest others by the cosine of centred vectors: (song, song) float32, rows sum over neighbours.
+    """Each song's k nearest others by the cosine of centred vectors: (song, song) float32, each row's nearest first.
 
     vectors (song, dim), finite. Centred, because logarithms of shares differ little from song to song beside what all
     have in common. A vector equal to the mean has no direction and no neighbours. Of equal cosines at the edge the
@@ -39,11 +39,18 @@ def neighbours(vectors: np.ndarray, k: int) -> csr_matrix:
         found[~unit[start : start + rows].any(1)] = False
         found[:, ~unit.any(1)] = False
         counts[start + here] = found.sum(1)
-        columns.append(found.nonzero()[1].astype(np.int32))
-        values.append(cosines[found])
+        row, column = found.nonzero()
+        order = np.lexsort((-cosines[found], row))
+        columns.append(column[order].astype(np.int32))
+        values.append(cosines[found][order])
     edges = np.concatenate([[0], counts.cumsum()])
     data = np.concatenate(values or [np.zeros(0, np.float32)])
     return csr_matrix((data, np.concatenate(columns or [np.zeros(0, np.int32)]), edges), (songs, songs))
+
+
+def nearest_of(near: csr_matrix, k: int) -> csr_matrix:
+    """The k nearest of each row, of `neighbours` with a larger k."""
+    return _kept(near, np.arange(near.nnz) - np.repeat(near.indptr[:-1], np.diff(near.indptr)) < k)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -81,8 +88,7 @@ def hold_out(plays: csr_matrix, share: float, seed: int) -> tuple[csr_matrix, cs
 def _kept(plays: csr_matrix, which: np.ndarray) -> csr_matrix:
     edges = np.concatenate([[0], which.cumsum()])[plays.indptr]
     shape: Any = plays.shape
-    ones = np.ones(which.sum(), dtype=np.float32)
-    return csr_matrix((ones, plays.indices[which], edges), shape)
+    return csr_matrix((plays.data[which].astype(np.float32), plays.indices[which], edges), shape)
 
 
 def popularity(plays: csr_matrix) -> np.ndarray:

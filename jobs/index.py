@@ -105,7 +105,7 @@ def _label(tracks: pa.Table, config: LabelConfig, file: str) -> tuple[pa.Table, 
     labels = LabelFile(file.rpartition("/")[2], read_table(file))
     columns = labels.columns(config, Names(tracks["track_id"].to_pylist()))
     log.info("labels: %s: %s", labels.name, columns)
-    return attach(tracks, labels, columns), columns, labels.n_rows
+    return attach(tracks, labels, columns, config.top), columns, labels.n_rows
 
 
 def _representable(found: Sequence[Found]) -> list[Found]:
