@@ -17,7 +17,7 @@ from evaluation.recommend import ease, hold_out, ndcg, nearest_of, neighbours, p
 from evaluation.scores import resamples
 
 POPULAR, EASE = "popularity", "EASE"
-PENALTIES = (10.0, 100.0, 1000.0)  # of EASE, tried on the validation users
+PENALTIES = (30.0, 300.0, 3000.0)  # of EASE, tried on the validation users
 SCORES = 1 << 26  # of users for songs, held at once
 
 
