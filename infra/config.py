@@ -90,6 +90,10 @@ class TrainConfig(Section):
         description="songs of a mini-batch; default: an eighth of the corpus, a power of two in 16..1024",
     )
     epochs: Positive = Field(20, description="passes over the training songs at most")
+    subset: Annotated[int, Field(ge=2)] | None = Field(
+        None,
+        description="songs of the corpus used at most, drawn at random: a smaller part is part of a larger one",
+    )
     early_stopping: bool = Field(True, description="stop when the held-out score stands still")
     kappa: Annotated[float, Field(gt=0.5, le=1.0)] = Field(0.6, description="decay of the step size")
     tau0: Annotated[float, Field(ge=0)] = Field(1.0, description="delay of the step size, steps")

@@ -37,6 +37,13 @@ class Evaluated:
 
 def run(config: Config, model: str | None = None) -> Evaluated:
     """Score the vectors and the simpler models on every task, as far as that is not done; prints the table."""
+    evaluated, summaries, against = score(config, model)
+    show(summaries, against)
+    return evaluated
+
+
+def score(config: Config, model: str | None = None) -> tuple[Evaluated, list[Summary], list[Difference]]:
+    """The same without a table printed: the rows, and what our best is ahead of the others."""
     store = Store(config.root)
     inputs = find_inputs(store, config.corpus, model)
     family, notes = find_family(inputs)
@@ -44,8 +51,8 @@ def run(config: Config, model: str | None = None) -> Evaluated:
     done = read_summary(store, path)
     if done is not None and done[2] == key:
         log.info("evaluate: model %s is scored, nothing to do", inputs.model)
-        show(done[0], _read_differences(store, inputs.model))
-        return Evaluated(inputs.model, path, len({summary.task for summary in done[0]}), 0)
+        evaluated = Evaluated(inputs.model, path, len({summary.task for summary in done[0]}), 0)
+        return evaluated, done[0], _read_differences(store, inputs.model)
     questions, more = find_questions(config, inputs)
     grid = [
         Work(question, who)
@@ -61,8 +68,7 @@ def run(config: Config, model: str | None = None) -> Evaluated:
     store.write(path, encode_rows(Summary, summaries, about))
     for task, note in notes:
         log.info("evaluate: %s: %s", task, note)
-    show(summaries, against)
-    return Evaluated(inputs.model, path, len(questions), computed)
+    return Evaluated(inputs.model, path, len(questions), computed), summaries, against
 
 
 def _key(config: Config, family: Sequence[Inputs]) -> str:

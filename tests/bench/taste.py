@@ -29,6 +29,7 @@ RIGHT = [*BLUR, "noise"]
 def shares(songs: int, rng: np.random.Generator) -> np.ndarray:
     """(song, component): a few components a song, float32."""
     drawn = rng.standard_gamma(0.05, (songs, COMPONENTS)).astype(np.float32)
+    drawn[drawn < 1e-3] = 0.0  # denormal numbers would slow every product
     return drawn / np.maximum(drawn.sum(1, keepdims=True), 1e-12)
 
 
