@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from evaluation.compare import CHANCE, MAJORITY
 
 STYLES = ("-", "--", ":", "-.")
+LEVELS = ((0, (1, 1)), (0, (4, 2)), (0, (8, 2, 1, 2)), (0, (1, 4)))
 COLUMNS = 3
 
 
@@ -49,7 +50,7 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], ours: str) -> None:
     others = [name for name in names if name not in (*mine, CHANCE, MAJORITY)]
     for number, name in enumerate(others):
         level = next(row["mean"] for row in rows if row["representation"] == name)
-        axes.axhline(level, color=str(0.6 * number / len(others)), linestyle=":", linewidth=1.2, label=name)
+        axes.axhline(level, color="0.35", linestyle=LEVELS[number % len(LEVELS)], linewidth=1, label=name)
     axes.set_xticks(range(len(xs)), xs)
     axes.grid(alpha=0.3)
 
