@@ -40,9 +40,10 @@ def neighbours(vectors: np.ndarray, k: int) -> csr_matrix:
         found[:, ~unit.any(1)] = False
         counts[start + here] = found.sum(1)
         row, column = found.nonzero()
-        order = np.lexsort((-cosines[found], row))
+        near = cosines[found]
+        order = np.argsort(4.0 * row - near, kind="stable")  # cosines are within 1 of 0
         columns.append(column[order].astype(np.int32))
-        values.append(cosines[found][order])
+        values.append(near[order])
     edges = np.concatenate([[0], counts.cumsum()])
     data = np.concatenate(values or [np.zeros(0, np.float32)])
     return csr_matrix((data, np.concatenate(columns or [np.zeros(0, np.int32)]), edges), (songs, songs))
@@ -64,9 +65,12 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 def _largest(values: np.ndarray, k: int) -> np.ndarray:
     """bool (row, column): the k largest of each row; of those equal to the last of them, the first ones."""
-    edge = -np.partition(-values, k - 1, axis=1)[:, k - 1 : k]
-    above, tied = values > edge, values == edge
-    return above | (tied & (tied.cumsum(axis=1) <= k - above.sum(axis=1, keepdims=True)))
+    edge = np.partition(values, values.shape[1] - k, axis=1)[:, -k, None]
+    found = values >= edge
+    for row in np.flatnonzero(np.count_nonzero(found, axis=1) > k):
+        tied = np.flatnonzero(values[row] == edge[row])
+        found[row, tied[k - np.count_nonzero(values[row] > edge[row]) :]] = False
+    return found
 
 
 def hold_out(plays: csr_matrix, share: float, seed: int) -> tuple[csr_matrix, csr_matrix]:

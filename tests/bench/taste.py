@@ -26,9 +26,9 @@ BLUR = {"clear": 0.0, "blurred": 0.5, "dim": 1.5}  # noise beside the shares, in
 RIGHT = [*BLUR, "noise"]
 
 
-def shares(songs: int, rng: np.random.Generator) -> np.ndarray:
+def shares(songs: int, rng: np.random.Generator, alpha: float = 0.05) -> np.ndarray:
     """(song, component): a few components a song, float32."""
-    drawn = rng.standard_gamma(0.05, (songs, COMPONENTS)).astype(np.float32)
+    drawn = rng.standard_gamma(alpha, (songs, COMPONENTS)).astype(np.float32)
     drawn[drawn < 1e-3] = 0.0  # denormal numbers would slow every product
     return drawn / np.maximum(drawn.sum(1, keepdims=True), 1e-12)
 
@@ -39,7 +39,7 @@ def write_plays(path: Path, users: int, vectors: np.ndarray, mean: float, rng: n
     with path.open("w") as file:
         for start in range(0, users, 2000):
             size = min(2000, users - start)
-            taste = shares(size, rng)
+            taste = shares(size, rng, 0.01)
             wanted = (taste @ vectors.T) * popular
             edges = wanted.cumsum(1)
             lengths = 2 + rng.geometric(1 / (mean - 2), size)
