@@ -19,6 +19,7 @@ from jobs.evaluate_inputs import Inputs
 HDPGMM = {
     "HDPGMM log posterior": "posterior_log",
     "HDPGMM sqrt posterior": "posterior_sqrt",
+    "HDPGMM soft posterior": "soft_sqrt",
     "HDPGMM responsibility": "responsibility",
 }
 SAMPLED_SONGS = 4096  # songs the codebook's frames come from, at most

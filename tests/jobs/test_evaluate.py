@@ -22,6 +22,7 @@ from tests.jobs.scored_roots import MARK, make_songs, write_root, write_tracks, 
 
 pytestmark = pytest.mark.ray
 
+OURS = ["HDPGMM log posterior", "HDPGMM sqrt posterior", "HDPGMM soft posterior", "HDPGMM responsibility"]
 SETTINGS = ("evaluate.repeats=2", "evaluate.folds=3", "evaluate.bootstrap=50", "evaluate.codewords=8")
 
 
@@ -42,7 +43,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> tuple
     songs[5] = replace(songs[5], style=None, tags=None)
     store = write_root(root, songs, without_vector=[songs[9].track_id], bad=["x/silent.wav", "x/other.wav"])
     result = evaluate.run(config_of(root))
-    assert (result.model, result.tasks, result.computed) == ("m1", 2, 2 * 8)
+    assert (result.model, result.tasks, result.computed) == ("m1", 2, 2 * 9)
     found = evaluate.read_summary(store, result.summary)
     assert found is not None
     return root, found[0], " | ".join(note for _, note in found[1])
@@ -53,7 +54,7 @@ def test_every_table_has_chance_majority_and_the_simple_models(scored: tuple[Pat
     names = [row.representation for row in rows if (row.task, row.metric) == ("style", "macro_f1")]
     assert names[:3] == ["chance", "majority", "G1"]
     assert names[3:5] == ["VQCodebook 8 log", "VQCodebook 8 sqrt"]
-    assert names[5:] == ["HDPGMM log posterior", "HDPGMM sqrt posterior", "HDPGMM responsibility"]
+    assert names[5:] == OURS
     for task, metric in (("style", "accuracy"), ("mood", "macro_auroc"), ("mood", "macro_ap")):
         assert [row.representation for row in rows if (row.task, row.metric) == (task, metric)] == names
 
@@ -133,7 +134,7 @@ def test_models_of_other_seeds_share_the_table_and_what_is_done_is_not_done_agai
     store = write_root(tmp_path, songs, run="one")
     models.finish(store, "one", {"fingerprint": MARK, "seed": 0}, [], {}, 1)
     first = evaluate.run(config_of(tmp_path), "one")
-    assert first.computed == 2 * 8
+    assert first.computed == 2 * 9
     write_vectors(store, make_songs(36, seed=3), "two")
     models.finish(store, "two", {"fingerprint": MARK, "seed": 5}, [], {}, 1)
     write_vectors(store, songs, "other")
@@ -141,13 +142,13 @@ def test_models_of_other_seeds_share_the_table_and_what_is_done_is_not_done_agai
     write_vectors(store, songs[:30], "part")
     models.finish(store, "part", {"fingerprint": MARK, "seed": 7}, [], {}, 1)
     second = evaluate.run(config_of(tmp_path), "one")
-    assert second.computed == 2 * (3 + 2)  # the second model's three vectors, a second codebook's two
+    assert second.computed == 2 * (4 + 2)  # the second model's four vectors, a second codebook's two
     found = evaluate.read_summary(store, second.summary)
     assert found is not None
     assert {row.representation: row.models for row in found[0]} == {
         **dict.fromkeys(["chance", "majority", "G1"], 1),
         **dict.fromkeys(["VQCodebook 8 log", "VQCodebook 8 sqrt"], 2),
-        **dict.fromkeys(["HDPGMM log posterior", "HDPGMM sqrt posterior", "HDPGMM responsibility"], 2),
+        **dict.fromkeys(OURS, 2),
     }
     assert any("model part, another seed, is left out" in note for _, note in found[1])
     grid = decode(store.read("scores/one/grid.parquet")).to_pylist()
@@ -192,7 +193,7 @@ def test_numbers_taste_and_other_peoples_vectors_stand_in_the_same_table(
     assert not evaluate.run(config).computed
     with (tmp_path / "plays.txt").open("a") as file:
         file.write(f"\nu0\t{songs[1].track_id}\t1")
-    assert evaluate.run(config).computed == 3 + 7
+    assert evaluate.run(config).computed == 3 + 8
 
 
 @pytest.mark.parametrize(
