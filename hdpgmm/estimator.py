@@ -284,15 +284,13 @@ class HDPGMM:
     @property
     def means_(self) -> np.ndarray:
         """(K, D) posterior means."""
-        mean = self._posterior().mean.cpu().numpy()
-        return mean @ np.linalg.inv(self._whitening.transform) + self._whitening.mean
+        return self._whitening.mean_in_units(self._posterior().mean.cpu().numpy())
 
     @property
     def covariances_(self) -> np.ndarray:
         """(K, D, D) expected covariances, (K, D) variances with covariance_type="diag"."""
         covariance = family(self._state.prior).expected_covariance(self._posterior()).cpu().numpy()
-        back = np.linalg.inv(self._whitening.transform)
-        return covariance * np.diag(back) ** 2 if self._state.prior.diagonal else back.T @ covariance @ back
+        return self._whitening.covariance_in_units(covariance)
 
     @property
     def degrees_of_freedom_(self) -> np.ndarray:

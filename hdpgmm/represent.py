@@ -28,7 +28,7 @@ class Vectors:
 
     posterior: mean over frames of softmax_k E[log p(x_n | phi_k)], the paper's: a flat prior over components, neither
     sticks nor local step. responsibility: mean over frames of r_nk. expected: E[weight of each component in the song].
-    soft: mean over frames of softmax_k(E[log p(x_n | phi_k)] / dim). The features of a frame of music repeat each other;
+    soft: mean over frames of softmax_k(E[log p(x_n | phi_k)] / dim). The features of a frame repeat each other;
     a posterior that takes them as independent is nearly one-hot and forgets the runners-up.
     log_likelihood: nats a frame, of the song's frames under its expected weights, those of
     components never seen included. A song without frames has E[beta]

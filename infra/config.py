@@ -171,6 +171,16 @@ class TasteConfig(Section):
     ease_songs: Positive = Field(4096, description="songs EASE learns about, the most played")
 
 
+class InterpretConfig(Section):
+    """What components go with."""
+
+    songs: Positive = Field(50_000, description="songs looked at, at most; a random part of a larger corpus")
+    permutations: Positive = Field(999, description="of songs over labels, for the p-values")
+    min_songs: Positive = Field(5, description="songs a label needs")
+    shown: Positive = Field(20, description="most used components that are shown and checked")
+    seed: Count = Field(0, description="seed of the sample, the permutations and the halves")
+
+
 class ReportConfig(Section):
     """The page."""
 
@@ -201,6 +211,7 @@ class Config(Section):
     represent: RepresentConfig = RepresentConfig()  # pyright: ignore[reportCallIssue]
     evaluate: EvaluateConfig = EvaluateConfig()  # pyright: ignore[reportCallIssue]
     taste: TasteConfig = TasteConfig()  # pyright: ignore[reportCallIssue]
+    interpret: InterpretConfig = InterpretConfig()  # pyright: ignore[reportCallIssue]
     report: ReportConfig = ReportConfig()  # pyright: ignore[reportCallIssue]
     ray: RayConfig = RayConfig()  # pyright: ignore[reportCallIssue]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hdpgmm.local import LocalOptions
-from hdpgmm.model import Globals, infer, prepare
+from hdpgmm.model import Globals, family, infer, prepare
 from hdpgmm.record import from_arrays
 from hdpgmm.represent import Vectors, represent
 from hdpgmm.whitening import Whitening
@@ -44,6 +44,16 @@ def load_model(store: Store, run: str | None, device: str = "cpu") -> LoadedMode
         raise StorageError(
             f"{store.uri(models.prefix(final.run))}: not a model of this version ({error})"
         ) from error
+
+
+def component_moments(store: Store, run: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior mean and expected standard deviation of every component, (comp, dim) each, in feature units."""
+    state, whitening = from_arrays(models.read_arrays(store, models.choose(store, run)))
+    components = family(state.prior)
+    posterior = components.posterior(state.prior, state.stats)
+    covariance = whitening.covariance_in_units(components.expected_covariance(posterior).numpy())
+    variance = covariance if covariance.ndim == 2 else np.diagonal(covariance, axis1=1, axis2=2)
+    return whitening.mean_in_units(posterior.mean.numpy()), np.sqrt(variance)
 
 
 def require_features(model: LoadedModel, mark: str) -> None:
