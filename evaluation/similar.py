@@ -35,15 +35,20 @@ def centre_of(parts: Iterable[Part]) -> Centre:
     return Centre(count, np.asarray(total) / count)
 
 
-def nearest(query: np.ndarray, parts: Iterable[Part], centre: Centre, k: int, but: str | None = None) -> list[Neighbour]:
-    """The k songs with the largest cosine to query (dim,), largest first, of equals the first by name; `but` is left out.
+def nearest(
+    query: np.ndarray, parts: Iterable[Part], centre: Centre, k: int, but: str | None = None
+) -> list[Neighbour]:
+    """The k songs with the largest cosine to query (dim,), largest first, of equals the first by name; without `but`.
 
     A song at the centre has no direction: cosine 0. Cost: one product a song; memory: a part and k songs.
     """
-    wanted = _unit(query[None] - centre.mean)[0]
+    mean = centre.mean.astype(np.float32)
+    wanted = query.astype(np.float64) - centre.mean
+    length = float(np.linalg.norm(wanted))
+    direction = (wanted / length if length > 0 else wanted).astype(np.float32)
     best: list[Neighbour] = []
     for ids, vectors in parts:
-        cosines = _unit(vectors - centre.mean) @ wanted
+        cosines = _cosines(vectors, mean, direction)
         found = (Neighbour(ids[i], float(cosines[i])) for i in _candidates(cosines, k + 1) if ids[i] != but)
         best = sorted([*best, *found], key=lambda one: (-one.cosine, one.track_id))[:k]
     return best
@@ -55,7 +60,10 @@ def _candidates(cosines: np.ndarray, k: int) -> Iterator[int]:
     return (int(i) for i in np.flatnonzero(cosines >= edge))
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
-    exact = rows.astype(np.float64)
-    length = np.linalg.norm(exact, axis=1, keepdims=True)
-    return np.where(length > 0, exact / np.where(length > 0, length, 1.0), 0.0)
+def _cosines(vectors: np.ndarray, mean: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Of the rows about the mean with a direction of length one, (song,) float32."""
+    rows = vectors - mean
+    length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return np.where(length > 0, (rows @ direction) / np.where(length > 0, length, 1.0), 0.0).astype(
+        np.float32
+    )
