@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from evaluation import page_scores
 from evaluation.clips import cut, encode_mp3
 from evaluation.compare import Summary
 from evaluation.interpret import Lift
@@ -226,3 +227,20 @@ def test_it_remembers_what_it_was_made_from(report: Report):
 def test_names_that_are_not_unicode_do_not_break_the_page(report: Report):
     odd = replace(report, corpus=replace(report.corpus, name="caf\udce9"))
     assert b"caf?" in render(odd)
+
+
+def test_numbers_taste_and_models_of_several_seeds_have_their_words():
+    rows = [
+        replace(summary(name, task, metric, mean), n_classes=0, models=3 if name.startswith("HDPGMM") else 1)
+        for task, metric in (("valence", "r2"), ("valence", "pearson_r"), ("taste", "ndcg@500"))
+        for name, mean in (("chance", -0.98), ("G1", 0.2), ("HDPGMM soft posterior", 0.31))
+    ]
+    rows[1] = replace(rows[1], sd=float("nan"))
+    text = page_scores.section(rows, ())
+    assert "valence: R2" in text
+    assert "taste: nDCG@500" in text
+    assert "90 users" in text
+    assert "standard deviation between 3 trained models" in text
+    assert "nan" not in text
+    assert "0 labels" not in text
+    assert "how far up in a list of songs" in text
