@@ -35,9 +35,9 @@ def run(config: Config, model: str | None, track: str | None, audio: str | None,
 
     Raises ConfigError for a track or a file that cannot be compared.
     """
+    inputs = find_inputs(Store(config.root), config.corpus, model)
     if bool(track) == bool(audio):
         raise ConfigError("similar: give --track ID or --audio FILE")
-    inputs = find_inputs(Store(config.root), config.corpus, model)
     name = None if track is None else _find(inputs, track)
     query = _heard(config, inputs, audio) if audio else _stored(inputs, name or "")
     return nearest(query, _parts(inputs), centre_of(_parts(inputs)), k, but=name)

@@ -14,11 +14,24 @@ from hdpgmm.whitening import moments, whitening
 from infra import cli, models
 from infra.checkpoints import Checkpoints
 from infra.storage import Store
-from jobs import audit, evaluate, extract, index, pipeline, report, represent, status, train
+from jobs import (
+    audit,
+    evaluate,
+    extract,
+    index,
+    interpret,
+    pipeline,
+    report,
+    represent,
+    similar,
+    status,
+    sweep,
+    train,
+)
 from tests.jobs.trees import clustered_songs, commit_songs
 
-JOBS = {job.__name__.removeprefix("jobs."): job.main for job in (audit, evaluate, extract, index, pipeline,
-        report, represent, status, train)}  # fmt: skip
+JOBS = {job.__name__.removeprefix("jobs."): job.main for job in (audit, evaluate, extract, index, interpret,
+        pipeline, report, represent, similar, status, sweep, train)}  # fmt: skip
 Ended = tuple[int, list[str]]
 Command = Callable[..., Ended]
 
