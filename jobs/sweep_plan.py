@@ -8,7 +8,7 @@ from typing import Any
 from hdpgmm.training import batch_songs
 from infra.errors import ConfigError
 
-SMALLEST = 64  # songs of the smallest subset
+SMALLEST = 32  # songs of the smallest part
 ETA0 = (0, 0.0001, 0.001, 0.01, 0.1)
 
 
