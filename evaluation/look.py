@@ -45,6 +45,14 @@ figure { margin: 1.5rem 0 0; }
 figcaption { margin-top: .6rem; max-width: 42rem; }
 bdi { overflow-wrap: anywhere; }
 
+.map { position: relative; aspect-ratio: 16 / 10; border: 1px solid var(--line); border-radius: .6rem;
+  background: var(--card); overflow: hidden; margin-top: .6rem; }
+.map .spot { position: absolute; aspect-ratio: 1; border-radius: 50%; transform: translate(-50%, -50%);
+  background: color-mix(in srgb, var(--quiet) 30%, transparent); }
+.map a.spot { min-width: 1.7rem; display: grid; place-items: center; color: var(--paper); text-decoration: none;
+  font-size: .8rem; background: color-mix(in srgb, var(--accent) 85%, transparent); }
+.map a.spot:hover, .map a.spot:focus-visible { background: var(--second); z-index: 2; }
+
 .tiles { display: grid; grid-template-columns: repeat(4, 1fr); gap: 1px; margin: 2rem 0 0;
   background: var(--line); border: 1px solid var(--line); border-radius: .6rem; overflow: hidden; }
 .tiles div { background: var(--card); padding: 1rem 1.1rem; }

@@ -11,6 +11,7 @@ import numpy as np
 
 from evaluation import page_components, page_corpus, page_scores
 from evaluation.compare import CHANCE, Summary
+from evaluation.component_map import Spot
 from evaluation.figures import curves
 from evaluation.interpret import carrying
 from evaluation.look import CSS
@@ -45,7 +46,8 @@ class Epoch:
 class Report:
     """Everything the page shows. `inputs` is a digest of what the page was made from.
 
-    usage: (component,) share of all frames; notes: (task, what was left out).
+    usage: (component,) share of all frames; spots: the components that carry 99 %, on the map.
+    notes: (task, what was left out).
     """
 
     model: str
@@ -57,6 +59,7 @@ class Report:
     notes: tuple[tuple[str, str], ...]
     usage: np.ndarray
     cards: tuple[Card, ...]
+    spots: tuple[Spot, ...] = ()
 
 
 def render(report: Report) -> bytes:
@@ -64,7 +67,7 @@ def render(report: Report) -> bytes:
     links = join(html('<li><a href="#{}">{}</a></li>', anchor, title) for anchor, title in PARTS)
     body = join(
         [
-            page_components.section(report.cards, report.usage, report.corpus.n_songs),
+            page_components.section(report.cards, report.usage, report.corpus.n_songs, report.spots),
             page_scores.section(report.summaries, report.notes),
             _training(report.epochs),
             page_corpus.section(report.corpus),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.clips import data_uri
+from evaluation.component_map import Spot, figure
 from evaluation.figures import columns
 from evaluation.interpret import Lift, carrying, effective_number
 from evaluation.markup import Html, html, join
@@ -44,15 +45,15 @@ class Card:
     segments: tuple[Segment, ...]
 
 
-def section(cards: Sequence[Card], usage: np.ndarray, corpus_songs: int) -> Html:
-    """Usage of all components, then a card for each of the most used; usage (component,) sums to 1."""
+def section(cards: Sequence[Card], usage: np.ndarray, corpus_songs: int, spots: Sequence[Spot] = ()) -> Html:
+    """Usage of all components, a map, then a card for each of the most used; usage (component,) sums to 1."""
     return html(
-        '<section id="components"><h2>What it found</h2>{}{}'
+        '<section id="components"><h2>What it found</h2>{}{}{}'
         '<p class="small soft" style="margin-top:1.75rem">“3.1&nbsp;&times;” next to a label means: songs with that '
         "label contain 3.1 times as much of this sound as songs on average, of the {} songs here. Labels that few "
         "songs have are held back towards 1. The model never saw the labels.</p>"
         '<div class="cards">{}</div></section>',
-        EXPLANATION, _usage(usage), f"{corpus_songs:,}", join(_card(card) for card in cards),
+        EXPLANATION, _usage(usage), figure(spots), f"{corpus_songs:,}", join(_card(card) for card in cards),
     )  # fmt: skip
 
 

@@ -46,14 +46,13 @@ def load_model(store: Store, run: str | None, device: str = "cpu") -> LoadedMode
         ) from error
 
 
-def component_moments(store: Store, run: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior mean and expected standard deviation of every component, (comp, dim) each, in feature units."""
+def component_gaussians(store: Store, run: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior mean (comp, dim) and expected covariance (comp, dim, dim) or variance (comp, dim), in feature units."""
     state, whitening = from_arrays(models.read_arrays(store, models.choose(store, run)))
     components = family(state.prior)
     posterior = components.posterior(state.prior, state.stats)
     covariance = whitening.covariance_in_units(components.expected_covariance(posterior).numpy())
-    variance = covariance if covariance.ndim == 2 else np.diagonal(covariance, axis1=1, axis2=2)
-    return whitening.mean_in_units(posterior.mean.numpy()), np.sqrt(variance)
+    return whitening.mean_in_units(posterior.mean.numpy()), covariance
 
 
 def require_features(model: LoadedModel, mark: str) -> None:

@@ -2,10 +2,15 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluation.interpret import usage
+import numpy as np
+
+from evaluation.component_map import Spot, bhattacharyya, plane, spread
+from evaluation.interpret import carrying, usage
 from evaluation.page import Epoch, Report, inputs_of, render
+from evaluation.page_components import Card
 from infra import cli, models
 from infra.config import Config, load
 from infra.errors import StorageError
@@ -13,7 +18,7 @@ from infra.runs import now
 from infra.storage import Store
 from jobs.evaluate import read_summary, summary_path
 from jobs.evaluate_inputs import Inputs, find_inputs
-from jobs.model import load_model, require_features
+from jobs.model import component_gaussians, load_model, require_features
 from jobs.report_components import component_cards, count_songs
 from jobs.report_corpus import describe_corpus, read_labels
 from jobs.specification import require_frames
@@ -55,6 +60,7 @@ def build(config: Config, inputs: Inputs, key: str) -> Report:
     require_features(model, inputs.feature_prefix.rpartition("/")[2])
     labels = read_labels(inputs.tracks)
     counted = count_songs(inputs, labels)
+    cards = component_cards(inputs, model, counted, labels, spec, config.report)
     summaries, notes, _ = read_summary(inputs.store, summary_path(inputs.model)) or ([], [], "")
     return Report(
         model=inputs.model,
@@ -65,7 +71,20 @@ def build(config: Config, inputs: Inputs, key: str) -> Report:
         summaries=tuple(summaries),
         notes=tuple(notes),
         usage=usage(counted),
-        cards=component_cards(inputs, model, counted, labels, spec, config.report),
+        cards=cards,
+        spots=component_map(inputs, usage(counted), cards),
+    )
+
+
+def component_map(inputs: Inputs, share: np.ndarray, cards: Sequence[Card]) -> tuple[Spot, ...]:
+    """The components that carry 99 % of the frames, on a plane by how much their densities overlap."""
+    drawn = np.argsort(-share, kind="stable")[: carrying(share)]
+    mean, covariance = component_gaussians(inputs.store, inputs.model)
+    places = spread(plane(np.log1p(bhattacharyya(mean[drawn], covariance[drawn]))))
+    words = {card.number: ", ".join(lift.label for lift in card.labels) for card in cards}
+    return tuple(
+        Spot(int(k), float(x), float(y), float(share[k]), words.get(int(k), ""), int(k) in words)
+        for k, (x, y) in zip(drawn, places, strict=True)
     )
 
 

@@ -49,6 +49,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(report, "load_model", lambda _, run: SimpleNamespace(run=run, fingerprint=MARK))
     monkeypatch.setattr(report_components, "frame_responsibilities", responsibilities)
+    means = np.arange(COMPONENTS * 3.0).reshape(COMPONENTS, 3) ** 2
+    monkeypatch.setattr(report, "component_gaussians", lambda *_: (means, np.ones((COMPONENTS, 3))))
     return tmp_path / "root"
 
 
