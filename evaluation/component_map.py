@@ -75,8 +75,8 @@ def figure(spots: Sequence[Spot]) -> Html:
     drawn = join(_spot(spot, most) for spot in sorted(spots, key=lambda spot: (spot.shown, -spot.share)))
     return html(
         '<figure><h3>Map of the components</h3><div class="map" role="group" aria-label="Map of {} components">{}</div>'
-        "<figcaption>Components that sound alike lie close to each other (spread out for room); larger ones explain more "
-        "of what was heard. Numbered ones can be chosen and are described below.</figcaption></figure>",
+        "<figcaption>Components that sound alike lie close to each other (spread out for room); larger ones explain "
+        "more of what was heard. Numbered ones can be chosen and are described below.</figcaption></figure>",
         len(spots), drawn,
     )  # fmt: skip
 
