@@ -6,13 +6,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ROOT ?= demo/root
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint browser bench clean
 
 help:
 	@echo "make setup   a ready $(VENV) (Python 3.11 or later)"
 	@echo "make demo    set-up, then the whole pipeline on music composed here"
 	@echo "             MUSIC=/folder takes your own audio, LABELS=/file.csv its labels, ROOT=/out the output"
-	@echo "make test    set-up, then format, lint, types, layers and all tests"
+	@echo "make test    set-up, then format, lint, types, layers and all tests; as root on Debian it installs chromium"
 	@echo "make bench   set-up, then the measurements of tests/bench (hours; the last one continues where it was stopped)"
 
 setup: $(READY)
@@ -38,7 +38,13 @@ lint: $(READY)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-test: lint
+# The report's pages are opened in Debian's chromium; where it cannot be installed, that test is skipped and says so.
+browser:
+	@command -v chromium >/dev/null || if [ "$$(id -u)" = 0 ] && grep -qx ID=debian /etc/os-release; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	else echo "no chromium here: the report's pages will not be opened in a browser"; fi
+
+test: lint browser
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 bench: $(READY)

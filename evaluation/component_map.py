@@ -1,94 +1,85 @@
-"""Components on a plane: those that sound alike lie close to each other."""
+"""Where components lie beside each other: distances of their Gaussians, and a map on which alike is near.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Everything is a pure function of arrays; the same model gives the same map.
+"""
 
 import numpy as np
 
-from evaluation.markup import Html, html, join
-
-SMALLEST, LARGEST = 1.2, 6.0  # diameter of a spot, percent of the map's width
-MARGIN = 5.0  # percent
-CROWDING = 0.25  # how much of the distances is kept where the map is spread
+ROUNDS = 400  # of pushing circles apart; 64 circles settle within 150
 
 
-@dataclass(frozen=True)
-class Spot:
-    """A component on the map: place in [0, 1] x [0, 1], share of all frames, what it goes with; shown: has a card."""
+def bhattacharyya(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
+    """Bhattacharyya distances of Gaussians, (comp, comp): symmetric, zero for equals, in nats.
 
-    number: int
-    x: float
-    y: float
-    share: float
-    words: str
-    shown: bool
-
-
-def bhattacharyya(mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Distances of Gaussians (comp, comp), nats; mean (comp, dim), covariance (comp, dim, dim) or variance (comp, dim).
-
-    (m - m')^T S^-1 (m - m') / 8 + log(det S / sqrt(det C det C')) / 2, S the mean of both covariances (Bhattacharyya
-    1943): minus the logarithm of how much two densities overlap.
+    1/8 d^T S^-1 d + 1/2 log(|S| / sqrt(|S_i| |S_j|)) with d the difference of means and S the mean covariance (Fukunaga
+    1990, equation 3.152). It does not depend on the units of the features.
+    means (comp, dim), covariances (comp, dim, dim).
     """
-    full = covariance if covariance.ndim == 3 else covariance[:, :, None] * np.eye(covariance.shape[1])
-    log_det = np.linalg.slogdet(full)[1]
-    found = np.zeros((len(mean), len(mean)))
-    for k in range(len(mean) - 1):
-        others = slice(k + 1, None)
-        middle = (full[k] + full[others]) / 2
-        apart = mean[others] - mean[k]
-        solved = np.linalg.solve(middle, apart[:, :, None])[:, :, 0]
-        terms = np.einsum("kd,kd->k", apart, solved) / 8
-        terms += (np.linalg.slogdet(middle)[1] - (log_det[k] + log_det[others]) / 2) / 2
-        found[k, others] = found[others, k] = np.maximum(terms, 0.0)
-    return found
+    n = len(means)
+    log_dets = np.linalg.slogdet(covariances)[1]
+    found = np.zeros((n, n))
+    for i in range(n - 1):
+        between = 0.5 * (covariances[i] + covariances[i + 1 :])
+        shift = means[i + 1 :] - means[i]
+        near = np.einsum("kd,kd->k", shift, np.linalg.solve(between, shift[:, :, None])[:, :, 0])
+        spread = np.linalg.slogdet(between)[1] - 0.5 * (log_dets[i] + log_dets[i + 1 :])
+        found[i, i + 1 :] = found[i + 1 :, i] = near / 8 + spread / 2
+    return np.maximum(found, 0.0)
 
 
-def plane(distance: np.ndarray) -> np.ndarray:
-    """Places (comp, 2) in [0, 1], distances near the square roots of these: classical scaling (Torgerson 1952).
+def layout(distances: np.ndarray) -> np.ndarray:
+    """Classical scaling (Torgerson 1952) of distances (comp, comp) to the plane: (comp, 2), centred.
 
-    The axes' signs are fixed by the largest coordinate. One component, or all alike, lie in the middle.
+    The first axis is the wider one. Its sign, which scaling leaves open, is such that the item farthest out is on the
+    positive side.
     """
-    n = len(distance)
+    n = len(distances)
     centring = np.eye(n) - 1.0 / n
-    values, vectors = np.linalg.eigh(-0.5 * centring @ distance @ centring)
-    places = np.zeros((n, 2))
-    for axis in range(min(2, n)):
-        value, vector = values[-1 - axis], vectors[:, -1 - axis]
-        if value > 1e-12 * max(1.0, float(distance.max(initial=0.0))):
-            places[:, axis] = np.sqrt(value) * vector * np.sign(vector[np.abs(vector).argmax()])
-    low, reach = places.min(0), np.ptp(places, axis=0)
-    return np.where(reach > 0, (places - low) / np.where(reach > 0, reach, 1.0), 0.5)
+    values, vectors = np.linalg.eigh(-0.5 * centring @ distances**2 @ centring)
+    kept = np.zeros((n, 2))
+    for axis, column in enumerate(np.argsort(-values, kind="stable")[:2]):
+        vector = vectors[:, column] * np.sqrt(max(values[column], 0.0))
+        kept[:, axis] = vector * (1.0 if vector[np.abs(vector).argmax()] >= 0 else -1.0)
+    return kept
 
 
-def spread(places: np.ndarray) -> np.ndarray:
-    """The same order along each axis with room for everybody: (comp, 2) in [0, 1], by rank and a little by place."""
-    order = np.argsort(np.argsort(places, axis=0, kind="stable"), axis=0, kind="stable")
-    return (1 - CROWDING) * order / max(1, len(places) - 1) + CROWDING * places
+def placed(
+    points: np.ndarray, radii: np.ndarray, width: float, height: float, gap: float = 3.0
+) -> np.ndarray:
+    """Centres of circles of the given radii inside width x height that do not overlap, near where `points` are.
+
+    points (comp, 2) in any unit: along each axis between where a point lies and its rank, so that one far out does
+    not push all others together. radii (comp,), gap: in the unit of width and height.
+    """
+    size = np.array([width, height])
+    centres = _spread(points) * (size - 2 * radii.max(initial=0.0)) + radii.max(initial=0.0)
+    for _ in range(ROUNDS):
+        shift = centres[:, None] - centres[None]
+        distance = np.linalg.norm(shift, axis=2)
+        same = distance < 1e-9
+        shift[same], distance[same] = (1e-3, 1e-3), 1.0  # circles in one place part along the diagonal
+        shift[np.tril(same)] *= -1
+        overlap = np.maximum(radii[:, None] + radii[None] + gap - distance, 0.0)
+        np.fill_diagonal(overlap, 0.0)
+        if not overlap.any():
+            break
+        push = 0.5 * (overlap / np.maximum(distance, 1e-9))[:, :, None] * shift
+        centres = centres + push.sum(axis=1)
+        centres = np.clip(centres, radii[:, None], size - radii[:, None])
+    return centres
 
 
-def figure(spots: Sequence[Spot]) -> Html:
-    """The map; spots with a card are links to it and lie on top, small ones above large ones."""
-    if len(spots) < 2:
-        return Html("")
-    most = max(spot.share for spot in spots)
-    drawn = join(_spot(spot, most) for spot in sorted(spots, key=lambda spot: (spot.shown, -spot.share)))
-    return html(
-        '<figure><h3>Map of the components</h3><div class="map" role="group" aria-label="Map of {} components">{}</div>'
-        "<figcaption>Components that sound alike lie close to each other (spread out for room); larger ones explain "
-        "more of what was heard. Numbered ones can be chosen and are described below.</figcaption></figure>",
-        len(spots), drawn,
-    )  # fmt: skip
+def hues(points: np.ndarray) -> np.ndarray:
+    """A hue for each point, degrees in [0, 360): the rank of its angle about the middle, so that all hues are used."""
+    angle = np.arctan2(points[:, 1], points[:, 0])
+    rank = np.argsort(np.argsort(angle, kind="stable"), kind="stable")
+    return 360.0 * rank / max(len(points), 1)
 
 
-def _spot(spot: Spot, most: float) -> Html:
-    size = SMALLEST + (LARGEST - SMALLEST) * (spot.share / most) ** 0.5
-    reach = 100 - 2 * MARGIN
-    style = f"left:{MARGIN + reach * spot.x:.1f}%;top:{MARGIN + reach * spot.y:.1f}%;width:{size:.1f}%"
-    about = f"Component {spot.number}" + (f": {spot.words}" if spot.words else "")
-    if spot.shown:
-        return html(
-            '<a class="spot" href="#component-{}" style="{}" title="{}" aria-label="{}">{}</a>',
-            spot.number, style, about, about, spot.number,
-        )  # fmt: skip
-    return html('<i class="spot" style="{}" title="{}"></i>', style, about)
+def _spread(points: np.ndarray) -> np.ndarray:
+    """Each axis to [0, 1], more by rank than by value."""
+    n = len(points)
+    low, high = points.min(axis=0, initial=0.0), points.max(axis=0, initial=0.0)
+    value = (points - low) / np.where(high > low, high - low, 1.0)
+    rank = np.argsort(np.argsort(points, axis=0, kind="stable"), axis=0, kind="stable") / max(n - 1, 1)
+    return 0.3 * value + 0.7 * rank

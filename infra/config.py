@@ -182,9 +182,16 @@ class InterpretConfig(Section):
 
 
 class ReportConfig(Section):
-    """The page."""
+    """The pages. A song takes about 7 kB a second, a segment too."""
 
-    components: Positive = Field(12, description="components shown")
+    components: Positive = Field(
+        64, description="components with a page, at most; those that carry 99 % have one"
+    )
+    songs: Count = Field(40, description="songs with a page, drawn by lot across the labels")
+    song_seconds: Annotated[float, Field(gt=0)] = Field(
+        60.0, description="how much of a song can be played, seconds"
+    )
+    seed: Count = Field(0, description="seed of the lot")
     labels: Positive = Field(5, description="labels shown per component")
     segments: Positive = Field(3, description="segments to listen to per component")
     segment_seconds: Annotated[float, Field(gt=0)] = Field(3.0, description="length of a segment, seconds")

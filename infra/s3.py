@@ -5,6 +5,7 @@ Only whole-object calls are used: an exception inside `with fs.open(...)` would 
 
 import hashlib
 import io
+import mimetypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -68,7 +69,9 @@ class Bucket:
 
     def write(self, path: str, data: bytes) -> None:
         with named(self.uri(path)):
-            self.files.pipe_file(self.uri(path), data)
+            # Named, because a browser that is served pages from a bucket would offer them as downloads.
+            kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+            self.files.pipe_file(self.uri(path), data, ContentType=kind)
 
     def create(self, path: str, data: bytes) -> bool:
         """A reply that was lost makes a retry answer False although this call created the object:

@@ -18,7 +18,7 @@ from infra.config import Config, InterpretConfig
 from infra.errors import ConfigError
 from jobs.evaluate_inputs import Inputs, align, make_tasks
 from jobs.evaluate_vectors import as_matrix, baseline_vectors, vector_tables
-from jobs.model import component_gaussians
+from jobs.model import gaussians_in_units
 from jobs.report_corpus import Labels
 from jobs.specification import require_frames
 
@@ -144,7 +144,7 @@ def component_rows(
     config: Config, inputs: Inputs, songs: Songs, labels: Labels, checked: Checked
 ) -> list[dict[str, Any]]:
     """A row a component: its share, how many songs have it, its mean and spread; of those checked, names and AUROC."""
-    mean, covariance = component_gaussians(inputs.store, inputs.model)
+    mean, covariance = gaussians_in_units(inputs.store, inputs.model)
     spread = np.sqrt(covariance if covariance.ndim == 2 else np.diagonal(covariance, axis1=1, axis2=2))
     names = columns(require_frames(config.extract))
     share = songs.n_frames @ songs.shares / songs.n_frames.sum()

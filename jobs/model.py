@@ -1,6 +1,7 @@
 """A trained model ready to be applied to frames in feature units: loaded from a root, float32, on any device."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,13 +47,27 @@ def load_model(store: Store, run: str | None, device: str = "cpu") -> LoadedMode
         ) from error
 
 
-def component_gaussians(store: Store, run: str | None) -> tuple[np.ndarray, np.ndarray]:
+def gaussians_in_units(store: Store, run: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Posterior mean (comp, dim) and expected covariance (comp, dim, dim) or variance (comp, dim), in feature units."""
     state, whitening = from_arrays(models.read_arrays(store, models.choose(store, run)))
     components = family(state.prior)
     posterior = components.posterior(state.prior, state.stats)
     covariance = whitening.covariance_in_units(components.expected_covariance(posterior).numpy())
     return whitening.mean_in_units(posterior.mean.numpy()), covariance
+
+
+def component_gaussians(store: Store, run: str) -> tuple[np.ndarray, np.ndarray]:
+    """The Gaussian of each component in whitened units: means (comp, dim), covariances (comp, dim, dim).
+
+    Its precision is the expected one, which exists for components that saw no frames too.
+    """
+    state, _ = from_arrays(models.read_arrays(store, models.choose(store, run)))
+    posterior: Any = family(state.prior).posterior(state.prior, state.stats)
+    if state.prior.diagonal:
+        covariance = torch.diag_embed(posterior.scale_inv / posterior.dof[:, None])
+    else:
+        covariance = posterior.chol @ posterior.chol.mT / posterior.dof[:, None, None]
+    return posterior.mean.numpy(), covariance.numpy()
 
 
 def require_features(model: LoadedModel, mark: str) -> None:

@@ -1,36 +1,44 @@
-"""`python -m jobs.report`: one HTML page about a model: what it found, what it knows, how it learnt, from what."""
+"""`python -m jobs.report`: pages about a model: what it found, what it knows, how it learnt, from what."""
 
 import json
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
-from evaluation.component_map import Spot, bhattacharyya, plane, spread
-from evaluation.interpret import carrying, usage
-from evaluation.page import Epoch, Report, inputs_of, render
-from evaluation.page_components import Card
+from evaluation.interpret import usage
+from evaluation.page import INDEX, inputs_of, render
+from evaluation.page_records import Component, Epoch, Report, Song
+from evaluation.segments import choose_segments
 from infra import cli, models
 from infra.config import Config, load
 from infra.errors import StorageError
 from infra.runs import now
 from infra.storage import Store
 from jobs.evaluate import read_summary, summary_path
-from jobs.evaluate_inputs import Inputs, find_inputs
+from jobs.evaluate_inputs import Inputs, align, find_inputs
 from jobs.model import component_gaussians, load_model, require_features
-from jobs.report_components import component_cards, count_songs
-from jobs.report_corpus import describe_corpus, read_labels
+from jobs.report_audio import cut_sounds
+from jobs.report_components import make_components, shown_components
+from jobs.report_corpus import Labels, describe_corpus, groups_of, read_labels, read_sources
+from jobs.report_counts import count_songs, searched, similar_songs
+from jobs.report_frames import Asked, listen
+from jobs.report_songs import SIMILAR, make_songs, sample_songs, strata_of
 from jobs.specification import require_frames
 
 log = logging.getLogger(__name__)
 
-PATH = "report/index.html"
+FOLDER = "report"
+PATH = f"{FOLDER}/{INDEX}"
+NUMBERED = ("audio", "component", "song")  # folders whose files come and go with components and songs
+SEARCHED_SONGS = 5  # songs searched for a component's segments; the local step of long songs costs
+MIN_SHARE = 0.003  # of a component in a song, below which there is nothing to hear
 
 
 @dataclass(frozen=True)
 class Reported:
-    """Where the page is, the model it is about, and whether this call made it."""
+    """Where the first page is, the model it is about, and whether this call made it."""
 
     uri: str
     model: str
@@ -38,7 +46,7 @@ class Reported:
 
 
 def run(config: Config, model: str | None = None) -> Reported:
-    """Make the page, unless the one that is there is about the same model, scores and settings."""
+    """Make the pages, unless those that are there are about the same model, scores and settings."""
     store = Store(config.root)
     inputs = find_inputs(store, config.corpus, model)
     scored = read_summary(store, summary_path(inputs.model))
@@ -48,44 +56,74 @@ def run(config: Config, model: str | None = None) -> Reported:
     if store.exists(PATH) and inputs_of(store.read(PATH)) == key:
         log.info("report: %s is up to date, nothing to do", uri)
         return Reported(uri, inputs.model, False)
-    store.write(PATH, render(build(config, inputs, key)))
+    files, size = write(store, build(config, inputs, key))
+    log.info("report: %d files, %.1f MB", files, size / 1e6)
     log.info("report: %s", uri)
     return Reported(uri, inputs.model, True)
 
 
+def write(store: Store, report: Report) -> tuple[int, int]:
+    """Write all files, index.html last; then delete those of a report before. How many files and bytes there are.
+
+    An interrupted run leaves the old first page, which says that it has to be made again, or the new one; what it did
+    not delete nobody links to, and the next report deletes it.
+    """
+    sizes = {}
+    for path, content in render(report):
+        store.write(f"{FOLDER}/{path}", content)
+        sizes[path] = len(content)
+    for folder in NUMBERED:
+        for name in store.names(f"{FOLDER}/{folder}"):
+            if f"{folder}/{name}" not in sizes:
+                store.delete(f"{FOLDER}/{folder}/{name}")
+    return len(sizes), sum(sizes.values())
+
+
 def build(config: Config, inputs: Inputs, key: str) -> Report:
-    """Everything the page shows."""
-    spec = require_frames(config.extract)
-    model = load_model(inputs.store, inputs.model)
-    require_features(model, inputs.feature_prefix.rpartition("/")[2])
-    labels = read_labels(inputs.tracks)
-    counted = count_songs(inputs, labels)
-    cards = component_cards(inputs, model, counted, labels, spec, config.report)
+    """Everything the pages show."""
+    labels, sources = read_labels(inputs.tracks), read_sources(inputs)
     summaries, notes, _ = read_summary(inputs.store, summary_path(inputs.model)) or ([], [], "")
+    shares, components, songs = heard(config, inputs, labels, sources)
     return Report(
         model=inputs.model,
         made=now()[:16].replace("T", " "),
         inputs=key,
-        corpus=describe_corpus(inputs, labels),
+        corpus=describe_corpus(inputs, labels, sources),
         epochs=read_history(inputs.store, inputs.model),
         summaries=tuple(summaries),
         notes=tuple(notes),
-        usage=usage(counted),
-        cards=cards,
-        spots=component_map(inputs, usage(counted), cards),
+        usage=shares,
+        components=components,
+        songs=songs,
     )
 
 
-def component_map(inputs: Inputs, share: np.ndarray, cards: Sequence[Card]) -> tuple[Spot, ...]:
-    """The components that carry 99 % of the frames, on a plane by how much their densities overlap."""
-    drawn = np.argsort(-share, kind="stable")[: carrying(share)]
-    mean, covariance = component_gaussians(inputs.store, inputs.model)
-    places = spread(plane(np.log1p(bhattacharyya(mean[drawn], covariance[drawn]))))
-    words = {card.number: ", ".join(lift.label for lift in card.labels) for card in cards}
-    return tuple(
-        Spot(int(k), float(x), float(y), float(share[k]), words.get(int(k), ""), int(k) in words)
-        for k, (x, y) in zip(drawn, places, strict=True)
-    )
+def heard(
+    config: Config, inputs: Inputs, labels: Labels, sources: pa.Table
+) -> tuple[np.ndarray, tuple[Component, ...], tuple[Song, ...]]:
+    """Usage (component,), the components and the songs with pages: two passes over vectors, one over some frames."""
+    spec, report = require_frames(config.extract), config.report
+    model = load_model(inputs.store, inputs.model)
+    require_features(model, inputs.feature_prefix.rpartition("/")[2])
+    groups = groups_of(inputs.tracks)
+    sample = sample_songs(sorted(align(inputs)[0]), strata_of(labels, groups), report.songs, report.seed)
+    counts = count_songs(inputs, labels, sample, groups.keys())
+    shown = shown_components(counts.songs, report.components)
+    places = tuple(searched(counts, k, groups, SEARCHED_SONGS, MIN_SHARE) for k in shown)
+    found = listen(inputs, model, Asked(shown, places, frozenset(sample)), spec, report)
+    chosen = [choose_segments(windows, groups, report.segments) for windows in found.windows]
+    windows = [window for some in chosen for window in some]
+    sounds = cut_sounds(inputs, windows, sample, report.song_seconds, spec)
+    components = make_components(
+        shown, counts.songs, labels, found.traits(spec), chosen, sounds.windows,
+        component_gaussians(inputs.store, inputs.model), {track: counts.shares[track] for track in sample},
+        report.labels,
+    )  # fmt: skip
+    songs = make_songs(
+        sample, counts, shown, found.steps, sounds.songs, similar_songs(inputs, counts, SIMILAR), labels,
+        dict(zip(sources["track_id"].to_pylist(), sources["duration_seconds"].to_pylist(), strict=True)),
+    )  # fmt: skip
+    return usage(counts.songs), components, songs
 
 
 def read_history(store: Store, model: str) -> tuple[Epoch, ...]:
@@ -112,7 +150,7 @@ def main(
     model: cli.Model = None,
     dry_run: cli.DryRun = False,
 ) -> None:
-    """Make one HTML page about a model: scores, training, and components to listen to."""
+    """Make pages about a model: components and songs to listen to, scores, training, the corpus."""
     resolved = load(config, tuple(set_ or ()), root=root, corpus=corpus)
     if dry_run:
         inputs = find_inputs(Store(resolved.root), resolved.corpus, model)

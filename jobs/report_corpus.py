@@ -59,9 +59,15 @@ def read_labels(tracks: pa.Table) -> Labels:
     return Labels(tuple(places), {track: tuple(found) for track, found in of.items()}, tuple(columns))
 
 
-def describe_corpus(inputs: Inputs, labels: Labels) -> Corpus:
-    """The corpus section of the page, from the snapshot of features; no frame is read."""
-    sources = _read_sources(inputs)
+def groups_of(tracks: pa.Table) -> dict[str, str | None]:
+    """The group of every track of a list, in its order; None where it has none."""
+    ids = tracks["track_id"].to_pylist()
+    groups = tracks["group"].to_pylist() if "group" in tracks.column_names else [None] * len(ids)
+    return dict(zip(ids, groups, strict=True))
+
+
+def describe_corpus(inputs: Inputs, labels: Labels, sources: pa.Table) -> Corpus:
+    """The corpus section of the page; sources as `read_sources` gives."""
     seconds = sources["duration_seconds"].to_numpy()
     living = sources["track_id"].to_pylist()
     counts, edges = np.histogram(seconds, bins=_edges(seconds))
@@ -82,7 +88,8 @@ def describe_corpus(inputs: Inputs, labels: Labels) -> Corpus:
     )
 
 
-def _read_sources(inputs: Inputs) -> pa.Table:
+def read_sources(inputs: Inputs) -> pa.Table:
+    """track_id and SOURCE_COLUMNS of every song of the snapshot of features; no frame is read."""
     songs = read_songs(inputs.store, inputs.features)
     living = set(zip(songs["track_id"].to_pylist(), songs["path"].to_pylist(), strict=True))
     parts = []

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import soundfile
 
-from evaluation.clips import cut, data_uri, encode_mp3
+from evaluation.clips import cut, encode_mp3
 
 
 def test_the_piece_is_where_it_was_asked_for():
@@ -31,4 +31,4 @@ def test_mp3_decodes_back():
     decoded, rate = soundfile.read(io.BytesIO(mp3))
     assert rate == 22050
     assert abs(np.std(decoded) - np.std(wave)) < 0.03
-    assert data_uri(mp3).startswith("data:audio/mpeg;base64,")
+    assert len(mp3) * 8 < 64_000  # a second of a constant 56 kbit/s and the frames at its ends

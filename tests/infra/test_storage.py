@@ -32,6 +32,20 @@ def test_an_object_is_written_read_and_replaced(store: Store):
     assert read_uri(store.uri("a/b/c")) == b"newer"
 
 
+def test_objects_of_a_bucket_say_what_they_are(s3_root: str):
+    """Pages that a browser shows and does not download."""
+    for name, kind in {
+        "a.html": "text/html",
+        "b.js": "javascript",
+        "c.mp3": "audio/mpeg",
+        "d.css": "css",
+    }.items():
+        Store(s3_root).write(name, b"x")
+        bucket, _, prefix = s3_root.removeprefix("s3://").partition("/")
+        head = connect().call_s3("head_object", Bucket=bucket, Key=f"{prefix}/{name}")
+        assert kind in head["ContentType"]
+
+
 def test_an_absent_object(store: Store):
     for look in (store.read, store.size, store.digest, store.open):
         with pytest.raises(FileNotFoundError):

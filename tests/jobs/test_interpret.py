@@ -21,7 +21,7 @@ MOMENTS = (np.arange(COMPONENTS * 52.0).reshape(COMPONENTS, 52), np.ones((COMPON
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """72 songs of 24 artists: components 0 to 2 are the styles, 3 and 4 the tag `odd` or not."""
     write_root(tmp_path, make_songs(72, groups=24))
-    monkeypatch.setattr(interpret_tables, "component_gaussians", lambda *_: MOMENTS)
+    monkeypatch.setattr(interpret_tables, "gaussians_in_units", lambda *_: MOMENTS)
     return load(None, SETTINGS, root=str(tmp_path))
 
 
