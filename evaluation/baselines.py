@@ -50,6 +50,11 @@ def sample_frames(track_id: str, frames: np.ndarray, most: int, seed: int) -> np
     return frames[np.sort(chosen)]
 
 
+def n_centres(frames: int, words: int) -> int:
+    """How many centres a codebook of `words` gets from so many frames."""
+    return max(1, min(words, frames // FRAMES_PER_CODEWORD))
+
+
 def fit_codebook(sample: np.ndarray, codewords: int, seed: int) -> Codebook:
     """k-means on standardised frames, with fewer centres than asked where there are few frames.
 
@@ -60,7 +65,7 @@ def fit_codebook(sample: np.ndarray, codewords: int, seed: int) -> Codebook:
     mean, scale = sample.mean(axis=0, dtype=np.float64), sample.std(axis=0, dtype=np.float64)
     scale = np.where(scale > 0, scale, 1.0)
     z = ((sample - mean) / scale).astype(np.float32)
-    k = max(1, min(codewords, len(z) // FRAMES_PER_CODEWORD))
+    k = n_centres(len(z), codewords)
     rng = np.random.default_rng(seed)
     some = z[rng.choice(len(z), size=min(len(z), SEEDING_FRAMES_PER_CODEWORD * k), replace=False)]
     with threadpool_limits(1), warnings.catch_warnings():

@@ -41,9 +41,7 @@ def fit_path(x: np.ndarray, y: np.ndarray, cs: Sequence[float], exclusive: bool)
     prior = y.mean(axis=0)
     if prior.min(initial=1) <= 0 or prior.max(initial=0) >= 1:
         raise ValueError("every class needs a song that has it and one that has not")
-    mean, scale = x.mean(axis=0), x.std(axis=0)
-    scale = np.where(scale > 1e-12 * (1 + np.abs(mean)), scale, 1.0)
-    standard = ((x - mean) / scale).astype(np.float64)
+    standard, mean, scale = standardise(x)
     axes = _principal_axes(standard)
     z = np.column_stack([standard @ axes, np.ones(len(x))])
     current = np.zeros((z.shape[1], y.shape[1]))
@@ -53,6 +51,13 @@ def fit_path(x: np.ndarray, y: np.ndarray, cs: Sequence[float], exclusive: bool)
         current = _solve(z, y.astype(np.float64), c, _softmax_loss if exclusive else _sigmoid_loss, current)
         path.append(Linear(mean, scale, axes @ current[:-1], current[-1]))
     return path
+
+
+def standardise(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x (song, dim) as float64 with mean 0 and SD 1, and the mean and scale (dim,); a constant keeps scale 1."""
+    mean, scale = x.mean(axis=0), x.std(axis=0)
+    scale = np.where(scale > 1e-12 * (1 + np.abs(mean)), scale, 1.0)
+    return ((x - mean) / scale).astype(np.float64), mean, scale
 
 
 def _principal_axes(z: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The part of the page that says how much the vectors know, next to simpler models and to guessing."""
 
+import math
 from collections.abc import Sequence
 
 from evaluation.compare import CHANCE, MAJORITY, Summary
@@ -11,15 +12,27 @@ METRIC_NAMES = {
     "accuracy": "Accuracy",
     "macro_auroc": "Macro AUROC",
     "macro_ap": "Average precision",
+    "r2": "R2",
+    "pearson_r": "Pearson's r",
+    "ndcg": "nDCG",
 }
 METRIC_MEANING = {
     "macro_f1": "right and complete answers per label, every label counting the same",
     "accuracy": "share of songs that got the right label",
     "macro_auroc": "how often a song with a tag is ranked above one without it; guessing gives 0.5",
     "macro_ap": "how clean the top of the ranking is for a tag; guessing gives the tag's share of songs",
+    "r2": "share of the differences between songs that is explained; guessing the mean gives 0",
+    "pearson_r": "how well predicted and true numbers go together, from -1 to 1; guessing gives 0",
+    "ndcg": "how far up in a list of songs made from part of what a user played the rest of it stands; 1 is perfect",
 }
 PLAIN_METRICS = ("accuracy", "macro_auroc")
 OURS = "HDPGMM"
+
+
+def metric_name(metric: str) -> str:
+    """As people write it; of a list's length, nDCG@500."""
+    kind, at, length = metric.partition("@")
+    return METRIC_NAMES[kind] + at + length
 
 
 def in_words(row: Summary, chance: float | None) -> str:
@@ -53,14 +66,14 @@ def section(summaries: Sequence[Summary], notes: Sequence[tuple[str, str]]) -> H
 
 def _panel(rows: Sequence[Summary]) -> Html:
     shown = [s for s in rows if s.representation not in (CHANCE, MAJORITY)]
-    chance = next((s.mean for s in rows if s.representation == CHANCE), 0.0)
+    chance = max(0.0, next((s.mean for s in rows if s.representation == CHANCE), 0.0))
     first = rows[0]
     about = ", ".join(f"{s.representation} {s.mean:.3f} ({s.low:.3f} to {s.high:.3f})" for s in shown)
-    title = f"{first.task}: {METRIC_NAMES[first.metric]}"
+    title = f"{first.task}: {metric_name(first.metric)}"
     lines = [_line(s) for s in shown]
     return html(
-        '<figure><h3>{}</h3><div class="small soft">{} songs, {}</div>{}</figure>',
-        title, first.n_songs, _classes(first), dots(lines, chance, 3, f"{title}. {about}. Chance {chance:.3f}."),
+        '<figure><h3>{}</h3><div class="small soft">{}</div>{}</figure>',
+        title, _about(first), dots(lines, chance, 3, f"{title}. {about}. Chance {chance:.3f}."),
     )  # fmt: skip
 
 
@@ -68,8 +81,11 @@ def _line(s: Summary) -> tuple[str, float, float, float, str]:
     return s.representation, s.mean, s.low, s.high, "ours" if s.representation.startswith(OURS) else ""
 
 
-def _classes(s: Summary) -> str:
-    return f"{s.n_classes} tags" if s.metric in ("macro_auroc", "macro_ap") else f"{s.n_classes} labels"
+def _about(s: Summary) -> str:
+    if s.metric.startswith("ndcg"):
+        return f"{s.n_songs} users"
+    classes = "tags" if s.metric in ("macro_auroc", "macro_ap") else "labels"
+    return f"{s.n_songs} songs" + (f", {s.n_classes} {classes}" if s.n_classes else "")
 
 
 def _table(summaries: Sequence[Summary], columns: Sequence[tuple[str, str]]) -> Html:
@@ -77,7 +93,7 @@ def _table(summaries: Sequence[Summary], columns: Sequence[tuple[str, str]]) -> 
     models = list(dict.fromkeys(s.representation for s in summaries))
     best = {column: max(_value(cells.get((m, *column))) for m in models) for column in columns}
     heads = join(
-        html('<th scope="col" class="figure">{}<br>{}</th>', task, METRIC_NAMES[m]) for task, m in columns
+        html('<th scope="col" class="figure">{}<br>{}</th>', task, metric_name(m)) for task, m in columns
     )
     body = join(
         html(
@@ -90,10 +106,10 @@ def _table(summaries: Sequence[Summary], columns: Sequence[tuple[str, str]]) -> 
     )
     return html(
         '<div class="scroll" tabindex="0" role="region" aria-label="Scores of all models">'
-        "<table><caption>Mean and standard deviation over repeats; below, the 95&nbsp;% interval over test songs "
+        "<table><caption>Mean and standard deviation{}; below, the 95&nbsp;% interval over test songs "
         '(chance: where 95&nbsp;% of random answers fall).</caption><thead><tr><th scope="col">Vectors</th>{}</tr>'
         "</thead><tbody>{}</tbody></table></div>",
-        heads, body,
+        _spread(summaries), heads, body,
     )  # fmt: skip
 
 
@@ -102,17 +118,22 @@ def _cell(s: Summary | None, best: float) -> Html:
         return html('<td class="figure">none</td>')
     mean = html('<span class="best">{}</span>' if s.mean == best else "{}", f"{s.mean:.3f}")
     return html(
-        '<td class="figure">{} ± {}<span class="interval">{} to {}</span></td>',
-        mean, f"{s.sd:.3f}", f"{s.low:.3f}", f"{s.high:.3f}",
+        '<td class="figure">{}{}<span class="interval">{} to {}</span></td>',
+        mean, "" if math.isnan(s.sd) else f" ± {s.sd:.3f}", f"{s.low:.3f}", f"{s.high:.3f}",
     )  # fmt: skip
 
 
+def _spread(summaries: Sequence[Summary]) -> str:
+    models = max(s.models for s in summaries)
+    return f" between {models} trained models" if models > 1 else " over repeats"
+
+
 def _value(s: Summary | None) -> float:
-    return -1.0 if s is None else s.mean
+    return -math.inf if s is None else s.mean
 
 
 def _meanings(columns: Sequence[tuple[str, str]]) -> Html:
-    metrics = dict.fromkeys(metric for _, metric in columns)
+    metrics = dict.fromkeys(metric.partition("@")[0] for _, metric in columns)
     return html(
         '<ul class="notes small soft">{}</ul>',
         join(html("<li><b>{}</b>: {}.</li>", METRIC_NAMES[m], METRIC_MEANING[m]) for m in metrics),

@@ -3,6 +3,7 @@
 Standardise, logistic regression, C chosen by cross-validation inside the training part. The folds' answers are pooled.
 For tags they are log-likelihood ratios, the logit without the training part's prior: where a fold tests more of a tag,
 its training part has less, so with the prior included vectors that know nothing would rank below one half.
+Numbers are read by ridge regression, its penalty chosen in the same way.
 """
 
 from dataclasses import dataclass
@@ -11,17 +12,23 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from evaluation.logistic import fit_path
-from evaluation.scores import classification, ranking
+from evaluation.ridge import fit_ridge
+from evaluation.scores import classification, ranking, regression
 from evaluation.splits import Fold, Splits
 from evaluation.tasks import Task
 
 GRID = (1e-3, 1e-2, 1e-1, 1.0)
+VALUE_GRID = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # 1 / penalty of the ridge regression
 DEFAULT_C = 1e-1  # where the training part is too small to be split again
+DEFAULT_VALUE_C = 1e-3
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Out-of-fold answers of one repeat. scores: (song, class); folds: int (song,), which fold tested it."""
+    """Out-of-fold answers of one repeat.
+
+    scores: (song, class), of a number (song, 1); folds: int (song,), which fold tested it.
+    """
 
     scores: np.ndarray
     folds: np.ndarray
@@ -37,7 +44,7 @@ def out_of_fold(x: np.ndarray, task: Task, folds: tuple[Fold, ...]) -> Predictio
 
     Songs that no fold tests keep fold -1.
     """
-    scores = np.zeros((len(task.songs), len(task.classes)))
+    scores = np.zeros((len(task.songs), task.width))
     tested = np.full(len(task.songs), -1)
     for number, fold in enumerate(folds):
         c = _choose_c(x, task, fold)
@@ -50,6 +57,8 @@ def measure(predictions: Predictions, task: Task, weights: np.ndarray) -> np.nda
     """The task's two metrics (scores.METRICS) under each weighting of the songs: (2, resample)."""
     done = predictions.folds >= 0
     weights = weights[:, done]
+    if task.kind == "value":
+        return regression(task.targets[done], predictions.scores[done, 0], weights)
     if task.kind == "single":
         return classification(task.targets[done], predictions.labels[done], weights, len(task.classes))
     return ranking(task.targets[done], predictions.scores[done], weights)
@@ -63,22 +72,26 @@ def probe(x: np.ndarray, task: Task, splits: Splits) -> list[Predictions]:
 
 def _choose_c(x: np.ndarray, task: Task, fold: Fold) -> float:
     """The smallest C with the best score over the inner folds."""
+    grid, default = (VALUE_GRID, DEFAULT_VALUE_C) if task.kind == "value" else (GRID, DEFAULT_C)
     if not fold.inner:
-        return DEFAULT_C
-    scores = np.zeros((len(GRID), len(task.songs), len(task.classes)))
+        return default
+    scores = np.zeros((len(grid), len(task.songs), task.width))
     tested = np.full(len(task.songs), -1)
     for number, (train, test) in enumerate(fold.inner):
-        scores[:, test] = _path(x, task, train, test, GRID)
+        scores[:, test] = _path(x, task, train, test, grid)
         tested[test] = number
     everyone = np.ones((1, len(task.songs)))
     values = [measure(Predictions(s, tested), task, everyone)[0, 0] for s in scores]
-    return GRID[int(np.nanargmax(values))] if not np.all(np.isnan(values)) else DEFAULT_C
+    return grid[int(np.nanargmax(values))] if not np.all(np.isnan(values)) else default
 
 
 def _path(
     x: np.ndarray, task: Task, train: np.ndarray, test: np.ndarray, cs: tuple[float, ...]
 ) -> np.ndarray:
     """Scores (c, test song, class). What the training part cannot teach is never chosen, or left unranked."""
+    if task.kind == "value":
+        models = fit_ridge(x[train], task.targets[train], cs)
+        return np.stack([model.scores(x[test]) for model in models])
     y = _one_hot(task)[train]
     single = task.kind == "single"
     scores = np.full((len(cs), len(test), len(task.classes)), -np.inf if single else 0.0)

@@ -4,7 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-METRICS = {"single": ("macro_f1", "accuracy"), "multi": ("macro_auroc", "macro_ap")}
+METRICS = {
+    "single": ("macro_f1", "accuracy"),
+    "multi": ("macro_auroc", "macro_ap"),
+    "value": ("r2", "pearson_r"),
+}
 _CHUNK = 4_000_000  # weights held at once
 
 
@@ -21,6 +25,26 @@ def classification(
     with np.errstate(invalid="ignore"):
         f1 = np.where(total > 0, 2 * hits / total, np.nan)
     return np.stack([np.nanmean(f1, axis=1), hits.sum(axis=1) / weights.sum(axis=1)])
+
+
+def regression(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """R2 and Pearson's r under each weighting, (2, resample); nan where a resample holds one value alone.
+
+    truth, predicted: float (song,). R2 = 1 - sum w (y - p)^2 / sum w (y - mean y)^2; r is 0 where predictions do not
+    vary.
+    """
+    w = weights / weights.sum(axis=1, keepdims=True)
+    y, p = truth - truth.mean(), predicted - truth.mean()
+    mean_y, mean_p = w @ y, w @ p
+    var_y, var_p = w @ y**2 - mean_y**2, w @ p**2 - mean_p**2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r2 = 1.0 - (w @ (y - p) ** 2) / var_y
+        r = np.where(
+            var_p > 1e-15 * np.abs(p).max() ** 2,
+            (w @ (y * p) - mean_y * mean_p) / np.sqrt(var_y * var_p),
+            0.0,
+        )
+    return np.where(var_y > 1e-15 * np.abs(y).max() ** 2, np.stack([r2, r]), np.nan)
 
 
 def ranking(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:

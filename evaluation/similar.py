@@ -1,60 +1,69 @@
-"""Songs like a song: the largest cosines of centred vectors, over a corpus that passes in parts."""
+"""Songs that sound alike: exact cosines of centred vectors, for one query against many songs, part by part."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 
 @dataclass(frozen=True)
-class Alike:
-    """A neighbour of a query: its cosine, and the dimensions of which both have more than usual, strongest first."""
+class Centre:
+    """What cosines are taken about: the mean vector of a corpus, (dim,) float64, and how many songs it is of."""
+
+    n_songs: int
+    mean: np.ndarray
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A song and the cosine of its centred vector with the query's."""
 
     track_id: str
     cosine: float
-    dims: tuple[int, ...]
 
 
-def alike(
-    queries: np.ndarray,
-    query_ids: Sequence[str],
-    parts: Iterable[tuple[Sequence[str], np.ndarray]],
-    mean: np.ndarray,
-    k: int,
-    dims: int = 2,
-) -> list[list[Alike]]:
-    """For each query (query, dim) its k most alike other tracks, nearest first; exact, one pass over the parts.
+Part = tuple[list[str], np.ndarray]  # track ids, vectors (song, dim)
 
-    parts: (track ids, vectors (song, dim)); mean (dim,) of all vectors is taken off first. Ties go to the smaller id.
-    Memory: a part, its cosines with the queries, and k vectors a query.
+
+def centre_of(parts: Iterable[Part]) -> Centre:
+    """One pass. Raises ValueError where there is no song."""
+    total, count = 0.0, 0
+    for ids, vectors in parts:
+        total, count = total + vectors.sum(axis=0, dtype=np.float64), count + len(ids)
+    if not count:
+        raise ValueError("similar: no songs to compare with")
+    return Centre(count, np.asarray(total) / count)
+
+
+def nearest(
+    query: np.ndarray, parts: Iterable[Part], centre: Centre, k: int, but: str | None = None
+) -> list[Neighbour]:
+    """The k songs with the largest cosine to query (dim,), largest first, of equals the first by name; without `but`.
+
+    A song at the centre has no direction: cosine 0. Cost: one product a song; memory: a part and k songs.
     """
-    asked = _unit(queries, mean)
-    best: list[list[tuple[float, str, np.ndarray]]] = [[] for _ in query_ids]
-    for track_ids, vectors in parts:
-        unit = _unit(vectors, mean)
-        cosines = asked @ unit.T
-        for q, own in enumerate(query_ids):
-            row = cosines[q]
-            found = range(len(row)) if len(row) <= k + 1 else _at_least(row, k + 1)
-            best[q] += [(float(row[i]), track_ids[i], unit[i]) for i in found if track_ids[i] != own]
-            best[q] = sorted(best[q], key=lambda item: (-item[0], item[1]))[:k]
-    return [
-        [Alike(track, cosine, _shared(asked[q], unit, dims)) for cosine, track, unit in found]
-        for q, found in enumerate(best)
-    ]
+    mean = centre.mean.astype(np.float32)
+    wanted = query.astype(np.float64) - centre.mean
+    length = float(np.linalg.norm(wanted))
+    direction = (wanted / length if length > 0 else wanted).astype(np.float32)
+    best: list[Neighbour] = []
+    for ids, vectors in parts:
+        cosines = _cosines(vectors, mean, direction)
+        found = (Neighbour(ids[i], float(cosines[i])) for i in _candidates(cosines, k + 1) if ids[i] != but)
+        best = sorted([*best, *found], key=lambda one: (-one.cosine, one.track_id))[:k]
+    return best
 
 
-def _at_least(row: np.ndarray, k: int) -> list[int]:
-    """Places of the k largest of a row and of all that equal the last of them."""
-    edge = -np.partition(-row, k - 1)[k - 1]
-    return np.flatnonzero(row >= edge).tolist()
+def _candidates(cosines: np.ndarray, k: int) -> Iterator[int]:
+    """Places of the k largest and of all equal to the last of them."""
+    edge = np.partition(cosines, -k)[-k] if len(cosines) > k else -np.inf
+    return (int(i) for i in np.flatnonzero(cosines >= edge))
 
 
-def _unit(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    centred = vectors.astype(np.float64) - mean
-    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-
-
-def _shared(one: np.ndarray, other: np.ndarray, limit: int) -> tuple[int, ...]:
-    product = np.where((one > 0) & (other > 0), one * other, 0.0)
-    return tuple(int(i) for i in np.argsort(-product, kind="stable")[:limit] if product[i] > 0)
+def _cosines(vectors: np.ndarray, mean: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Of the rows about the mean with a direction of length one, (song,) float32."""
+    rows = vectors - mean
+    length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return np.where(length > 0, (rows @ direction) / np.where(length > 0, length, 1.0), 0.0).astype(
+        np.float32
+    )

@@ -15,6 +15,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from evaluation.tasks import Task
 
 INNER_FOLDS = 3
+VALUE_STRATA = 5  # parts of equal size that numbers are stratified by
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,21 @@ def _split(
 def _strata(task: Task) -> np.ndarray:
     if task.kind == "single":
         return task.targets
+    if task.kind == "value":
+        return (
+            np.argsort(np.argsort(task.targets, kind="stable"), kind="stable")
+            * VALUE_STRATA
+            // len(task.songs)
+        )
     rarity = np.where(task.targets, task.targets.sum(axis=0), len(task.songs) + 1)
     return np.where(task.targets.any(axis=1), rarity.argmin(axis=1), len(task.classes))
 
 
 def _digest(task: Task, repeats: tuple[tuple[Fold, ...], ...]) -> str:
     digest = hashlib.sha256("\n".join((task.name, *task.classes, "", *task.songs)).encode())
-    digest.update(np.ascontiguousarray(task.targets.astype("<i8")).tobytes())
+    digest.update(
+        np.ascontiguousarray(task.targets.astype("<f8" if task.kind == "value" else "<i8")).tobytes()
+    )
     for folds in repeats:
         for fold in folds:
             digest.update(fold.test.astype("<i8").tobytes() + b"|")

@@ -3,6 +3,7 @@
 Alignment is by track id: a task lists its own songs, and whoever owns vectors looks them up by id.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,22 +13,29 @@ import numpy as np
 
 Labels = Sequence[frozenset[str] | None]
 
+VALUE_SONGS = 10  # songs that a regression needs
+
 
 @dataclass(frozen=True)
 class Task:
     """Songs, their labels and what must stay together.
 
-    targets: int64 (song,) class of each song, or bool (song, class) where a song may have many.
+    targets: int64 (song,) class of each song, bool (song, class) where a song may have many, or float64 (song,).
     groups: int64 (song,) or None; notes: what was left out and why, for people.
     """
 
     name: str
-    kind: Literal["single", "multi"]
+    kind: Literal["single", "multi", "value"]
     songs: tuple[str, ...]
     targets: np.ndarray
     classes: tuple[str, ...]
     groups: np.ndarray | None
     notes: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        """Answers per song: one for each class, or one number."""
+        return max(1, len(self.classes))
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,39 @@ def multi_label(
     return _build(name, "multi", track_ids, sets, groups, min_count)
 
 
+def value(
+    name: str,
+    track_ids: Sequence[str],
+    values: Sequence[float | None],
+    groups: Sequence[str | None] | None,
+    min_count: int,
+) -> Task | Skipped:
+    """A number per song. Songs without one are left out and counted."""
+    _refuse_twice(name, track_ids)
+    known = [i for i, number in enumerate(values) if number is not None and math.isfinite(number)]
+    targets = np.array([values[i] for i in known], dtype=np.float64)
+    needed = max(VALUE_SONGS, min_count)
+    if len(known) < needed or len(set(targets.tolist())) < 2:
+        return Skipped(
+            name, f"{len(known)} songs have a number; a task needs {needed} and two different ones"
+        )
+    lost = len(values) - len(known)
+    return Task(
+        name=name,
+        kind="value",
+        songs=tuple(track_ids[i] for i in known),
+        targets=targets,
+        classes=(),
+        groups=_group_codes(groups, known),
+        notes=(f"{lost} songs without a number",) if lost else (),
+    )
+
+
+def _refuse_twice(name: str, track_ids: Sequence[str]) -> None:
+    if len(set(track_ids)) != len(track_ids):
+        raise ValueError(f"task {name}: a track id occurs twice")
+
+
 def _build(
     name: str,
     kind: Literal["single", "multi"],
@@ -70,8 +111,7 @@ def _build(
     groups: Sequence[str | None] | None,
     min_count: int,
 ) -> Task | Skipped:
-    if len(set(track_ids)) != len(track_ids):
-        raise ValueError(f"task {name}: a track id occurs twice")
+    _refuse_twice(name, track_ids)
     known = [i for i, label in enumerate(labels) if label is not None]
     if not known:
         return Skipped(name, "no song has a label")

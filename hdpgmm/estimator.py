@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from hdpgmm.whitening import Moments, moments, standardising, whitening
 
 Songs = Sequence[np.ndarray] | tuple[np.ndarray, np.ndarray]
 Ragged = tuple[Tensor, Tensor]
-Kind = Literal["posterior", "responsibility", "expected", "fisher"]
+Kind = Literal["posterior", "soft", "responsibility", "expected", "fisher"]
 
 HELDOUT_SHARE, HELDOUT_SONGS, FEWEST_FOR_HELDOUT = 0.05, 256, 20
 FORMAT = 2
@@ -179,10 +179,11 @@ class HDPGMM:
         """Song vectors (song, n_components_) float32, or (song, 2 * n_components_ * n_features) for "fisher".
 
         "posterior": mean over frames of the components' probabilities under a flat prior (the paper's).
+        "soft": the same with the evidence of one feature in place of a whole frame's: what music is told apart by best.
         "responsibility": mean over frames of those under the song's own weights. "expected": E[weight in the song].
         """
-        if kind not in ("posterior", "responsibility", "expected", "fisher"):
-            raise ValueError(f"kind must be posterior, responsibility, expected or fisher, found {kind!r}")
+        if kind not in get_args(Kind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, found {kind!r}")
         tensors, model, options = (
             self._tensors(*_ragged(songs, self.n_features_in_)),
             prepare(self._state),
@@ -283,15 +284,13 @@ class HDPGMM:
     @property
     def means_(self) -> np.ndarray:
         """(K, D) posterior means."""
-        mean = self._posterior().mean.cpu().numpy()
-        return mean @ np.linalg.inv(self._whitening.transform) + self._whitening.mean
+        return self._whitening.mean_in_units(self._posterior().mean.cpu().numpy())
 
     @property
     def covariances_(self) -> np.ndarray:
         """(K, D, D) expected covariances, (K, D) variances with covariance_type="diag"."""
         covariance = family(self._state.prior).expected_covariance(self._posterior()).cpu().numpy()
-        back = np.linalg.inv(self._whitening.transform)
-        return covariance * np.diag(back) ** 2 if self._state.prior.diagonal else back.T @ covariance @ back
+        return self._whitening.covariance_in_units(covariance)
 
     @property
     def degrees_of_freedom_(self) -> np.ndarray:

@@ -1,9 +1,10 @@
 """Song vectors: what a song is made of, one row per song.
 
-Three are shares of the components: the posterior under a flat prior ("The power of deep without going deep?", ISMIR
-2022, and its code), the responsibilities of the HDP posterior, and the expected weights of the song's own mixture. The
-fourth is the improved Fisher vector (Perronnin, Sanchez, Mensink 2010; Sanchez et al. 2013), which also says how the
-frames differ from each component. A song's vectors depend on its frames alone, in any order.
+Four are shares of the components: the posterior under a flat prior ("The power of deep without going deep?", ISMIR
+2022, and its code), the same with the evidence of one feature in place of a whole frame's, the responsibilities of the
+HDP posterior, and the expected weights of the song's own mixture. The fifth is the improved Fisher vector (Perronnin,
+Sanchez, Mensink 2010; Sanchez et al. 2013), which also says how the frames differ from each component. A song's vectors
+depend on its frames alone, in any order.
 """
 
 import math
@@ -23,22 +24,25 @@ FLOOR = 1e-8  # of the paper's logarithm
 
 @dataclass(frozen=True)
 class Vectors:
-    """posterior, responsibility, expected (song, comp) float32, each row sums to one; log_likelihood (song,) float64.
+    """posterior, responsibility, expected, soft (song, comp) float32, rows sum to one; log_likelihood (song,) float64.
 
     posterior: mean over frames of softmax_k E[log p(x_n | phi_k)], the paper's: a flat prior over components, neither
     sticks nor local step. responsibility: mean over frames of r_nk. expected: E[weight of each component in the song].
+    soft: mean over frames of softmax_k(E[log p(x_n | phi_k)] / dim). The features of a frame repeat each other;
+    a posterior that takes them as independent is nearly one-hot and forgets the runners-up.
     log_likelihood: nats a frame, of the song's frames under its expected weights, those of
     components never seen included. A song without frames has E[beta]
-    three times, what is expected of any song, and log_likelihood nan.
+    four times, what is expected of any song, and log_likelihood nan.
     """
 
     posterior: Tensor
     responsibility: Tensor
     expected: Tensor
+    soft: Tensor
     log_likelihood: Tensor
 
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.posterior, self.responsibility, self.expected, self.log_likelihood
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        return self.posterior, self.responsibility, self.expected, self.soft, self.log_likelihood
 
 
 def represent(model: Globals, values: Tensor, offsets: Tensor, options: LocalOptions) -> Vectors:
@@ -46,7 +50,7 @@ def represent(model: Globals, values: Tensor, offsets: Tensor, options: LocalOpt
     n_songs = len(offsets) - 1
     unseen = (model.beta / model.beta.sum()).float().expand(n_songs, -1)
     nats = torch.full((n_songs,), math.nan, dtype=torch.float64, device=values.device)
-    found = Vectors(unseen.clone(), unseen.clone(), unseen.clone(), nats)
+    found = Vectors(unseen.clone(), unseen.clone(), unseen.clone(), unseen.clone(), nats)
 
     def one(group: Group) -> tuple[Tensor, tuple[Tensor, ...]]:
         log_lik = log_likelihoods(model, group.values)
@@ -67,7 +71,8 @@ def floored_log(posterior: Tensor) -> Tensor:
 def _of_group(model: Globals, group: Group, log_lik: Tensor, song: Posterior) -> tuple[Tensor, ...]:
     """The fields of Vectors for the songs of a group, float64; in blocks of frames that stay in the cache."""
     weights = component_weights(model, song)
-    flat, nats = torch.zeros_like(weights), weights.new_zeros(len(weights))
+    flat, soft, nats = torch.zeros_like(weights), torch.zeros_like(weights), weights.new_zeros(len(weights))
+    dim = group.values.shape[2]
     block = BLOCK[log_lik.device.type]
     at_once = max(1, block // log_lik.shape[1])
     for first in range(0, len(weights), at_once):
@@ -75,10 +80,12 @@ def _of_group(model: Globals, group: Group, log_lik: Tensor, song: Posterior) ->
         parts = (part[songs].split(block, 1) for part in (group.values, group.mask, log_lik))
         for values, mask, part in zip(*parts, strict=True):
             flat[songs] += (torch.softmax(part, dim=2) * mask[:, :, None]).sum(1, dtype=torch.float64)
+            soft[songs] += (torch.softmax(part / dim, dim=2) * mask[:, :, None]).sum(1, dtype=torch.float64)
             nats[songs] += (log_likelihood(model, values, part, weights[songs]) * mask).sum(1)
     n_frames = group.mask.sum(1, dtype=torch.float64)
     expected = weights / weights.sum(1, keepdim=True)
-    return flat / n_frames[:, None], song.shares() / n_frames[:, None], expected, nats / n_frames
+    posterior, responsibility, soft = (part / n_frames[:, None] for part in (flat, song.shares(), soft))
+    return posterior, responsibility, expected, soft, nats / n_frames
 
 
 def fisher(model: Globals, state: State, values: Tensor, offsets: Tensor, options: LocalOptions) -> Tensor:

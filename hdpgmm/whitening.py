@@ -48,6 +48,15 @@ class Whitening:
             whitened[chunk] = (values[chunk] - self.mean) @ self.transform
         return whitened
 
+    def mean_in_units(self, mean: np.ndarray) -> np.ndarray:
+        """Means (comp, dim) of whitened frames as means in feature units."""
+        return mean @ np.linalg.inv(self.transform) + self.mean
+
+    def covariance_in_units(self, covariance: np.ndarray) -> np.ndarray:
+        """Covariances (comp, dim, dim), or variances (comp, dim) where the transform is diagonal, in feature units."""
+        back = np.linalg.inv(self.transform)
+        return covariance * np.diag(back) ** 2 if covariance.ndim == 2 else back.T @ covariance @ back
+
 
 def moments(values: np.ndarray) -> Moments:
     """Moments of (frame, dim)."""

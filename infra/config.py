@@ -31,6 +31,8 @@ class LabelConfig(Section):
     key: str | None = Field(None, description="column that names the audio file")
     single: tuple[str, ...] | None = Field(None, description="columns with one label per track")
     multi: tuple[str, ...] | None = Field(None, description="columns with |-separated labels")
+    value: tuple[str, ...] | None = Field(None, description="columns with a number per track")
+    top: Positive | None = Field(None, description="most frequent labels kept of each |-separated column")
     folder: str | None = Field(None, description="name of a label that is the folder a track lies in")
     group: str | None = Field(None, description="column that must not be split between train and test")
 
@@ -88,6 +90,10 @@ class TrainConfig(Section):
         description="songs of a mini-batch; default: an eighth of the corpus, a power of two in 16..1024",
     )
     epochs: Positive = Field(20, description="passes over the training songs at most")
+    subset: Annotated[int, Field(ge=2)] | None = Field(
+        None,
+        description="songs of the corpus used at most, drawn at random: a smaller part is part of a larger one",
+    )
     early_stopping: bool = Field(True, description="stop when the held-out score stands still")
     kappa: Annotated[float, Field(gt=0.5, le=1.0)] = Field(0.6, description="decay of the step size")
     tau0: Annotated[float, Field(ge=0)] = Field(1.0, description="delay of the step size, steps")
@@ -131,7 +137,48 @@ class EvaluateConfig(Section):
     split: str | None = Field(
         None, description="a published split instead of folds: its lists' path, {} for train, valid and test"
     )
+    vectors: tuple[str, ...] = Field(
+        (), description="other models' vectors, NAME=FILE.parquet: a column that names the track, and numbers"
+    )
     seed: Count = Field(0, description="seed of splits, codebook and resampling")
+
+
+class TasteConfig(Section):
+    """Recommendation from what users played."""
+
+    plays: str | None = Field(
+        None,
+        description="who played what: Echonest's train_triplets.txt, or a table with columns user and song",
+    )
+    songs: str | None = Field(
+        None, description="which tracks a song is: Echonest's taste_profile_song_to_tracks.txt"
+    )
+    min_users: Positive = Field(1, description="users a song needs")
+    min_songs: Annotated[int, Field(ge=2)] = Field(5, description="songs a user needs")
+    known: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.7, description="share of a user's songs that is known"
+    )
+    validation: Positive = Field(1142, description="users who choose the number of neighbours, in each split")
+    test: Positive = Field(1142, description="users tested, in each split")
+    splits: Positive = Field(5, description="how often users are drawn")
+    at: Positive = Field(500, description="length of a list, the k of nDCG")
+    mask_seen: bool = Field(True, description="whether known songs stay out of the list (the paper: false)")
+    neighbours: tuple[Positive, ...] = Field(
+        (16, 32, 64, 128, 256, 512),
+        min_length=1,
+        description="numbers of neighbours of a song to choose from",
+    )
+    ease_songs: Positive = Field(4096, description="songs EASE learns about, the most played")
+
+
+class InterpretConfig(Section):
+    """What components go with."""
+
+    songs: Positive = Field(50_000, description="songs looked at, at most; a random part of a larger corpus")
+    permutations: Positive = Field(999, description="of songs over labels, for the p-values")
+    min_songs: Positive = Field(5, description="songs a label needs")
+    shown: Positive = Field(20, description="most used components that are shown and checked")
+    seed: Count = Field(0, description="seed of the sample, the permutations and the halves")
 
 
 class ReportConfig(Section):
@@ -170,6 +217,8 @@ class Config(Section):
     train: TrainConfig = TrainConfig()  # pyright: ignore[reportCallIssue]
     represent: RepresentConfig = RepresentConfig()  # pyright: ignore[reportCallIssue]
     evaluate: EvaluateConfig = EvaluateConfig()  # pyright: ignore[reportCallIssue]
+    taste: TasteConfig = TasteConfig()  # pyright: ignore[reportCallIssue]
+    interpret: InterpretConfig = InterpretConfig()  # pyright: ignore[reportCallIssue]
     report: ReportConfig = ReportConfig()  # pyright: ignore[reportCallIssue]
     ray: RayConfig = RayConfig()  # pyright: ignore[reportCallIssue]
 

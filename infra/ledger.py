@@ -105,7 +105,9 @@ class Tree:
         """Declare what the values mean. Raises ConfigError if the tree already means something else."""
         wanted = json.loads(_dumps(spec))
         if not self.store.create(f"{self.prefix}/spec.json", _dumps(spec)) and self.read_spec() != wanted:
-            raise ConfigError(f"{self.store.uri(self.prefix)}: has another specification, see spec.json")
+            raise ConfigError(
+                f"{self.store.uri(self.prefix)}: has another specification (spec.json); delete it to compute it again"
+            )
 
     def read_spec(self) -> dict[str, Any]:
         """The specification; FileNotFoundError if the tree has none yet."""

@@ -43,5 +43,16 @@ def heldout_mask(track_ids: Iterable[str], fraction: float, most: int, seed: int
     return mask
 
 
+def subset_mask(track_ids: Iterable[str], most: int) -> np.ndarray:
+    """A random part of `most` songs, all if there are no more: (song,) bool, those with the smallest hash.
+
+    Nested: a smaller part is part of a larger one, whatever the seed.
+    """
+    keys = np.fromiter((_unit_interval(f"subset:{track}") for track in track_ids), np.float64)
+    mask = np.zeros(len(keys), dtype=bool)
+    mask[np.argsort(keys, kind="stable")[:most]] = True
+    return mask
+
+
 def _unit_interval(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2.0**64

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pyarrow as pa
 
-from infra.order import epoch_windows, heldout_mask
+from infra.order import epoch_windows, heldout_mask, subset_mask
 
 COLUMNS = ("track_id", "path", "row_group", "row", "n_frames")  # of the songs table
 PROBE_EPOCH, SAMPLE_EPOCH = 1 << 31, (1 << 31) + 1  # orders of their own
@@ -66,10 +66,17 @@ class Batch:
 
 
 class Plan:
-    """The training and held-out songs of a snapshot and the order of every epoch. `paths`: of the shards, (shard,)."""
+    """The training and held-out songs of a snapshot and the order of every epoch. `paths`: of the shards, (shard,).
 
-    def __init__(self, songs: pa.Table, fraction: float, most: int, seed: int) -> None:
+    Of the songs `subset` are used, where that is not None.
+    """
+
+    def __init__(
+        self, songs: pa.Table, fraction: float, most: int, seed: int, subset: int | None = None
+    ) -> None:
         self.seed = seed
+        if subset is not None and subset < songs.num_rows:
+            songs = songs.filter(pa.array(subset_mask(_texts(songs["track_id"]), subset)))
         self.paths, self._places = _places(songs)
         mask = heldout_mask(_texts(songs["track_id"]), fraction, most, seed)
         self.heldout, training = np.flatnonzero(mask), np.flatnonzero(~mask)

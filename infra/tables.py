@@ -38,7 +38,9 @@ def read_table(uri: str) -> pa.Table:
 
 def _parse(data: bytes, uri: str) -> pa.Table:
     data = data.removeprefix(b"\xef\xbb\xbf")
-    delimiter = "\t" if uri.lower().endswith(".tsv") else ","
+    first = data.split(b"\n", 1)[0]
+    tabs = uri.lower().endswith(".tsv") or (b"\t" in first and b"," not in first)
+    delimiter = "\t" if tabs else ","
     header = next(csv.reader(io.StringIO(data.decode()), delimiter=delimiter), [])
     if delimiter == "\t" and header and header[-1].lower() == "tags":
         data = _joined_tags(data.decode(), len(header)).encode()

@@ -1,121 +1,89 @@
-"""`python -m jobs.evaluate`: what the vectors know about the labels, next to simpler models and to guessing."""
+"""`python -m jobs.evaluate`: what vectors know about labels, numbers and taste, next to simpler models and guessing."""
 
+import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import ray
-from ray.exceptions import RayTaskError
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.compare import CHANCE, Row, Score, Summary, score_chance, score_majority, score_vectors
-from evaluation.splits import Parts, make_splits, published_splits
-from evaluation.tasks import Task
+from evaluation.compare import CHANCE, Difference, Summary, differences, summarise
 from infra import cli
-from infra.cluster import connect
-from infra.config import Config, EvaluateConfig, load
-from infra.progress import Progress
-from infra.shards import decode, encode
+from infra.config import Config, load
+from infra.shards import decode
 from infra.storage import Store
-from jobs.evaluate_inputs import Inputs, Notes, align, find_inputs, make_tasks, published, testable
-from jobs.evaluate_vectors import baseline_vectors, model_vectors
-from jobs.split_lists import SplitLists, read_split_lists
+from jobs.evaluate_grid import Work, answer, decode_rows, encode_grid, encode_rows
+from jobs.evaluate_inputs import Inputs, Notes, find_inputs
+from jobs.evaluate_questions import find_questions, given
+from jobs.evaluate_sources import find_family, find_sources
 
 log = logging.getLogger(__name__)
+
+OURS = "HDPGMM"
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The model, the path of its summary relative to the root, tasks scored, and whether this call computed them."""
+    """The model, the path of its summary relative to the root, tasks scored, and how many cells this call computed."""
 
     model: str
     summary: str
     tasks: int
-    computed: bool
+    computed: int
 
 
 def run(config: Config, model: str | None = None) -> Evaluated:
-    """Score the vectors and the simpler models on every label column, unless that is done; prints the table."""
+    """Score the vectors and the simpler models on every task, as far as that is not done; prints the table."""
+    evaluated, summaries, against = score(config, model)
+    show(summaries, against)
+    return evaluated
+
+
+def score(config: Config, model: str | None = None) -> tuple[Evaluated, list[Summary], list[Difference]]:
+    """The same without a table printed: the rows, and what our best is ahead of the others."""
     store = Store(config.root)
     inputs = find_inputs(store, config.corpus, model)
-    lists = read_split_lists(config.evaluate.split) if config.evaluate.split else None
-    settings = (config.evaluate.model_dump(mode="json"), asdict(lists) if lists else {})
-    path, key = summary_path(inputs.model), inputs.digest(*settings)
+    family, notes = find_family(inputs)
+    path, key = summary_path(inputs.model), _key(config, [member for _, member in family])
     done = read_summary(store, path)
     if done is not None and done[2] == key:
         log.info("evaluate: model %s is scored, nothing to do", inputs.model)
-        summaries, computed = done[0], False
-    else:
-        rows, notes = compute(config, inputs, lists)
-        summaries, computed = [summary for row in rows for summary in row.summaries], True
-        about = {b"hdpgmm": json.dumps({"key": key, "notes": notes}, ensure_ascii=False).encode()}
-        scores = [score for row in rows for score in row.scores]
-        store.write(f"scores/{inputs.model}/scores.parquet", encode_rows(Score, scores, about))
-        store.write(path, encode_rows(Summary, summaries, about))
-        for task, note in notes:
-            log.info("evaluate: %s: %s", task, note)
-    show(summaries)
-    return Evaluated(inputs.model, path, len({summary.task for summary in summaries}), computed)
-
-
-def compute(config: Config, inputs: Inputs, lists: SplitLists | None = None) -> tuple[list[Row], Notes]:
-    """All rows of all tasks, chance first, and what was left out; on a published split if there are lists."""
-    living, notes = align(inputs)
-    parts = None
-    if lists:
-        parts, more = published(inputs.tracks, living, lists)
-        living, notes = living & parts.songs, notes + more
-    tasks, more = make_tasks(inputs.tracks, living, config.evaluate.min_count)
+        evaluated = Evaluated(inputs.model, path, len({summary.task for summary in done[0]}), 0)
+        return evaluated, done[0], _read_differences(store, inputs.model)
+    questions, more = find_questions(config, inputs)
+    grid = [
+        Work(question, who)
+        for question in questions
+        for who in (*question.deaf, *find_sources(family, config.evaluate))
+    ]
+    cells, computed = answer(config, inputs, grid)
+    summaries, against = summarise(cells), differences(cells, lambda name: name.startswith(OURS))
     notes += more
-    if parts:
-        tasks, more = testable(tasks, parts)
-        notes += more
-    if not tasks:
-        return [], notes
-    wanted = sorted({song for task in tasks for song in task.songs})
-    vectors = {**baseline_vectors(inputs, wanted, config.evaluate), **model_vectors(inputs, wanted)}
-    with connect(config.ray):
-        return _score_all(tasks, wanted, vectors, config.evaluate, parts), notes
+    about = {b"hdpgmm": json.dumps({"key": key, "notes": notes}, ensure_ascii=False).encode()}
+    store.write(f"scores/{inputs.model}/grid.parquet", encode_grid(cells, about))
+    store.write(_differences_path(inputs.model), encode_rows(Difference, against, about))
+    store.write(path, encode_rows(Summary, summaries, about))
+    for task, note in notes:
+        log.info("evaluate: %s: %s", task, note)
+    return Evaluated(inputs.model, path, len(questions), computed), summaries, against
 
 
-def _score_all(
-    tasks: Sequence[Task],
-    wanted: Sequence[str],
-    vectors: Mapping[str, np.ndarray],
-    config: EvaluateConfig,
-    parts: Parts | None,
-) -> list[Row]:
-    """Every model on every task, as Ray tasks; the rows that know nothing first."""
-    index = {track: row for row, track in enumerate(wanted)}
-    probe: Any = ray.remote(num_cpus=1)(score_vectors)
-    pending: list[list[Any]] = []
-    for task in tasks:
-        splits = (
-            published_splits(task, parts)
-            if parts
-            else make_splits(task, config.repeats, config.folds, config.seed)
-        )
-        rows = [index[song] for song in task.songs]
-        common = (ray.put(task), ray.put(splits), config.bootstrap, config.seed)
-        guesses = [score_chance(task, splits, config.seed)]
-        guesses.append(score_majority(task, splits, config.bootstrap, config.seed))
-        pending.append([*guesses, *(probe.remote(name, x[rows], *common) for name, x in vectors.items())])
-    with Progress(sum(map(len, pending)), "rows", "evaluate") as progress:
-        return [_wait(row, progress) for task_rows in pending for row in task_rows]
+def _key(config: Config, family: Sequence[Inputs]) -> str:
+    """Changes with anything the table depends on."""
+    settings = (config.evaluate.model_dump(mode="json"), config.taste.model_dump(mode="json"), given(config))
+    parts = [member.digest(*settings) for member in family]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def _wait(row: Any, progress: Progress) -> Row:
-    try:
-        found: Any = row if isinstance(row, Row) else ray.get(row)
-    except RayTaskError as error:
-        raise error.as_instanceof_cause() from None
-    progress.advance()
-    return found
+def _differences_path(model: str) -> str:
+    return f"scores/{model}/differences.parquet"
+
+
+def _read_differences(store: Store, model: str) -> list[Difference]:
+    return decode_rows(Difference, decode(store.read(_differences_path(model))))
 
 
 def summary_path(model: str) -> str:
@@ -131,38 +99,39 @@ def read_summary(store: Store, path: str) -> tuple[list[Summary], Notes, str] | 
         return None
     about = json.loads((table.schema.metadata or {}).get(b"hdpgmm", b"{}"))
     notes = [(task, note) for task, note in about.get("notes", [])]
-    return [Summary(**row) for row in table.to_pylist()], notes, about.get("key", "")
+    return decode_rows(Summary, table), notes, about.get("key", "")
 
 
-def encode_rows(record: type[Any], rows: Sequence[Any], about: Mapping[bytes, bytes]) -> bytes:
-    """Records of one dataclass as a Parquet table, one column per field."""
-    types = {str: pa.string(), int: pa.int32(), float: pa.float64()}
-    schema = pa.schema([(field.name, types[field.type]) for field in fields(record)])  # pyright: ignore
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
-    return encode(table.replace_schema_metadata(dict(about)), [len(rows)] if rows else [])
-
-
-def show(summaries: Sequence[Summary]) -> None:
-    """Print models as rows, metrics as columns."""
+def show(summaries: Sequence[Summary], against: Sequence[Difference] = ()) -> None:
+    """Print models as rows, metrics as columns; then what our best is ahead of the others."""
     if not summaries:
         print("no labels to predict, so no scores")
         return
     columns = list(dict.fromkeys((s.task, s.metric) for s in summaries))
     cells = {(s.representation, s.task, s.metric): s for s in summaries}
-    table = Table(
-        title="Scores: mean ± SD over repeats [95 % interval over test songs]", title_justify="left"
-    )
+    models = max(s.models for s in summaries)
+    spread = f"SD between {models} trained models" if models > 1 else "SD over repeats"
+    table = Table(title=f"Scores: mean ± {spread} [95 % interval over test songs]", title_justify="left")
     table.add_column("vectors")
     for task, metric in columns:
         table.add_column(f"{task}\n{metric.replace('_', ' ')}", justify="right")
     for name in dict.fromkeys(s.representation for s in summaries):
         row = [_cell(cells.get((name, *column))) for column in columns]
         table.add_row(name, *row, style="dim" if name == CHANCE else None)
-    Console(highlight=False, width=max(100, 28 + 18 * len(columns))).print(table)
+    console = Console(highlight=False, width=max(100, 28 + 18 * len(columns)))
+    console.print(table)
+    for one in against:
+        console.print(
+            f"{one.task}, {one.metric.replace('_', ' ')}: {one.representation} - {one.other}: "
+            f"{one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+        )
 
 
 def _cell(s: Summary | None) -> str:
-    return "" if s is None else f"{s.mean:.3f} ± {s.sd:.3f}\n[{s.low:.3f}, {s.high:.3f}]"
+    if s is None:
+        return ""
+    sd = "" if np.isnan(s.sd) else f" ± {s.sd:.3f}"
+    return f"{s.mean:.3f}{sd}\n[{s.low:.3f}, {s.high:.3f}]"
 
 
 def main(
@@ -173,7 +142,7 @@ def main(
     model: cli.Model = None,
     dry_run: cli.DryRun = False,
 ) -> None:
-    """Score the song vectors on the labels, next to G1, VQCodebook, chance and majority."""
+    """Score the song vectors on labels, numbers and taste, next to G1, VQCodebook and guessing."""
     resolved = load(config, tuple(set_ or ()), root=root, corpus=corpus)
     if dry_run:
         print(plan_text(resolved, model))
@@ -184,15 +153,16 @@ def main(
 def plan_text(config: Config, model: str | None = None) -> str:
     """What --dry-run prints."""
     inputs = find_inputs(Store(config.root), config.corpus, model)
-    living, _ = align(inputs)
+    family, _ = find_family(inputs)
+    questions, notes = find_questions(config, inputs)
     folds = f"{config.evaluate.repeats} x {config.evaluate.folds} folds"
     if config.evaluate.split:
-        parts, _ = published(inputs.tracks, living, read_split_lists(config.evaluate.split))
-        living, folds = living & parts.songs, f"split {config.evaluate.split} ({parts})"
-    tasks, _ = make_tasks(inputs.tracks, living, config.evaluate.min_count)
-    names = ", ".join(f"{task.name} ({len(task.songs)} songs, {len(task.classes)} labels)" for task in tasks)
-    return f"evaluate: model {inputs.model}, {folds}, tasks: {names or 'none, no labels'}"
+        folds = f"split {config.evaluate.split}"
+    names = ", ".join(f"{question.name} ({question.about})" for question in questions)
+    seeds = f" and {len(family) - 1} of other seeds" if len(family) > 1 else ""
+    plan = f"evaluate: model {inputs.model}{seeds}, {folds}, tasks: {names or 'none, no labels'}"
+    return "\n".join([plan, *(f"  {task}: {note}" for task, note in notes)])
 
 
 if __name__ == "__main__":
-    cli.run(main, "evaluate", "ray")
+    cli.run(main, "evaluate", "taste", "ray")

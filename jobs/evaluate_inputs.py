@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from evaluation.splits import Parts
-from evaluation.tasks import Skipped, Task, multi_label, single_label
+from evaluation.tasks import Skipped, Task, multi_label, single_label, value
 from infra import models
 from infra.errors import ConfigError
 from infra.ledger import Snapshot, Tree
@@ -20,6 +20,12 @@ from jobs.extract_work import read_tracks
 from jobs.split_lists import SplitLists
 
 Notes = list[tuple[str, str]]
+
+BUILDERS: dict[str, Callable[..., Task | Skipped]] = {
+    "label": single_label,
+    "tags": multi_label,
+    "value": value,
+}  # by the first word of a column of the track list
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,15 @@ def _choose(store: Store, corpus: str, model: str | None) -> tuple[str, Snapshot
             f"no vectors{of} under {store.root}: run python -m jobs.represent --root {store.root}"
         )
     return max(found, key=lambda item: item[:2])[1:]
+
+
+def digest_of(file: str) -> str:
+    """SHA-256 of a file at a path or s3:// address. Raises ConfigError where there is none."""
+    folder, _, name = file.rpartition("/")
+    try:
+        return Store(folder or ("/" if file.startswith("/") else ".")).digest(name)
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such file") from None
 
 
 def align(inputs: Inputs) -> tuple[set[str], Notes]:
@@ -138,7 +153,7 @@ def make_tasks(tracks: pa.Table, living: set[str], min_count: int) -> tuple[list
     tasks, notes = [], []
     for column in tracks.column_names:
         kind, _, name = column.partition("_")
-        build: Callable[..., Task | Skipped] | None = {"label": single_label, "tags": multi_label}.get(kind)
+        build = BUILDERS.get(kind)
         if build is None or not name:
             continue
         made = build(name, ids, tracks[column].to_pylist(), known, min_count)

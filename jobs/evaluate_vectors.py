@@ -19,32 +19,78 @@ from jobs.evaluate_inputs import Inputs
 HDPGMM = {
     "HDPGMM log posterior": "posterior_log",
     "HDPGMM sqrt posterior": "posterior_sqrt",
+    "HDPGMM soft posterior": "soft_sqrt",
     "HDPGMM responsibility": "responsibility",
 }
 SAMPLED_SONGS = 4096  # songs the codebook's frames come from, at most
 
 
-def baseline_vectors(inputs: Inputs, wanted: Sequence[str], config: EvaluateConfig) -> dict[str, np.ndarray]:
-    """G1 and VQCodebook of the wanted songs, (song, dim) in their order, in two passes over the frames."""
+Named = dict[tuple[str, int], np.ndarray]  # (representation, seed) -> (song, dim)
+
+
+def codebook_name(inputs: Inputs, config: EvaluateConfig) -> str:
+    """VQCodebook and how many centres it will have: fewer than asked where there are few frames."""
     songs = read_songs(inputs.store, inputs.features)
     sampled = _sample_songs(songs["track_id"].to_pylist(), config.seed)
-    per_song = max(1, baselines.SAMPLE_FRAMES // len(sampled))
-    kept, simple, frames = set(wanted), {}, {}
-    for block in blocks(inputs.store, songs, kept | sampled):
+    frames = np.minimum(songs["n_frames"].to_numpy(), _per_song(sampled))
+    drawn = sum(frames[[track in sampled for track in songs["track_id"].to_pylist()]].tolist())
+    return f"VQCodebook {baselines.n_centres(drawn, config.codewords)}"
+
+
+def baseline_vectors(
+    inputs: Inputs, wanted: Sequence[str], config: EvaluateConfig, seeds: Sequence[int] = (0,)
+) -> Named:
+    """G1, and a VQCodebook for each seed, of the wanted songs in their order, in two passes over the frames.
+
+    A codebook's frames and start are drawn from config.seed plus its own seed.
+    """
+    songs = read_songs(inputs.store, inputs.features)
+    kept, simple = set(wanted), {}
+    draws = {seed: _Sample(songs["track_id"].to_pylist(), config.seed + seed) for seed in seeds}
+    needed = kept.union(*(draw.songs for draw in draws.values()))
+    for block in blocks(inputs.store, songs, needed):
         simple.update(zip(block.track_ids, baselines.g1(block.values, block.offsets), strict=True))
         for track, values in songs_of(block):
-            if track in sampled:
-                frames[track] = baselines.sample_frames(track, values, per_song, config.seed)
-    # In the order of the names: how songs are packed into shards must not change a centre.
-    sample = np.concatenate([frames[track] for track in sorted(frames)])
-    codebook = baselines.fit_codebook(sample, config.codewords, config.seed)
-    shares: dict[str, np.ndarray] = {}
-    for block in blocks(inputs.store, songs, kept):
-        histogram = baselines.vq_histogram(codebook, block.values, block.offsets)
-        shares.update(zip(block.track_ids, histogram, strict=True))
-    words, g1 = (np.stack([found[song] for song in wanted]) for found in (shares, simple))
-    name = f"VQCodebook {words.shape[1]}"
-    return {"G1": g1, f"{name} log": baselines.log_floor(words), f"{name} sqrt": np.sqrt(words)}
+            for draw in draws.values():
+                draw.add(track, values)
+    books = {
+        seed: baselines.fit_codebook(draw.frames(), config.codewords, draw.seed)
+        for seed, draw in draws.items()
+    }
+    found: Named = {("G1", 0): np.stack([simple[song] for song in wanted])}
+    shares: dict[int, dict[str, np.ndarray]] = {seed: {} for seed in books}
+    for block in blocks(inputs.store, songs, kept) if books else ():
+        for seed, book in books.items():
+            histogram = baselines.vq_histogram(book, block.values, block.offsets)
+            shares[seed].update(zip(block.track_ids, histogram, strict=True))
+    for seed, share in shares.items():
+        words = np.stack([share[song] for song in wanted])
+        name = f"VQCodebook {words.shape[1]}"
+        found[f"{name} log", seed] = baselines.log_floor(words)
+        found[f"{name} sqrt", seed] = np.sqrt(words)
+    return found
+
+
+class _Sample:
+    """Frames of random songs for a codebook, gathered song by song."""
+
+    def __init__(self, track_ids: Sequence[str], seed: int) -> None:
+        self.seed = seed
+        self.songs = _sample_songs(track_ids, seed)
+        self._most = _per_song(self.songs)
+        self._frames: dict[str, np.ndarray] = {}
+
+    def add(self, track: str, values: np.ndarray) -> None:
+        if track in self.songs:
+            self._frames[track] = baselines.sample_frames(track, values, self._most, self.seed)
+
+    def frames(self) -> np.ndarray:
+        """(frame, dim) in the order of the names: how songs are packed into shards must not change a centre."""
+        return np.concatenate([self._frames[track] for track in sorted(self._frames)])
+
+
+def _per_song(sampled: set[str]) -> int:
+    return max(1, baselines.SAMPLE_FRAMES // max(1, len(sampled)))
 
 
 def _sample_songs(track_ids: Sequence[str], seed: int) -> set[str]:

@@ -14,9 +14,10 @@ from infra.errors import ConfigError
 from infra.shards import encode
 from infra.source import Found, list_audio
 from infra.storage import Store
-from infra.tables import is_table, read_table
+from infra.tables import is_table
 from infra.tracklist import read_list
 from jobs.labels import Columns, LabelFile, Names, attach, metadata
+from jobs.layouts import read_labels
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +103,11 @@ def with_folders(tracks: pa.Table, name: str) -> pa.Table:
 
 
 def _label(tracks: pa.Table, config: LabelConfig, file: str) -> tuple[pa.Table, Columns, int]:
-    labels = LabelFile(file.rpartition("/")[2], read_table(file))
+    labels = LabelFile(file.rpartition("/")[2], read_labels(file))
     columns = labels.columns(config, Names(tracks["track_id"].to_pylist()))
     log.info("labels: %s: %s", labels.name, columns)
-    return attach(tracks, labels, columns), columns, labels.n_rows
+    labelled, rows = attach(tracks, labels, columns, config.top)
+    return labelled, columns, rows
 
 
 def _representable(found: Sequence[Found]) -> list[Found]:

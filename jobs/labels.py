@@ -3,6 +3,8 @@
 Detection is conservative: well-known names, checked against the values. What it missed can be configured.
 """
 
+import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,8 @@ from infra.config import LabelConfig
 from infra.errors import ConfigError
 from infra.source import is_audio
 
+log = logging.getLogger(__name__)
+
 SINGLE_NAMES = (
     *("genre", "top_genre", "subgenre", "style", "substyle", "label", "class", "category"),
     *("mood", "emotion", "mode", "tempo", "language", "instrument", "dance", "rhythm", "era", "decade"),
@@ -21,8 +25,10 @@ GROUP_NAMES = (
     *("group", "artist", "artist_id", "artist_name", "performer", "composer", "band", "album", "album_id"),
     *("source", "recording", "recording_id", "song", "song_id", "track", "track_id"),
 )
+VALUE_NAMES = ("valence", "arousal", "valence_mean", "arousal_mean")
 SEPARATOR = "|"
 MAX_LABELS = 100
+KEPT_LABELS = 50  # of more than that, as the paper does with MagnaTagATune's 188
 
 Values = list[Any]
 
@@ -35,9 +41,12 @@ class Columns:
     single: tuple[str, ...]
     multi: tuple[str, ...]
     group: str | None
+    value: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = {"key": self.key, "single": ", ".join(self.single), "multi": ", ".join(self.multi)}
+        if self.value:
+            parts["value"] = ", ".join(self.value)
         return "; ".join(f"{name} {value or '-'}" for name, value in {**parts, "group": self.group}.items())
 
 
@@ -78,36 +87,46 @@ class LabelFile:
     def __init__(self, name: str, table: pa.Table) -> None:
         self.name = name
         self.values: dict[str, Values] = {
-            column: [_clean(value) for value in table[column].to_pylist()] for column in table.column_names
+            column.strip(): [_clean(value) for value in table[column].to_pylist()]
+            for column in table.column_names
         }
         self.n_rows = table.num_rows
 
     def columns(self, config: LabelConfig, names: Names) -> Columns:
         """What is configured, and what is not is detected. Raises ConfigError for columns that are not there."""
-        asked = (config.key, config.group, *(config.single or ()), *(config.multi or ()))
+        lists = (config.single, config.multi, config.value)
+        asked = (config.key, config.group, *(name for names in lists for name in names or ()))
         for column in filter(None, asked):
             if column not in self.values:
                 raise ConfigError(f"{self.name}: no column {column!r}; it has {', '.join(self.values)}")
         key = config.key or self._detect_key(names)
         taken = {key}
         group = config.group or self._detect_group(taken)
-        multi = config.multi if config.multi is not None else self._detect_multi(taken)
+        multi = config.multi if config.multi is not None else self._detect_multi(taken, config.top)
         taken |= {*multi, *filter(None, [group])}
         single = config.single if config.single is not None else self._detect_single(taken)
-        return Columns(key, single, multi, group)
+        value = config.value if config.value is not None else self._detect_value(taken)
+        return Columns(key, single, multi, group, value)
 
     def rows(self, key: str, names: Names) -> dict[int, int]:
-        """Row of the track list -> row of this file. Raises ConfigError for rows without a track of their own."""
+        """Row of the track list -> row of this file. Rows without a track are counted and told.
+
+        Raises ConfigError if no row has a track, or two have the same.
+        """
         found = [names.find(value) for value in self.values[key]]
         unknown = [value for value, row in zip(self.values[key], found, strict=True) if row is None]
         if unknown:
-            raise ConfigError(
-                f"{self.name}: {len(unknown)} of {self.n_rows} rows name no track of the corpus, "
-                f"the first is {unknown[0]!r} (column {key}); set labels.key for another column"
-            )
+            words = f"{len(unknown)} of {self.n_rows} rows name no track of the corpus, the first is {unknown[0]!r}"
+            if len(unknown) == self.n_rows:
+                raise ConfigError(f"{self.name}: {words} (column {key}); set labels.key for another column")
+            log.warning("labels: %s: %s", self.name, words)
         rows = {row: index for index, row in enumerate(found) if row is not None}
-        if len(rows) < len(found):
-            twice = next(value for index, value in enumerate(self.values[key]) if rows[found[index]] != index)  # pyright: ignore[reportArgumentType]
+        if len(rows) < len(found) - len(unknown):
+            twice = next(
+                value
+                for index, value in enumerate(self.values[key])
+                if found[index] is not None and rows[found[index]] != index  # pyright: ignore[reportArgumentType]
+            )
             raise ConfigError(f"{self.name}: more than one row names the track {twice!r} (column {key})")
         return rows
 
@@ -133,13 +152,40 @@ class LabelFile:
             if column.lower() in SINGLE_NAMES and column not in taken and _are_labels(values)
         )
 
-    def _detect_multi(self, taken: set[str]) -> tuple[str, ...]:
+    def _detect_multi(self, taken: set[str], top: int | None) -> tuple[str, ...]:
         return tuple(
             column
             for column, values in self.values.items()
             if column not in taken and any(isinstance(value, list) or _has_separator(value) for value in values)
-            and _are_labels([label for value in values for label in split(value)])
+            and _are_labels([label for value in self.tags(column, top) for label in value or ()])
         )  # fmt: skip
+
+    def _detect_value(self, taken: set[str]) -> tuple[str, ...]:
+        return tuple(
+            column
+            for column, values in self.values.items()
+            if column.lower() in VALUE_NAMES and column not in taken and _are_numbers(filter(None, values))
+        )
+
+    def tags(self, column: str, top: int | None) -> list[list[str] | None]:
+        """The labels of each row, None where it has none; the `top` most frequent ones.
+
+        Of a column of lists with too many labels the 50 most frequent are kept without being asked.
+        """
+        tags = [split(value) or ([] if isinstance(value, list) else None) for value in self.values[column]]
+        if top is None and any(isinstance(value, list) for value in self.values[column]):
+            distinct = {label for labels in tags for label in labels or ()}
+            top = KEPT_LABELS if len(distinct) > MAX_LABELS else None
+        return most_frequent(tags, top)
+
+    def numbers(self, column: str) -> list[float | None]:
+        """A column of numbers. Raises ConfigError for what is none."""
+        try:
+            return [None if value is None else float(value) for value in self.values[column]]
+        except (ValueError, TypeError) as error:
+            raise ConfigError(
+                f"{self.name}: labels.value: column {column!r} must hold numbers ({error})"
+            ) from None
 
     def _detect_group(self, taken: set[str]) -> str | None:
         lower = {column.lower(): column for column in self.values if column not in taken}
@@ -147,8 +193,13 @@ class LabelFile:
         return next((column for column in candidates if _are_groups(self.values[column])), None)
 
 
-def attach(tracks: pa.Table, file: LabelFile, columns: Columns) -> pa.Table:
-    """The track list with `label_`, `tags_` and `group` columns; null where a track has no row."""
+def attach(
+    tracks: pa.Table, file: LabelFile, columns: Columns, top: int | None = None
+) -> tuple[pa.Table, int]:
+    """The track list with `label_`, `tags_`, `value_` and `group` columns, and how many tracks have a row.
+
+    A track without one has nulls. Of tags the file's `top` most frequent are kept.
+    """
     track_ids = tracks["track_id"].to_pylist()
     rows = file.rows(columns.key, Names(track_ids))
     places = [rows.get(row) for row in range(len(track_ids))]
@@ -159,10 +210,27 @@ def attach(tracks: pa.Table, file: LabelFile, columns: Columns) -> pa.Table:
     for column in columns.single:
         tracks = tracks.append_column(f"label_{column}", pa.array(map(_joined, lay(column)), pa.string()))
     for column in columns.multi:
-        tags = [split(value) or None for value in lay(column)]
+        all_tags = file.tags(column, top)
+        tags = [None if place is None else all_tags[place] for place in places]
         tracks = tracks.append_column(f"tags_{column}", pa.array(tags, pa.list_(pa.string())))
+    for column in columns.value:
+        numbers = file.numbers(column)
+        laid = [None if place is None else numbers[place] for place in places]
+        tracks = tracks.append_column(f"value_{column}", pa.array(laid, pa.float64()))
     groups = map(_joined, lay(columns.group)) if columns.group else [None] * len(places)
-    return tracks.append_column("group", pa.array(groups, pa.string()))
+    return tracks.append_column("group", pa.array(groups, pa.string())), len(rows)
+
+
+def most_frequent(tags: Sequence[list[str] | None], top: int | None) -> list[list[str] | None]:
+    """The same with the `top` labels that most tracks have, of equals those first in the alphabet; all for None.
+
+    A track that had others alone keeps an empty list: none of the labels applies to it.
+    """
+    if top is None:
+        return list(tags)
+    counts = Counter(label for labels in tags for label in labels or ())
+    kept = set(sorted(counts, key=lambda label: (-counts[label], label))[:top])
+    return [None if labels is None else [label for label in labels if label in kept] for labels in tags]
 
 
 def split(value: str | list[str] | None) -> list[str]:
@@ -184,10 +252,10 @@ def _are_groups(values: Iterable[str | None]) -> bool:
     return 2 <= len(set(known)) < len(known)
 
 
-def _are_numbers(values: Iterable[str]) -> bool:
+def _are_numbers(values: Iterable[Any]) -> bool:
     try:
         return bool([float(value) for value in values])
-    except ValueError:
+    except (ValueError, TypeError):
         return False
 
 
@@ -214,6 +282,7 @@ def metadata(music: str, labels: LabelConfig, columns: Columns | None) -> Mappin
     parts: dict[str, Any] = {"single": [], "multi": [], "group": None}
     if columns:
         parts = {"single": list(columns.single), "multi": list(columns.multi), "group": columns.group}
+        parts |= {"value": list(columns.value)} if columns.value else {}
     if labels.folder:
         parts["single"].append(labels.folder)
     return {"music": music, "labels": labels.file, **parts}

@@ -47,6 +47,15 @@ def load_model(store: Store, run: str | None, device: str = "cpu") -> LoadedMode
         ) from error
 
 
+def gaussians_in_units(store: Store, run: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior mean (comp, dim) and expected covariance (comp, dim, dim) or variance (comp, dim), in feature units."""
+    state, whitening = from_arrays(models.read_arrays(store, models.choose(store, run)))
+    components = family(state.prior)
+    posterior = components.posterior(state.prior, state.stats)
+    covariance = whitening.covariance_in_units(components.expected_covariance(posterior).numpy())
+    return whitening.mean_in_units(posterior.mean.numpy()), covariance
+
+
 def component_gaussians(store: Store, run: str) -> tuple[np.ndarray, np.ndarray]:
     """The Gaussian of each component in whitened units: means (comp, dim), covariances (comp, dim, dim).
 

@@ -47,4 +47,4 @@ def main(
 
 
 if __name__ == "__main__":
-    cli.run(main, "labels", "extract", "train", "represent", "evaluate", "report", "ray")
+    cli.run(main, "labels", "extract", "train", "represent", "evaluate", "taste", "report", "ray")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evaluation.alike import Alike, alike
 from evaluation.interpret import Tally, tally
 from evaluation.segments import candidates
-from evaluation.similar import Alike, alike
 from infra.errors import StorageError
 from jobs.evaluate_inputs import Inputs
 from jobs.evaluate_vectors import as_matrix, vector_tables

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from evaluation.alike import Alike
 from evaluation.page_records import Similar, Song, Timeline
-from evaluation.similar import Alike
 from jobs.report_audio import Clip
 from jobs.report_corpus import Labels
 from jobs.report_counts import Counts

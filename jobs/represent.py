@@ -107,6 +107,7 @@ def describe(model: LoadedModel) -> dict[str, object]:
         "n_components": model.n_components,
         "posterior_log": "log(max(p, 1e-8)) of the mean over frames of softmax_k E[log p(x|phi_k)]",
         "posterior_sqrt": "square root of the same mean",
+        "soft_sqrt": "square root of the mean over frames of softmax_k(E[log p(x|phi_k)] / dim)",
         "responsibility": "mean over frames of the HDP responsibilities",
         "expected": "E[weight of each component in the song]",
         "log_likelihood": "nats per frame, posterior predictive, feature units",

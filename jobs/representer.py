@@ -123,6 +123,7 @@ def vector_table(songs: SongBlock, vectors: Vectors, top: int) -> pa.Table:
             "n_frames": pa.array(np.diff(songs.offsets).astype(np.int32)),
             "posterior_log": _lists(floored_log(vectors.posterior)),
             "posterior_sqrt": _lists(vectors.posterior.sqrt()),
+            "soft_sqrt": _lists(vectors.soft.sqrt()),
             "responsibility": _lists(vectors.responsibility),
             "expected": _lists(vectors.expected),
             "log_likelihood": pa.array(vectors.log_likelihood.numpy()),

@@ -10,8 +10,11 @@ from infra.errors import ConfigError
 from infra.storage import read_uri
 from infra.tracklist import URI_COLUMNS
 from jobs.labels import Names
+from jobs.layouts import read_labels
 
 PLACE = "{}"
+KEY_COLUMNS = (*URI_COLUMNS, "mp3_path", "track_id", "clip")
+COLUMN, FOLDER = "#", "folder"
 PARTS = {"train": ("train",), "valid": ("valid", "validation"), "test": ("test",)}
 
 
@@ -62,18 +65,54 @@ class SplitLists:
 
 
 def read_split_lists(pattern: str) -> SplitLists:
-    """The lists at a path or s3:// address in which {} stands for train, valid (or validation) and test.
+    """A published split: the parts that a column of a label file gives, or three lists.
 
-    A list has a name a line; of a line with tabs the last field is the name (MagnaTagATune's lists begin with a clip's
-    number). Where the first line names a column `path`, `file`, ..., that column has the names (MTG-Jamendo's). Raises
-    ConfigError for a list that is absent, empty or not text.
+    `TABLE#COLUMN`: the column says train or training, valid or validation, and test, and anything else for tracks of no
+    part. `TABLE#folder` is MagnaTagATune's split by folders: 0 to b train, c valid, d to f test.
+
+    Otherwise a path or s3:// address in which {} stands for train, valid (or validation) and test. A list has a name a
+    line; of a line with tabs the last field is the name (MagnaTagATune's lists begin with a clip's number). Where the
+    first line names a column `path`, `file`, ..., that column has the names (MTG-Jamendo's).
+    Raises ConfigError for a list or table that is absent, empty or not text.
     """
+    if COLUMN in pattern:
+        return _from_table(pattern, *pattern.rsplit(COLUMN, 1))
     if pattern.count(PLACE) != 1:
         raise ConfigError(
             f"evaluate.split: {pattern!r} must hold {PLACE} once, where train, valid and test stand in the lists' "
             "names, as in lists/{}_filtered.txt"
         )
     return SplitLists(pattern, tuple(_find(pattern, part) for part in PARTS))
+
+
+def _from_table(pattern: str, uri: str, column: str) -> SplitLists:
+    table = read_labels(uri)
+    key = next((name for name in KEY_COLUMNS if name in table.column_names), None)
+    if key is None or (column not in table.column_names and column != FOLDER):
+        needed = f"a column {column!r}" if key else f"one of the columns {', '.join(KEY_COLUMNS)}"
+        raise ConfigError(
+            f"evaluate.split: {uri} needs {needed} for {pattern!r}; it has {', '.join(table.column_names)}"
+        )
+    names = [str(name) for name in table[key].to_pylist()]
+    words = [_folder_part(name) for name in names] if column == FOLDER else table[column].to_pylist()
+    lists = []
+    for part, said in PARTS.items():
+        mine = tuple(
+            name
+            for name, word in zip(names, words, strict=True)
+            if str(word).lower().removesuffix("ing") in said
+        )
+        if not mine:
+            raise ConfigError(f"{pattern}: no row says {' or '.join(said)}")
+        lists.append(SplitList(part, pattern, mine))
+    return SplitLists(pattern, tuple(lists))
+
+
+def _folder_part(name: str) -> str:
+    """MagnaTagATune's 12:1:3 folders, named by a hexadecimal digit."""
+    folder = name.replace("\\", "/").rpartition("/")[0].rpartition("/")[2].lower()
+    place = "0123456789abcdef".find(folder) if len(folder) == 1 else -1
+    return "" if place < 0 else "train" if place < 12 else "valid" if place == 12 else "test"
 
 
 def _find(pattern: str, part: str) -> SplitList:

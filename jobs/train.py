@@ -89,6 +89,8 @@ def training_snapshot(config: Config, store: Store) -> tuple[Snapshot, str]:
 def describe(train: TrainConfig, snapshot: Snapshot, mark: str) -> dict[str, Any]:
     """Everything the model's bits depend on; its digest is the model's name."""
     fields = train.model_dump(mode="json", exclude=OPERATIONAL)
+    if train.subset is None:
+        fields.pop("subset")
     if train.reduction == "fast":
         fields["reduction"] = "fast"
     return {"songs": snapshot.songs.rpartition("/")[2], "fingerprint": mark, **fields}
@@ -98,10 +100,13 @@ def plan_text(config: Config) -> str:
     """What --dry-run prints."""
     snapshot, _ = training_snapshot(config, Store(config.root))
     train = config.train
-    batch = train.batch_songs or batch_songs(snapshot.n_songs)
+    songs = min(snapshot.n_songs, train.subset or snapshot.n_songs)
+    batch = train.batch_songs or batch_songs(songs)
+    part = "" if songs == snapshot.n_songs else f"{songs} of "
     return (
-        f"train: {snapshot.n_songs} songs, {snapshot.n_frames} frames, K={train.n_components}, T={train.n_atoms}, "
-        f"at most {train.epochs} epochs of {-(-snapshot.n_songs // batch)} steps of {batch} songs"
+        f"train: {part}{snapshot.n_songs} songs, {snapshot.n_frames} frames, "
+        f"K={train.n_components}, T={train.n_atoms}, "
+        f"at most {train.epochs} epochs of {-(-songs // batch)} steps of {batch} songs"
     )
 
 

@@ -82,7 +82,7 @@ class Trainer:
         self.store = Store(assignment.root)
         self.checkpoints = Checkpoints(self.store, assignment.prefix)
         songs = read_columns(self.store, assignment.songs, COLUMNS)
-        self.plan = Plan(songs, config.heldout_fraction, config.heldout_songs, config.seed)
+        self.plan = Plan(songs, config.heldout_fraction, config.heldout_songs, config.seed, config.subset)
         self.feed = Feed(workers, self.plan.paths, config.ahead_bytes // n_ranks)
         self.settings = settings(config)
         self.batch_songs = config.batch_songs or training.batch_songs(self.plan.n_songs)

@@ -1,15 +1,17 @@
 """Rows of the table: knowledge is found, ignorance scores chance, and groups do not leak."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from evaluation.compare import Row, score_chance, score_majority, score_vectors
+from evaluation.compare import Cell, differences, score_chance, score_majority, score_vectors, summarise
 from evaluation.splits import make_splits
 from evaluation.tasks import Task, single_label
 
 
-def mean_of(row: Row, metric: str) -> float:
-    (value,) = [summary.mean for summary in row.summaries if summary.metric == metric]
+def mean_of(cells: list[Cell], metric: str) -> float:
+    (value,) = [summary.mean for summary in summarise(cells) if summary.metric == metric]
     return value
 
 
@@ -31,7 +33,7 @@ def test_vectors_that_know_the_label_score_one_and_shuffled_ones_chance():
     x = np.eye(3)[targets] + 0.01 * rng.normal(size=(90, 3))
     knows = score_vectors("knows", x, task, splits, 100, 0)
     assert mean_of(knows, "accuracy") == mean_of(knows, "macro_f1") == 1.0
-    assert len(knows.scores) == 2 * 3
+    assert [len(cell.values) for cell in knows] == [3, 3]
     chance = mean_of(score_chance(task, splits, 0), "accuracy")
     once = make_splits(task, 1, 5, 0)
     permuted = [score_vectors("x", rng.permutation(x), task, once, 5, 0) for _ in range(12)]
@@ -75,7 +77,7 @@ def test_the_grouped_interval_is_wider():
     widths = []
     for groups in (artists, None):
         splits = make_splits(single(targets), 1, 5, 0)
-        summary = score_vectors("x", x, single(targets, groups), splits, 400, 0).summaries[1]
+        summary = summarise(score_vectors("x", x, single(targets, groups), splits, 400, 0))[1]
         widths.append(summary.high - summary.low)
     assert widths[0] > 2 * widths[1]
 
@@ -88,7 +90,7 @@ def test_chance_and_majority_are_what_the_frequencies_say():
     assert mean_of(majority, "accuracy") == pytest.approx(0.6)
     assert mean_of(majority, "macro_f1") == pytest.approx(0.75 / 3)
     assert mean_of(chance, "accuracy") == pytest.approx(0.36 + 0.09 + 0.01, abs=0.02)
-    (accuracy,) = [s for s in chance.summaries if s.metric == "accuracy"]
+    (accuracy,) = [s for s in summarise(chance) if s.metric == "accuracy"]
     assert accuracy.low < accuracy.mean < accuracy.high
 
 
@@ -102,7 +104,7 @@ def test_rows_that_know_nothing_about_tags():
     assert mean_of(majority, "macro_ap") == pytest.approx((0.2 + 0.5) / 2, abs=0.02)
     assert mean_of(chance, "macro_auroc") == pytest.approx(0.5, abs=0.03)
     assert mean_of(chance, "macro_ap") == pytest.approx(0.4, abs=0.06)
-    assert majority.summaries[0].n_classes == 2
+    assert majority[0].n_classes == 2
 
 
 def test_the_mean_and_sd_are_over_repeats():
@@ -111,8 +113,7 @@ def test_the_mean_and_sd_are_over_repeats():
     task = single(targets)
     x = targets[:, None] + rng.normal(size=(60, 5))
     row = score_vectors("x", x, task, make_splits(task, 4, 5, 0), 50, 0)
-    values = [score.value for score in row.scores if score.metric == "accuracy"]
-    summary = row.summaries[1]
+    values, summary = row[1].values, summarise(row)[1]
     assert len(set(values)) > 1
     assert (summary.mean, summary.sd) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
     assert summary.low < summary.mean < summary.high
@@ -123,3 +124,60 @@ def test_vectors_that_do_not_fit_the_songs_are_refused(bad: np.ndarray):
     task = single(np.arange(10) % 2)
     with pytest.raises(ValueError, match="one finite vector for each of 10 songs"):
         score_vectors("bad", bad, task, make_splits(task, 1, 2, 0), 5, 0)
+
+
+def test_models_of_other_seeds_share_a_row_whose_sd_is_between_them():
+    rng = np.random.default_rng(1)
+    targets = np.arange(80) % 2
+    task = single(targets)
+    splits = make_splits(task, 2, 5, 0)
+    models = [
+        [replace(cell, seed=seed) for cell in score_vectors("x", x, task, splits, 60, 0)]
+        for seed in range(3)
+        for x in [targets[:, None] + (1 + seed) * rng.normal(size=(80, 3))]
+    ]
+    found = summarise([cell for metric in (0, 1) for model in models for cell in [model[metric]]])
+    means = [np.mean(model[1].values) for model in models]
+    assert [row.metric for row in found] == ["macro_f1", "accuracy"]
+    assert (found[1].mean, found[1].sd, found[1].models) == pytest.approx(
+        (np.mean(means), np.std(means, ddof=1), 3)
+    )
+    draws = np.mean([model[1].draws for model in models], axis=0)
+    assert (found[1].low, found[1].high) == tuple(np.percentile(draws, [2.5, 97.5]))
+
+
+def test_one_model_and_one_repeat_have_no_sd():
+    targets = np.arange(30) % 2
+    task = single(targets)
+    cells = score_vectors("x", targets[:, None] * 1.0, task, make_splits(task, 1, 3, 0), 20, 0)
+    assert np.isnan(summarise(cells)[0].sd)
+
+
+def test_paired_differences_are_narrower_than_either_interval():
+    """Two representations that fail on the same hard songs: each mean is uncertain, their difference is not."""
+    rng = np.random.default_rng(2)
+    targets = np.arange(200) % 2
+    task = single(targets)
+    splits = make_splits(task, 1, 5, 0)
+    hard = rng.random(200) < 0.3
+    x = np.where(hard, 0.5, targets)[:, None] + 0.05 * rng.normal(size=(200, 1))
+    worse = np.where(rng.random(200) < 0.05, 0.5, x[:, 0])[:, None]
+    cells = [
+        *score_majority(task, splits, 300, 0),
+        *score_vectors("plain", worse, task, splits, 300, 0),
+        *score_vectors("ours a", x, task, splits, 300, 0),
+        *score_vectors("ours b", rng.permutation(x), task, splits, 300, 0),
+    ]
+    rows = [
+        row for row in differences(cells, lambda name: name.startswith("ours")) if row.metric == "accuracy"
+    ]
+    (row,) = rows
+    plain, ours = (
+        row
+        for row in summarise(cells)
+        if row.metric == "accuracy" and row.representation in ("plain", "ours a")
+    )
+    assert (row.representation, row.other) == ("ours a", "plain")
+    assert row.mean == pytest.approx(ours.mean - plain.mean)
+    assert row.low <= row.mean <= row.high
+    assert row.high - row.low < 0.6 * (ours.high - ours.low)

@@ -27,7 +27,7 @@ from hdpgmm import estimator, training
 from hdpgmm.estimator import HDPGMM
 from hdpgmm.model import BatchInfo, State
 
-KINDS = ("posterior", "responsibility", "expected", "fisher")
+KINDS = ("posterior", "soft", "responsibility", "expected", "fisher")
 MEANS = np.array([[0.0, 0.0, 0.0], [12.0, 0.0, 3.0], [0.0, 12.0, -5.0]])
 SCALE, ORIGIN = np.array([100.0, 1.0, 0.01]), np.array([-3000.0, 7.0, 0.2])
 
@@ -369,7 +369,7 @@ def test_songs_of_another_kind_are_refused_after_fit():
             use(other)
         with pytest.raises(ValueError, match="song 0, frame 2: values must be finite"):
             use([np.array([[0, 0], [1, 1], [0, np.nan]])])
-    with pytest.raises(ValueError, match=r"kind must be posterior, .*, found 'fischer'"):
+    with pytest.raises(ValueError, match=r"kind must be one of posterior, .*, found 'fischer'"):
         model.transform(_small(), "fischer")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="a batch needs at least one song"):
         model.partial_fit([])

@@ -97,7 +97,7 @@ def _take(vectors: Vectors, order: list[int]) -> Vectors:
 def test_shares_are_distributions_over_components(case: tuple[Corpus, State]):
     corpus, state = case
     found = _vectors(state, corpus)
-    for shares in found.tensors()[:3]:
+    for shares in found.tensors()[:4]:
         assert (shares.shape, shares.dtype) == ((9, 6), torch.float32)
         assert float(shares.min()) >= 0
         torch.testing.assert_close(shares.sum(1), torch.ones(9), atol=1e-6, rtol=0)
@@ -112,6 +112,17 @@ def test_posterior_is_the_papers_mean_over_frames(case: tuple[Corpus, State]):
         log_lik = elbo.expected_log_gaussians(frames, oracle_corpus(state)).numpy()
         per_frame = [np.exp(row - row.max()) / np.exp(row - row.max()).sum() for row in log_lik]
         np.testing.assert_allclose(posterior, np.mean(per_frame, axis=0), atol=1e-6)
+
+
+def test_soft_is_the_same_with_the_evidence_of_one_feature(case: tuple[Corpus, State]):
+    corpus, state = case
+    found = _vectors(state, corpus, torch.float64)
+    for frames, soft in zip(corpus.songs(), found.soft, strict=True):
+        log_lik = elbo.expected_log_gaussians(frames, oracle_corpus(state)).numpy()
+        per_frame = [
+            np.exp(row / 3) / np.exp(row / 3).sum() for row in log_lik - log_lik.max(1, keepdims=True)
+        ]
+        np.testing.assert_allclose(soft, np.mean(per_frame, axis=0), atol=1e-6)
 
 
 def test_responsibility_is_the_mean_over_frames_of_the_hdps(case: tuple[Corpus, State]):
@@ -209,19 +220,19 @@ def test_a_song_without_frames_is_any_song(case: tuple[Corpus, State]):
     padded = Corpus(corpus.values, offsets, corpus.labels)
     found, fisher = _vectors(state, padded), _fisher(state, padded)
     for j in (2, 10):
-        for shares in found.tensors()[:3]:
+        for shares in found.tensors()[:4]:
             np.testing.assert_allclose(shares[j], _shares(state), atol=1e-6)
         assert math.isnan(float(found.log_likelihood[j]))
         assert not fisher[j].any()
     others = [0, 1, *range(3, 10)]
     assert _gap(_take(found, others), _vectors(state, corpus)) < 1e-5
-    assert _gap(Vectors(*[fisher[others]] * 4), Vectors(*[_fisher(state, corpus)] * 4)) < 1e-5
+    assert _gap(Vectors(*[fisher[others]] * 5), Vectors(*[_fisher(state, corpus)] * 5)) < 1e-5
 
 
 def test_no_songs_no_vectors(case: tuple[Corpus, State]):
     _, state = case
     none = Corpus(torch.zeros(0, 3, dtype=torch.float64), torch.tensor([0]), np.zeros(0, np.int64))
-    assert [a.shape for a in _vectors(state, none).tensors()] == [(0, 6), (0, 6), (0, 6), (0,)]
+    assert [a.shape for a in _vectors(state, none).tensors()] == [(0, 6)] * 4 + [(0,)]
     assert _fisher(state, none).shape == (0, 36)
 
 

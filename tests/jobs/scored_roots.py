@@ -191,6 +191,9 @@ def _vectors(songs: Sequence[Song]) -> pa.Table:
                 [np.log(np.maximum(song.shares, 1e-8)).tolist() for song in songs], kind
             ),
             "posterior_sqrt": pa.array([np.sqrt(song.shares).tolist() for song in songs], kind),
+            "soft_sqrt": pa.array(
+                [np.sqrt(0.5 * song.shares + 0.5 / COMPONENTS).tolist() for song in songs], kind
+            ),
             "responsibility": pa.array([song.shares.tolist() for song in songs], kind),
         }
     )

@@ -1,22 +1,28 @@
 """The job around the probes: aligned by name, honest about what is missing, done once."""
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from evaluation.compare import Summary
 from infra import models
 from infra.config import Config, load
 from infra.errors import ConfigError
+from infra.shards import decode, encode
 from infra.storage import Store
 from jobs import evaluate
-from jobs.evaluate_inputs import find_inputs
+from jobs.evaluate_inputs import align, find_inputs
 from tests.jobs.scored_roots import MARK, make_songs, write_root, write_tracks, write_vectors
 
 pytestmark = pytest.mark.ray
 
+OURS = ["HDPGMM log posterior", "HDPGMM sqrt posterior", "HDPGMM soft posterior", "HDPGMM responsibility"]
 SETTINGS = ("evaluate.repeats=2", "evaluate.folds=3", "evaluate.bootstrap=50", "evaluate.codewords=8")
 
 
@@ -37,7 +43,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> tuple
     songs[5] = replace(songs[5], style=None, tags=None)
     store = write_root(root, songs, without_vector=[songs[9].track_id], bad=["x/silent.wav", "x/other.wav"])
     result = evaluate.run(config_of(root))
-    assert (result.model, result.tasks, result.computed) == ("m1", 2, True)
+    assert (result.model, result.tasks, result.computed) == ("m1", 2, 2 * 9)
     found = evaluate.read_summary(store, result.summary)
     assert found is not None
     return root, found[0], " | ".join(note for _, note in found[1])
@@ -48,7 +54,7 @@ def test_every_table_has_chance_majority_and_the_simple_models(scored: tuple[Pat
     names = [row.representation for row in rows if (row.task, row.metric) == ("style", "macro_f1")]
     assert names[:3] == ["chance", "majority", "G1"]
     assert names[3:5] == ["VQCodebook 8 log", "VQCodebook 8 sqrt"]
-    assert names[5:] == ["HDPGMM log posterior", "HDPGMM sqrt posterior", "HDPGMM responsibility"]
+    assert names[5:] == OURS
     for task, metric in (("style", "accuracy"), ("mood", "macro_auroc"), ("mood", "macro_ap")):
         assert [row.representation for row in rows if (row.task, row.metric) == (task, metric)] == names
 
@@ -78,9 +84,7 @@ def test_all_models_share_the_splits_of_a_task(scored: tuple[Path, list[Summary]
 
 def test_scores_of_every_repeat_are_kept(scored: tuple[Path, list[Summary], str]):
     root, rows, _ = scored
-    from infra.shards import decode
-
-    scores = decode(Store(str(root)).read("scores/m1/scores.parquet")).to_pylist()
+    scores = decode(Store(str(root)).read("scores/m1/grid.parquet")).to_pylist()
     mine = [s["value"] for s in scores if (s["representation"], s["metric"]) == ("G1", "macro_auroc")]
     assert len(mine) == 2
     assert sum(mine) / 2 == pytest.approx(mean_of(rows, "G1", "mood", "macro_auroc"))
@@ -114,9 +118,8 @@ def test_a_published_split_scores_its_test_list_alone(tmp_path: Path, capsys: py
     found = evaluate.read_summary(store, result.summary)
     assert found is not None
     rows, notes = found[0], " | ".join(note for _, note in found[1])
-    assert {(row.n_songs, row.sd) for row in rows if (row.representation, row.task) == ("G1", "style")} == {
-        (11, 0.0)
-    }
+    plain = [row for row in rows if (row.representation, row.task) == ("G1", "style")]
+    assert {(row.n_songs, math.isnan(row.sd)) for row in plain} == {(11, True)}
     assert mean_of(rows, "HDPGMM log posterior", "style", "accuracy") > 0.9
     assert "2 tracks of the split have no vector" in notes
     assert "11 test songs share a group with the training part" in notes
@@ -124,6 +127,97 @@ def test_a_published_split_scores_its_test_list_alone(tmp_path: Path, capsys: py
     with (tmp_path / "test.txt").open("a") as file:
         file.write(songs[36].track_id + "\n")
     assert evaluate.run(config).computed
+
+
+def test_models_of_other_seeds_share_the_table_and_what_is_done_is_not_done_again(tmp_path: Path):
+    songs = make_songs(36)
+    store = write_root(tmp_path, songs, run="one")
+    models.finish(store, "one", {"fingerprint": MARK, "seed": 0}, [], {}, 1)
+    first = evaluate.run(config_of(tmp_path), "one")
+    assert first.computed == 2 * 9
+    write_vectors(store, make_songs(36, seed=3), "two")
+    models.finish(store, "two", {"fingerprint": MARK, "seed": 5}, [], {}, 1)
+    write_vectors(store, songs, "other")
+    models.finish(store, "other", {"fingerprint": MARK, "seed": 6, "kappa": 0.9}, [], {}, 1)
+    write_vectors(store, songs[:30], "part")
+    models.finish(store, "part", {"fingerprint": MARK, "seed": 7}, [], {}, 1)
+    second = evaluate.run(config_of(tmp_path), "one")
+    assert second.computed == 2 * (4 + 2)  # the second model's four vectors, a second codebook's two
+    found = evaluate.read_summary(store, second.summary)
+    assert found is not None
+    assert {row.representation: row.models for row in found[0]} == {
+        **dict.fromkeys(["chance", "majority", "G1"], 1),
+        **dict.fromkeys(["VQCodebook 8 log", "VQCodebook 8 sqrt"], 2),
+        **dict.fromkeys(OURS, 2),
+    }
+    assert any("model part, another seed, is left out" in note for _, note in found[1])
+    grid = decode(store.read("scores/one/grid.parquet")).to_pylist()
+    seeds = {row["seed"] for row in grid if row["representation"] == "HDPGMM log posterior"}
+    assert seeds == {0, 5}
+    assert evaluate.run(config_of(tmp_path), "two").computed == 0
+
+
+def test_numbers_taste_and_other_peoples_vectors_stand_in_the_same_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    songs = make_songs(36)
+    store = write_root(tmp_path, songs)
+    tracks = decode(store.read("corpus/default/tracks.parquet"))
+    styles = {song.track_id: float("abc".index(song.style or "a")) for song in songs}
+    column = pa.array([styles[track] for track in tracks["track_id"].to_pylist()])
+    tracks = tracks.append_column("value_valence", column)
+    store.write("corpus/default/tracks.parquet", encode(tracks, [tracks.num_rows]))
+    rng = np.random.default_rng(0)
+    own = pa.table({"path": [s.track_id for s in songs], "x": [list(rng.normal(size=4)) for _ in songs]})
+    pq.write_table(own, tmp_path / "noise.parquet")
+    plays = [
+        f"u{user}\t{s.track_id}\t1" for user in range(60) for i, s in enumerate(songs) if i % 3 == user % 3
+    ]
+    (tmp_path / "plays.txt").write_text("\n".join(plays))
+    taste = (f"taste.plays={tmp_path}/plays.txt", "taste.test=20", "taste.validation=10", "taste.splits=2")
+    more = (*taste, "taste.neighbours=[3,9]", f"evaluate.vectors=[noise={tmp_path}/noise.parquet]")
+    config = load(None, (*SETTINGS, *more), root=str(tmp_path))
+    assert "taste (36 songs, 60 users)" in evaluate.plan_text(config)
+    result = evaluate.run(config)
+    assert result.tasks == 4
+    rows = evaluate.read_summary(store, result.summary)
+    assert rows is not None
+    names = [row.representation for row in rows[0] if row.task == "taste"]
+    assert names[:3] == ["chance", "popularity", "EASE"]
+    for row, least in (("HDPGMM sqrt posterior", 0.98), ("EASE", 0.98)):
+        assert mean_of(rows[0], row, "taste", "ndcg@500") > least
+    assert mean_of(rows[0], "noise", "taste", "ndcg@500") < 0.8
+    assert mean_of(rows[0], "HDPGMM sqrt posterior", "valence", "r2") > 0.9
+    assert mean_of(rows[0], "noise", "valence", "r2") < 0.2
+    assert re.search(r"valence, r2: HDPGMM .* - noise: \+[01]\.\d+ \[\+", capsys.readouterr().out)
+    assert not evaluate.run(config).computed
+    with (tmp_path / "plays.txt").open("a") as file:
+        file.write(f"\nu0\t{songs[1].track_id}\t1")
+    assert evaluate.run(config).computed == 3 + 8
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"path": ["songs/000.wav"], "x": [[1.0]]}, "35 of the 36 songs compared have no vector"),
+        ({"title": ["songs/000.wav"], "x": [[1.0]]}, "to name the track; it has title, x"),
+        ({"path": ["a", "b"], "x": [[1.0], [1.0, 2.0]]}, "expected a column of lists of equal length"),
+        (
+            {"path": ["songs/000.wav"] * 2, "x": [1.0, 2.0]},
+            "more than one row is of the track 'songs/000.wav'",
+        ),
+        (None, "noise.parquet: no such file"),
+    ],
+)
+def test_vectors_that_do_not_fit_are_refused(
+    tmp_path: Path, table: dict[str, list[object]] | None, message: str
+):
+    write_root(tmp_path, make_songs(36))
+    if table:
+        pq.write_table(pa.table(table), tmp_path / "noise.parquet")
+    config = load(None, (*SETTINGS, f"evaluate.vectors=[noise={tmp_path}/noise.parquet]"), root=str(tmp_path))
+    with pytest.raises(ConfigError, match=message):
+        evaluate.run(config)
 
 
 def test_a_label_that_one_side_of_the_split_lacks_is_skipped_and_told(tmp_path: Path):
@@ -155,7 +249,7 @@ def test_a_vector_of_an_older_file_is_not_used(tmp_path: Path):
     renewed = [replace(song, version="2") if i < 3 else song for i, song in enumerate(songs)]
     store = write_root(tmp_path, renewed)
     write_vectors(store, songs, "m1")
-    living, notes = evaluate.align(find_inputs(store, "default", "m1"))
+    living, notes = align(find_inputs(store, "default", "m1"))
     assert living == {song.track_id for song in songs[3:]}
     assert any("3 tracks have no vector, or an outdated one" in note for _, note in notes)
 

@@ -64,11 +64,12 @@ def test_one_row_per_song(trained: tuple[Config, str]) -> None:
     table = vectors(*trained)
     assert table["track_id"].to_pylist() == [f"s{i:04d}" for i in range(40)]
     n_components = load_model(Store(trained[0].root), trained[1]).n_components
-    for name in ("posterior_log", "posterior_sqrt", "responsibility", "expected"):
+    for name in ("posterior_log", "posterior_sqrt", "soft_sqrt", "responsibility", "expected"):
         assert table.schema.field(name).type.list_size == n_components
     for name in ("responsibility", "expected"):
         np.testing.assert_allclose(np.stack(table[name].to_numpy()).sum(1), 1.0, atol=1e-5)
-    np.testing.assert_allclose((np.stack(table["posterior_sqrt"].to_numpy()) ** 2).sum(1), 1.0, atol=1e-5)
+    for name in ("posterior_sqrt", "soft_sqrt"):
+        np.testing.assert_allclose((np.stack(table[name].to_numpy()) ** 2).sum(1), 1.0, atol=1e-5)
     root, log = (np.stack(table[name].to_numpy()) for name in ("posterior_sqrt", "posterior_log"))
     np.testing.assert_allclose(log, np.log(np.maximum(root.astype(np.float64) ** 2, 1e-8)), atol=1e-4)
 

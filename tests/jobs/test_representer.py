@@ -61,6 +61,7 @@ def test_vectors_are_those_of_each_song_alone(
         for name, vector in (
             ("posterior_log", floored_log(found.posterior)),
             ("posterior_sqrt", found.posterior.sqrt()),
+            ("soft_sqrt", found.soft.sqrt()),
             ("responsibility", found.responsibility),
             ("expected", found.expected),
         ):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.compare import score_vectors
+from evaluation.compare import score_vectors, summarise
 from evaluation.splits import Parts, published_splits
 from evaluation.tasks import Task, single_label
 from infra.config import LabelConfig
@@ -160,7 +160,7 @@ def test_macro_f1_of_others_features_on_the_fault_filtered_split(features: list[
     rows = {track: row for row, track in enumerate(ids)}
     vectors = x[[rows[song] for song in task.songs]].astype(np.float64)
     scored = score_vectors("theirs", vectors, task, published_splits(task, parts), bootstrap=20, seed=0)
-    f1, accuracy = scored.summaries
+    f1, accuracy = summarise(scored)
     assert f1.mean == pytest.approx(expected, abs=0.01)
     assert (f1.metric, f1.n_songs) == ("macro_f1", 290)
     assert accuracy.low <= accuracy.mean <= accuracy.high
