@@ -1,17 +1,14 @@
-"""Songs that sound alike: exact cosines of centred vectors, for one query against many songs, part by part."""
+"""Songs like a song: the largest cosines of centred vectors, exactly, in one pass over blocks of songs.
 
-from collections.abc import Iterable, Iterator
+Vectors are centred, because what all songs have in common says nothing about which are alike; as in `recommend`.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Centre:
-    """What cosines are taken about: the mean vector of a corpus, (dim,) float64, and how many songs it is of."""
-
-    n_songs: int
-    mean: np.ndarray
+Block = tuple[Sequence[str], np.ndarray]  # track ids and their vectors (song, dim)
 
 
 @dataclass(frozen=True)
@@ -22,48 +19,44 @@ class Neighbour:
     cosine: float
 
 
-Part = tuple[list[str], np.ndarray]  # track ids, vectors (song, dim)
+def mean_vector(blocks: Iterable[Block]) -> np.ndarray:
+    """Mean over all songs, float64 (dim,). Raises ValueError where there are none."""
+    total, songs = np.zeros(1), 0
+    for ids, vectors in blocks:
+        total, songs = total + vectors.sum(axis=0, dtype=np.float64), songs + len(ids)
+    if not songs:
+        raise ValueError("no song has a vector")
+    return total / songs
 
 
-def centre_of(parts: Iterable[Part]) -> Centre:
-    """One pass. Raises ValueError where there is no song."""
-    total, count = 0.0, 0
-    for ids, vectors in parts:
-        total, count = total + vectors.sum(axis=0, dtype=np.float64), count + len(ids)
-    if not count:
-        raise ValueError("similar: no songs to compare with")
-    return Centre(count, np.asarray(total) / count)
+def directions(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Centred rows of length 1, float32 (song, dim); a song that is the mean, but for rounding, has none: zeros."""
+    centred = vectors.astype(np.float64) - mean
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    rounding = 1e-7 * np.linalg.norm(vectors, axis=1, keepdims=True)  # vectors are float32
+    return np.where(length > rounding, centred / np.maximum(length, 1e-300), 0.0).astype(np.float32)
 
 
 def nearest(
-    query: np.ndarray, parts: Iterable[Part], centre: Centre, k: int, but: str | None = None
+    query: np.ndarray, blocks: Iterable[Block], mean: np.ndarray, k: int, without: Collection[str] = ()
 ) -> list[Neighbour]:
-    """The k songs with the largest cosine to query (dim,), largest first, of equals the first by name; without `but`.
+    """The k songs with the largest cosines, largest first, ties by name; query (dim,).
 
-    A song at the centre has no direction: cosine 0. Cost: one product a song; memory: a part and k songs.
+    A block and k songs are in memory. Songs of `without` are passed over, and songs without a direction.
     """
-    mean = centre.mean.astype(np.float32)
-    wanted = query.astype(np.float64) - centre.mean
-    length = float(np.linalg.norm(wanted))
-    direction = (wanted / length if length > 0 else wanted).astype(np.float32)
+    (wanted,) = directions(query[None], mean)
     best: list[Neighbour] = []
-    for ids, vectors in parts:
-        cosines = _cosines(vectors, mean, direction)
-        found = (Neighbour(ids[i], float(cosines[i])) for i in _candidates(cosines, k + 1) if ids[i] != but)
-        best = sorted([*best, *found], key=lambda one: (-one.cosine, one.track_id))[:k]
+    for ids, vectors in blocks:
+        rows = directions(vectors, mean)
+        cosines = np.where(rows.any(axis=1), rows @ wanted, -np.inf)
+        most = min(k + len(without), len(ids))
+        edge = -np.partition(-cosines, most - 1)[most - 1] if most else np.inf
+        found = [Neighbour(ids[i], float(cosines[i])) for i in np.flatnonzero(cosines >= edge).tolist()]
+        best = ranked([*best, *found], k, without)
     return best
 
 
-def _candidates(cosines: np.ndarray, k: int) -> Iterator[int]:
-    """Places of the k largest and of all equal to the last of them."""
-    edge = np.partition(cosines, -k)[-k] if len(cosines) > k else -np.inf
-    return (int(i) for i in np.flatnonzero(cosines >= edge))
-
-
-def _cosines(vectors: np.ndarray, mean: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Of the rows about the mean with a direction of length one, (song,) float32."""
-    rows = vectors - mean
-    length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    return np.where(length > 0, (rows @ direction) / np.where(length > 0, length, 1.0), 0.0).astype(
-        np.float32
-    )
+def ranked(found: Iterable[Neighbour], k: int, without: Collection[str] = ()) -> list[Neighbour]:
+    """The k best of some, largest cosine first, ties by name."""
+    kept = [song for song in found if song.track_id not in without and song.cosine > -np.inf]
+    return sorted(kept, key=lambda song: (-song.cosine, song.track_id))[:k]
