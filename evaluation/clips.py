@@ -1,6 +1,6 @@
 """Pieces of audio that travel with the pages."""
 
-import io
+import tempfile
 
 import numpy as np
 import soundfile
@@ -26,9 +26,11 @@ def encode_mp3(piece: np.ndarray, sample_rate: int) -> bytes:
 
     A constant bit rate, 56 kbit/s at 22050 Hz: sizes are known beforehand and players seek exactly.
     """
-    target = io.BytesIO()
-    soundfile.write(
-        target, piece, sample_rate, format="MP3", subtype="MPEG_LAYER_III", bitrate_mode="CONSTANT",
-        compression_level=COMPRESSION,
-    )  # fmt: skip
-    return target.getvalue()
+    # By way of a file: into memory libsndfile calls Python for every frame of 26 ms, which takes an eighth longer and
+    # waits for the interpreter's lock each time.
+    with tempfile.NamedTemporaryFile(suffix=".mp3") as target:
+        soundfile.write(
+            target.name, piece, sample_rate, format="MP3", subtype="MPEG_LAYER_III", bitrate_mode="CONSTANT",
+            compression_level=COMPRESSION,
+        )  # fmt: skip
+        return target.read()

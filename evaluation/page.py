@@ -21,6 +21,7 @@ from evaluation.page_frame import (
     component_path,
     framed,
     in_short,
+    said,
     segment_path,
     song_audio_path,
     song_path,
@@ -52,10 +53,11 @@ def search_index(report: Report) -> bytes:
     """What the search box finds, as a script, because pages on a disk may not fetch: [kind, title, words, path]."""
     found = [["Page", title, "", path] for path, title in PARTS]
     for component in report.components:
-        words = ", ".join([in_short(component), *(item.label for item in component.labels)])
+        words = ", ".join(said(item.label) for item in component.labels) or in_short(component)
         found.append(["Component", f"Component {component.number}", words, component_path(component.number)])
     for song in report.songs:
-        found.append(["Song", song_title(song), ", ".join([*song.labels, song.name]), song_path(song.number)])
+        words = ", ".join([*map(said, song.labels), song.name])
+        found.append(["Song", song_title(song), words, song_path(song.number)])
     return f"const SEARCH = {json.dumps(found)};\n".encode()
 
 

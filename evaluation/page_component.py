@@ -131,7 +131,7 @@ def _sound(traits: Sequence[Trait]) -> Html:
         for trait in traits
     )  # fmt: skip
     return html(
-        "<section><h2>How it sounds</h2><p>Compared with the other sounds in the songs that were searched for it.</p>"
+        "<section><h2>How it sounds</h2><p>Compared with the other sounds of the songs searched for examples.</p>"
         '<dl class="traits">{}</dl></section>',
         rows,
     )

@@ -40,8 +40,8 @@ def _head(report: Report) -> Html:
 
 def _sentence(report: Report) -> str:
     start = (
-        f"An HDPGMM listened to {duration(report.corpus.seconds)} of music without being told anything about it, "
-        f"and sorted what it heard into {carrying(report.usage)} recurring kinds of sound."
+        f"A computer model, an HDPGMM, listened to {duration(report.corpus.seconds)} of music without being told "
+        f"anything about it, and sorted what it heard into {carrying(report.usage)} recurring kinds of sound."
     )
     plain = [
         s

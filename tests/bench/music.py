@@ -5,7 +5,8 @@ its weights, its odd frames are scored. HDPGMM runs with its defaults. scikit-le
 covariances, Dirichlet process, its own defaults otherwise) gets the whitened frames, as many components as HDPGMM
 ended with, and runs to convergence or for `--iterations`; the weights of a song then are those of EM on the even frames
 with `pseudo` * weights_ as pseudo-counts, `pseudo` chosen on training songs. Its odd frames are scored twice: with the
-Gaussians at its posterior means, and with the posterior predictive (Student t) of the same posterior.
+Gaussians at its posterior means, and with the posterior predictive (Student t) of the same posterior. Both models
+compute on `--device`; scikit-learn's densities and covariances are then torch's (float64), the rest is its own.
 
 ROOT is where `jobs.extract` has put features, or an .npz with `values` (frame, dim) and `offsets` (song + 1,).
 Printed are a table and one JSON line. `score` is nats a frame over all held-out frames, `song_score` the mean over
@@ -23,15 +24,18 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 from scipy.special import gammaln
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import BayesianGaussianMixture
+from sklearn.mixture import BayesianGaussianMixture, _base, _bayesian_mixture, _gaussian_mixture
 
 from features.spec import PRESETS, fingerprint
 from hdpgmm.estimator import HDPGMM
@@ -135,8 +139,46 @@ def _song_weights(density: np.ndarray, prior: np.ndarray, pseudo: float) -> np.n
     return weights
 
 
+@contextmanager
+def products_on(device: str) -> Iterator[None]:
+    """While it lasts, scikit-learn's mixtures of full covariance take what is heavy from torch: same numbers, sooner.
+
+    scikit-learn goes over the frames once a component, in temporaries of all of them, on one thread but for products.
+    """
+
+    def log_densities(frames, means, precisions_chol, covariance_type, xp=None):
+        x, mu, factors = (_on(a, device) for a in (frames, means, precisions_chol))
+        squares = torch.empty(len(x), len(mu), dtype=x.dtype, device=device)
+        for k, (mean, factor) in enumerate(zip(mu, factors, strict=True)):
+            squares[:, k] = (x @ factor - mean @ factor).square().sum(1)
+        log_det = factors.diagonal(dim1=1, dim2=2).log().sum(1)
+        return (log_det - 0.5 * (x.shape[1] * np.log(2 * np.pi) + squares)).cpu().numpy()
+
+    def covariances(resp, frames, nk, means, reg_covar, xp=None):
+        x, weights, mu = (_on(a, device) for a in (frames, resp, means))
+        parts = [
+            (diff * weights[:, k, None]).T @ diff for k, diff in ((k, x - mean) for k, mean in enumerate(mu))
+        ]
+        found = torch.stack(parts) / _on(nk, device)[:, None, None]
+        return (found + reg_covar * torch.eye(x.shape[1], dtype=x.dtype, device=device)).cpu().numpy()
+
+    def logsumexp(values, axis, xp=None):
+        return torch.from_numpy(values).logsumexp(axis).numpy()
+
+    with (
+        mock.patch.object(_bayesian_mixture, "_estimate_log_gaussian_prob", log_densities),
+        mock.patch.object(_gaussian_mixture, "_estimate_gaussian_covariances_full", covariances),
+        mock.patch.object(_base, "_logsumexp", logsumexp),
+    ):
+        yield
+
+
+def _on(array: np.ndarray, device: str) -> torch.Tensor:
+    return torch.from_numpy(array).to(device)
+
+
 def sklearn_rows(
-    training: Songs, held_out: Songs, n_components: int, seed: int, iterations: int
+    training: Songs, held_out: Songs, n_components: int, seed: int, iterations: int, device: str
 ) -> Iterator[dict[str, Any]]:
     """Fit once, score with either density."""
     frames = np.concatenate(training)
@@ -149,7 +191,7 @@ def sklearn_rows(
         random_state=seed,
     )
     started = time.perf_counter()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), products_on(device):
         warnings.simplefilter("ignore", ConvergenceWarning)  # `converged` of the row says it
         model.fit(_white(transform, frames))
     seconds = time.perf_counter() - started
@@ -175,10 +217,10 @@ def _white(transform: Whitening, frames: np.ndarray) -> np.ndarray:
     return transform(frames).astype(np.float64)
 
 
-def hdpgmm_row(training: Songs, held_out: Songs, seed: int) -> dict[str, Any]:
+def hdpgmm_row(training: Songs, held_out: Songs, seed: int, device: str) -> dict[str, Any]:
     """Fit with the defaults and score."""
     started = time.perf_counter()
-    model = HDPGMM(seed=seed).fit(training)
+    model = HDPGMM(seed=seed, device=device).fit(training)
     seconds = time.perf_counter() - started
     return {
         "model": "HDPGMM",
@@ -189,13 +231,13 @@ def hdpgmm_row(training: Songs, held_out: Songs, seed: int) -> dict[str, Any]:
     }
 
 
-def compare(songs: Songs, seed: int, iterations: int) -> list[dict[str, Any]]:
+def compare(songs: Songs, seed: int, iterations: int, device: str) -> list[dict[str, Any]]:
     """All rows of one split of the songs."""
     order = np.random.default_rng(seed).permutation(len(songs))
     n_held_out = round(HELD_OUT * len(songs))
     held_out, training = ([songs[j] for j in part] for part in np.split(order, [n_held_out]))
-    rows = [hdpgmm_row(training, held_out, seed)]
-    rows += sklearn_rows(training, held_out, rows[0]["n_components"], seed, iterations)
+    rows = [hdpgmm_row(training, held_out, seed, device)]
+    rows += sklearn_rows(training, held_out, rows[0]["n_components"], seed, iterations, device)
     return [{"seed": seed, **row} for row in _scored(rows, held_out)]
 
 
@@ -236,13 +278,14 @@ def main() -> None:
     parser.add_argument(
         "--frames", type=Path, required=True, metavar="ROOT", help="root with features, or an .npz"
     )
-    parser.add_argument("--seeds", type=int, default=3, help="splits, four fifths for training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of splits and models")
     parser.add_argument("--iterations", type=int, default=2000, help="scikit-learn's, at most")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args()
     songs = [song for song in read_frames(options.frames) if len(song) > 1]
     rows = []
-    for seed in range(options.seeds):
-        rows += compare(songs, seed, options.iterations)
+    for seed in options.seeds:
+        rows += compare(songs, seed, options.iterations, options.device)
         print(json.dumps(rows[-3:]), flush=True)
     Console(width=120).print(table(rows))
     print(json.dumps({"rows": rows, "worst_margin": min(row["margin"] for row in rows if "margin" in row)}))

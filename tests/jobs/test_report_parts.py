@@ -1,14 +1,22 @@
 """The parts of the report's job: the lot, the richest songs, frames in steps, the model's Gaussians."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluation.clips import encode_mp3
+from evaluation.interpret import Lift
+from evaluation.page import render
+from evaluation.page_corpus import LabelColumn, Quarantined
+from infra.config import ReportConfig
 from jobs.report_audio import Clip
 from jobs.report_counts import KEPT, _richest
 from jobs.report_frames import STEP_SECONDS, in_steps
-from jobs.report_songs import sample_songs, timeline
+from jobs.report_songs import SIMILAR, sample_songs, timeline
+from tests.evaluation.reports import make_report
 
 
 def test_the_lot_takes_as_many_of_every_stratum_and_barely_changes():
@@ -69,3 +77,46 @@ def test_gaussians_of_a_model_are_its_frames_moments(diagonal: bool, monkeypatch
     own = back.T @ covariances @ back
     expected = [np.diag(c) for c in fitted.covariances_] if diagonal else fitted.covariances_
     np.testing.assert_allclose(own, expected, rtol=0.02, atol=0.01)
+
+
+def test_the_largest_pages_by_default_stay_under_50_megabytes():
+    """10^6 songs: as many components, songs and seconds as the settings allow, long names, all tables full."""
+    config, report = ReportConfig(), make_report()  # pyright: ignore[reportCallIssue]
+    noise = np.random.default_rng(0).normal(0, 0.2, 60 * 22050).astype(np.float32)
+    lengths = config.segment_seconds, config.song_seconds
+    part, whole = (encode_mp3(noise[: int(s * 22050)], 22050) for s in lengths)
+    first, song = report.components[0], report.songs[0]
+    shares = np.random.default_rng(1).random((round(config.song_seconds / STEP_SECONDS), 8))
+    numbers = tuple(range(config.components))
+    name, labels = "x" * 200, tuple(f"label {i} " + "y" * 40 for i in range(20))
+    lifts = tuple(Lift(label, 2.0, 9999, 1.5, 3.0) for label in labels)
+    segment = replace(first.segments[0], song=name, labels=labels, mp3=part)
+    similar = (replace(song.similar[0], name=name, labels=labels),) * SIMILAR
+    line = replace(song.timeline, components=numbers[:8], shares=shares, seconds=60.0, mp3=whole)
+    component = replace(
+        first, lifts=lifts, labels=lifts[:5], segments=(segment,) * config.segments,
+        nearest=tuple((k, 1.0) for k in numbers[:6]),
+    )  # fmt: skip
+    song = replace(
+        song,
+        name=name,
+        labels=labels,
+        similar=similar,
+        parts=tuple((k, 0.02) for k in numbers),
+        timeline=line,
+    )
+    corpus = replace(
+        report.corpus,
+        n_songs=10**6,
+        labels=tuple(LabelColumn(f"c{i}", tuple((label, 9) for label in labels) * 99, 0) for i in range(9)),
+        quarantined=(Quarantined(name, "SILENT", name),) * 10**5,
+    )
+    full = replace(
+        report,
+        usage=np.full(config.components, 1 / config.components),
+        components=tuple(replace(component, number=k) for k in numbers),
+        songs=tuple(replace(song, number=n) for n in range(1, config.songs + 1)),
+        corpus=corpus,
+    )
+    size = sum(len(content) for _, content in render(full))
+    assert 15e6 < size < 30e6, size
