@@ -5,18 +5,24 @@ Vectors are centred, because what all songs have in common says nothing about wh
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
+_T = TypeVar("_T")
 Block = tuple[Sequence[str], np.ndarray]  # track ids and their vectors (song, dim)
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A song and the cosine of its centred vector with the query's."""
+    """A song and the cosine of its centred vector with the query's.
+
+    dims: the dimensions of which both have more than the mean, those first that make most of the cosine.
+    """
 
     track_id: str
     cosine: float
+    dims: tuple[int, ...] = ()
 
 
 def mean_vector(blocks: Iterable[Block]) -> np.ndarray:
@@ -38,25 +44,48 @@ def directions(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 
 def nearest(
-    query: np.ndarray, blocks: Iterable[Block], mean: np.ndarray, k: int, without: Collection[str] = ()
-) -> list[Neighbour]:
-    """The k songs with the largest cosines, largest first, ties by name; query (dim,).
+    queries: np.ndarray,
+    blocks: Iterable[Block],
+    mean: np.ndarray,
+    k: int,
+    without: Sequence[Collection[str]],
+    dims: int = 0,
+) -> list[list[Neighbour]]:
+    """For each query (query, dim) the k songs with the largest cosines, largest first, ties by name.
 
-    A block and k songs are in memory. Songs of `without` are passed over, and songs without a direction.
+    Songs of a query's `without` are passed over, and songs without a direction. Each neighbour names at most `dims`
+    dimensions. In memory: a block, its cosines with all queries, and k songs a query.
     """
-    (wanted,) = directions(query[None], mean)
-    best: list[Neighbour] = []
+    wanted = directions(queries, mean)
+    best: list[list[tuple[Neighbour, np.ndarray]]] = [[] for _ in wanted]
     for ids, vectors in blocks:
         rows = directions(vectors, mean)
-        cosines = np.where(rows.any(axis=1), rows @ wanted, -np.inf)
-        most = min(k + len(without), len(ids))
-        edge = -np.partition(-cosines, most - 1)[most - 1] if most else np.inf
-        found = [Neighbour(ids[i], float(cosines[i])) for i in np.flatnonzero(cosines >= edge).tolist()]
-        best = ranked([*best, *found], k, without)
-    return best
+        cosines = np.where(rows.any(axis=1), wanted @ rows.T, -np.inf)
+        for q, row in enumerate(cosines):
+            most = min(k + len(without[q]), len(ids))
+            edge = -np.partition(-row, most - 1)[most - 1] if most else np.inf
+            found = [
+                (Neighbour(ids[i], float(row[i])), rows[i]) for i in np.flatnonzero(row >= edge).tolist()
+            ]
+            best[q] = _ranked([*best[q], *found], k, without[q])
+    return [
+        [Neighbour(song.track_id, song.cosine, _shared(query, row, dims)) for song, row in found]
+        for query, found in zip(wanted, best, strict=True)
+    ]
 
 
 def ranked(found: Iterable[Neighbour], k: int, without: Collection[str] = ()) -> list[Neighbour]:
     """The k best of some, largest cosine first, ties by name."""
-    kept = [song for song in found if song.track_id not in without and song.cosine > -np.inf]
-    return sorted(kept, key=lambda song: (-song.cosine, song.track_id))[:k]
+    return [song for song, _ in _ranked(((song, None) for song in found), k, without)]
+
+
+def _ranked(
+    found: Iterable[tuple[Neighbour, _T]], k: int, without: Collection[str]
+) -> list[tuple[Neighbour, _T]]:
+    kept = [item for item in found if item[0].track_id not in without and item[0].cosine > -np.inf]
+    return sorted(kept, key=lambda item: (-item[0].cosine, item[0].track_id))[:k]
+
+
+def _shared(one: np.ndarray, other: np.ndarray, limit: int) -> tuple[int, ...]:
+    product = np.where((one > 0) & (other > 0), one * other, 0.0)
+    return tuple(int(i) for i in np.argsort(-product, kind="stable")[:limit] if product[i] > 0)

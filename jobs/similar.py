@@ -56,11 +56,11 @@ def run(
 
     Raises ConfigError where there are no vectors, no such track, or no audio in the file.
     """
+    inputs = find_inputs(Store(config.root), config.corpus, model)
     if (track is None) == (audio is None):
         raise ConfigError("expected one of --track ID and --audio FILE")
     if k < 1:
         raise ConfigError(f"--k {k}: expected 1 or more")
-    inputs = find_inputs(Store(config.root), config.corpus, model)
     kind = config.similar.kind
     if track is not None:
         name, query = track_vector(inputs, track, kind)

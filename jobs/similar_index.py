@@ -78,7 +78,7 @@ def find(
 ) -> list[Neighbour]:
     """The k songs most similar to a vector (dim,), by the index where there is one."""
     if not prepared.indexed:
-        return nearest(query, blocks(inputs, config.kind), prepared.mean, k, without)
+        return nearest(query[None], blocks(inputs, config.kind), prepared.mean, k, [without])[0]
     from evaluation import approximate
 
     store, path = inputs.store, f"{prepared.prefix}/index.faiss"

@@ -78,7 +78,7 @@ def write_root(folder: Path, songs: int) -> Config:
     rng = np.random.default_rng(1)
     frames = rng.normal(size=(20_000, SPEC.n_features)) + 3 * rng.integers(0, 2, (20_000, SPEC.n_features))
     write_model(store, RUN, frames.astype(np.float32), np.arange(0, 20_001, 500), COMPONENTS, steps=1)
-    return load(None, (), root=str(folder))
+    return load(None, (f"similar.kind={KIND}",), root=str(folder))
 
 
 def _vectors(names: list[str], seed: int) -> pa.Table:

@@ -28,7 +28,7 @@ def test_neighbours_are_scikit_learns_in_any_blocks(size: int):
     oracle = NearestNeighbors(n_neighbors=9, metric="cosine", algorithm="brute").fit(centred)
     for i in (0, 50, 199):
         distance, place = oracle.kneighbors(centred[i : i + 1])
-        found = nearest(vectors[i], blocks, mean, 8, without=[ids[i]])
+        (found,) = nearest(vectors[i : i + 1], blocks, mean, 8, [[ids[i]]])
         assert [song.track_id for song in found] == [ids[j] for j in place[0, 1:]]
         np.testing.assert_allclose([song.cosine for song in found], 1 - distance[0, 1:], atol=1e-6)
 
@@ -38,7 +38,7 @@ def test_ties_are_by_name_in_any_order():
     ids = ["d", "b", "c", "x", "a"]
     for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0]):
         blocks = in_blocks([ids[i] for i in order], vectors[order], 2)
-        found = nearest(vectors[0], blocks, mean_vector(blocks), 3)
+        (found,) = nearest(vectors[:1], blocks, mean_vector(blocks), 3, [[]])
         assert [song.track_id for song in found] == ["a", "b", "c"]
 
 
@@ -46,17 +46,36 @@ def test_what_is_the_mean_is_like_nothing():
     vectors = np.array([[0.1, 0.3], [0.3, 0.1], [0.2, 0.2]], np.float32)
     blocks = [(["left", "right", "middle"], vectors)]
     assert not directions(vectors, mean_vector(blocks))[2].any()
-    assert [song.track_id for song in nearest(vectors[0], blocks, mean_vector(blocks), 5)] == [
-        "left",
-        "right",
-    ]
+    (found,) = nearest(vectors[:1], blocks, mean_vector(blocks), 5, [[]])
+    assert [song.track_id for song in found] == ["left", "right"]
+
+
+def test_many_queries_are_each_as_alone():
+    ids, vectors = songs(90, 6, seed=5)
+    blocks = in_blocks(ids, vectors, 16)
+    mean, without = mean_vector(blocks), [[ids[0]], [], [ids[3], ids[4]]]
+    asked = vectors[[0, 8, 3]]
+    alone = [nearest(asked[q : q + 1], blocks, mean, 4, [without[q]])[0] for q in range(3)]
+    together = nearest(asked, blocks, mean, 4, without)
+    for one, other in zip(alone, together, strict=True):
+        assert [song.track_id for song in one] == [song.track_id for song in other]
+
+
+def test_what_both_have_more_of_than_most_is_named():
+    vectors = np.array([[0.9, 0.4, 0.0], [0.9, 0.3, 0.1], [0.0, 0.0, 0.9]], np.float32)
+    blocks = [(["a", "b", "c"], vectors)]
+    (found,) = nearest(vectors[:1], blocks, mean_vector(blocks), 2, [["a"]], dims=2)
+    assert [song.track_id for song in found] == ["b", "c"]
+    assert found[0].dims == (0, 1)
+    assert found[1].dims == ()
+    assert nearest(vectors[:1], blocks, mean_vector(blocks), 1, [["a"]], dims=1)[0][0].dims == (0,)
 
 
 def test_nothing_to_compare_with():
     with pytest.raises(ValueError, match="no song"):
         mean_vector([])
     only = [(["a"], np.ones((1, 2), np.float32))]
-    assert nearest(np.ones(2), only, np.zeros(2), 3, without=["a"]) == []
+    assert nearest(np.ones((1, 2)), only, np.zeros(2), 3, [["a"]]) == [[]]
     assert ranked([Neighbour("b", 0.5), Neighbour("a", 0.5), Neighbour("c", 0.9)], 2, ["c"]) == [
         Neighbour("a", 0.5),
         Neighbour("b", 0.5),

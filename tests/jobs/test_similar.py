@@ -76,12 +76,12 @@ def test_the_index_is_made_once_and_finds_the_same(root: Path):
     config = config_of(root, "similar.index=approximate")
     found = similar.run(config, track, k=5)
     assert not found.exact
-    plain = similar.run(config_of(root, "similar.kind=posterior_sqrt", "similar.index=exact"), track, k=5)
+    plain = similar.run(config_of(root, "similar.index=exact"), track, k=5)
     cosines = [[s.cosine for s in result.neighbours] for result in (found, plain)]
     np.testing.assert_allclose(*cosines, atol=1e-3)  # 16-bit floats; near ties may swap
     assert len({s.track_id for s in found.neighbours} & {s.track_id for s in plain.neighbours}) >= 4
     similar.run(config, track, k=5)
-    path = root / "similar/m1/posterior_sqrt/index.faiss"
+    path = root / "similar/m1/soft_sqrt/index.faiss"
     before = path.stat().st_mtime_ns
     similar.run(config, track, k=5)
     assert path.stat().st_mtime_ns == before
