@@ -1,69 +1,91 @@
-"""Songs that sound alike: exact cosines of centred vectors, for one query against many songs, part by part."""
+"""Songs like a song: the largest cosines of centred vectors, exactly, in one pass over blocks of songs.
 
-from collections.abc import Iterable, Iterator
+Vectors are centred, because what all songs have in common says nothing about which are alike; as in `recommend`.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Centre:
-    """What cosines are taken about: the mean vector of a corpus, (dim,) float64, and how many songs it is of."""
-
-    n_songs: int
-    mean: np.ndarray
+_T = TypeVar("_T")
+Block = tuple[Sequence[str], np.ndarray]  # track ids and their vectors (song, dim)
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A song and the cosine of its centred vector with the query's."""
+    """A song and the cosine of its centred vector with the query's.
+
+    dims: the dimensions of which both have more than the mean, those first that make most of the cosine.
+    """
 
     track_id: str
     cosine: float
+    dims: tuple[int, ...] = ()
 
 
-Part = tuple[list[str], np.ndarray]  # track ids, vectors (song, dim)
+def mean_vector(blocks: Iterable[Block]) -> np.ndarray:
+    """Mean over all songs, float64 (dim,). Raises ValueError where there are none."""
+    total, songs = np.zeros(1), 0
+    for ids, vectors in blocks:
+        total, songs = total + vectors.sum(axis=0, dtype=np.float64), songs + len(ids)
+    if not songs:
+        raise ValueError("no song has a vector")
+    return total / songs
 
 
-def centre_of(parts: Iterable[Part]) -> Centre:
-    """One pass. Raises ValueError where there is no song."""
-    total, count = 0.0, 0
-    for ids, vectors in parts:
-        total, count = total + vectors.sum(axis=0, dtype=np.float64), count + len(ids)
-    if not count:
-        raise ValueError("similar: no songs to compare with")
-    return Centre(count, np.asarray(total) / count)
+def directions(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Centred rows of length 1, float32 (song, dim); a song that is the mean, but for rounding, has none: zeros."""
+    centred = vectors.astype(np.float64) - mean
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    rounding = 1e-7 * np.linalg.norm(vectors, axis=1, keepdims=True)  # vectors are float32
+    return np.where(length > rounding, centred / np.maximum(length, 1e-300), 0.0).astype(np.float32)
 
 
 def nearest(
-    query: np.ndarray, parts: Iterable[Part], centre: Centre, k: int, but: str | None = None
-) -> list[Neighbour]:
-    """The k songs with the largest cosine to query (dim,), largest first, of equals the first by name; without `but`.
+    queries: np.ndarray,
+    blocks: Iterable[Block],
+    mean: np.ndarray,
+    k: int,
+    without: Sequence[Collection[str]],
+    dims: int = 0,
+) -> list[list[Neighbour]]:
+    """For each query (query, dim) the k songs with the largest cosines, largest first, ties by name.
 
-    A song at the centre has no direction: cosine 0. Cost: one product a song; memory: a part and k songs.
+    Songs of a query's `without` are passed over, and songs without a direction. Each neighbour names at most `dims`
+    dimensions. In memory: a block, its cosines with all queries, and k songs a query.
     """
-    mean = centre.mean.astype(np.float32)
-    wanted = query.astype(np.float64) - centre.mean
-    length = float(np.linalg.norm(wanted))
-    direction = (wanted / length if length > 0 else wanted).astype(np.float32)
-    best: list[Neighbour] = []
-    for ids, vectors in parts:
-        cosines = _cosines(vectors, mean, direction)
-        found = (Neighbour(ids[i], float(cosines[i])) for i in _candidates(cosines, k + 1) if ids[i] != but)
-        best = sorted([*best, *found], key=lambda one: (-one.cosine, one.track_id))[:k]
-    return best
+    wanted = directions(queries, mean)
+    best: list[list[tuple[Neighbour, np.ndarray]]] = [[] for _ in wanted]
+    for ids, vectors in blocks:
+        rows = directions(vectors, mean)
+        cosines = np.where(rows.any(axis=1), wanted @ rows.T, -np.inf)
+        for q, row in enumerate(cosines):
+            most = min(k + len(without[q]), len(ids))
+            edge = -np.partition(-row, most - 1)[most - 1] if most else np.inf
+            found = [
+                (Neighbour(ids[i], float(row[i])), rows[i]) for i in np.flatnonzero(row >= edge).tolist()
+            ]
+            best[q] = _ranked([*best[q], *found], k, without[q])
+    return [
+        [Neighbour(song.track_id, song.cosine, _shared(query, row, dims)) for song, row in found]
+        for query, found in zip(wanted, best, strict=True)
+    ]
 
 
-def _candidates(cosines: np.ndarray, k: int) -> Iterator[int]:
-    """Places of the k largest and of all equal to the last of them."""
-    edge = np.partition(cosines, -k)[-k] if len(cosines) > k else -np.inf
-    return (int(i) for i in np.flatnonzero(cosines >= edge))
+def ranked(found: Iterable[Neighbour], k: int, without: Collection[str] = ()) -> list[Neighbour]:
+    """The k best of some, largest cosine first, ties by name."""
+    return [song for song, _ in _ranked(((song, None) for song in found), k, without)]
 
 
-def _cosines(vectors: np.ndarray, mean: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Of the rows about the mean with a direction of length one, (song,) float32."""
-    rows = vectors - mean
-    length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    return np.where(length > 0, (rows @ direction) / np.where(length > 0, length, 1.0), 0.0).astype(
-        np.float32
-    )
+def _ranked(
+    found: Iterable[tuple[Neighbour, _T]], k: int, without: Collection[str]
+) -> list[tuple[Neighbour, _T]]:
+    kept = [item for item in found if item[0].track_id not in without and item[0].cosine > -np.inf]
+    return sorted(kept, key=lambda item: (-item[0].cosine, item[0].track_id))[:k]
+
+
+def _shared(one: np.ndarray, other: np.ndarray, limit: int) -> tuple[int, ...]:
+    product = np.where((one > 0) & (other > 0), one * other, 0.0)
+    return tuple(int(i) for i in np.argsort(-product, kind="stable")[:limit] if product[i] > 0)

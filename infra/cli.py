@@ -87,7 +87,7 @@ class _ConsoleHandler(logging.Handler):
 
 def _log_to_console() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_ConsoleHandler()], force=True)
-    for noisy in ("botocore", "aiobotocore", "s3fs", "fsspec", "urllib3", "numba"):
+    for noisy in ("botocore", "aiobotocore", "s3fs", "fsspec", "urllib3", "numba", "faiss"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -181,6 +181,20 @@ class InterpretConfig(Section):
     seed: Count = Field(0, description="seed of the sample, the permutations and the halves")
 
 
+class SimilarConfig(Section):
+    """Songs like a song."""
+
+    kind: Literal["soft_sqrt", "posterior_sqrt", "posterior_log", "responsibility", "expected"] = Field(
+        "soft_sqrt", description="which vectors are compared"
+    )
+    index: Literal["auto", "exact", "approximate"] = Field(
+        "auto", description="auto: all songs are compared up to index_from, above it those of an index"
+    )
+    index_from: Positive = Field(200_000, description="songs from which auto builds and asks an index")
+    probes: Positive = Field(32, description="cells of the index that a query searches")
+    seed: Count = Field(0, description="seed of the index's cells")
+
+
 class ReportConfig(Section):
     """The pages. A song takes about 7 kB a second, a segment too."""
 
@@ -219,6 +233,7 @@ class Config(Section):
     evaluate: EvaluateConfig = EvaluateConfig()  # pyright: ignore[reportCallIssue]
     taste: TasteConfig = TasteConfig()  # pyright: ignore[reportCallIssue]
     interpret: InterpretConfig = InterpretConfig()  # pyright: ignore[reportCallIssue]
+    similar: SimilarConfig = SimilarConfig()  # pyright: ignore[reportCallIssue]
     report: ReportConfig = ReportConfig()  # pyright: ignore[reportCallIssue]
     ray: RayConfig = RayConfig()  # pyright: ignore[reportCallIssue]
 

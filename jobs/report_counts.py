@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.alike import Alike, alike
 from evaluation.interpret import Tally, tally
 from evaluation.segments import candidates
+from evaluation.similar import Neighbour, nearest
 from infra.errors import StorageError
 from jobs.evaluate_inputs import Inputs
 from jobs.evaluate_vectors import as_matrix, vector_tables
@@ -39,9 +39,9 @@ def count_songs(inputs: Inputs, labels: Labels, wanted: Sequence[str], listed: C
     total, kept = np.zeros(1), set(wanted)
     shares: dict[str, np.ndarray] = {}
     roots: dict[str, np.ndarray] = {}
-    for table in vector_tables(inputs.store, inputs.vectors, ["responsibility", "posterior_sqrt"]):
+    for table in vector_tables(inputs.store, inputs.vectors, ["responsibility", "soft_sqrt"]):
         ids = table["track_id"].to_pylist()
-        share, root = as_matrix(table["responsibility"]), as_matrix(table["posterior_sqrt"])
+        share, root = as_matrix(table["responsibility"]), as_matrix(table["soft_sqrt"])
         part = tally(share, table["n_frames"].to_numpy(), labels.members(ids))
         counted = part if counted is None else counted + part
         total = total + root.sum(axis=0, dtype=np.float64)
@@ -75,15 +75,16 @@ def searched(
     return {ids[i] for i in candidates(share, [groups[track] for track in ids], ids, limit, least)}
 
 
-def similar_songs(inputs: Inputs, counts: Counts, limit: int) -> dict[str, list[Alike]]:
+def similar_songs(inputs: Inputs, counts: Counts, limit: int) -> dict[str, list[Neighbour]]:
     """The second pass: for each wanted song, the songs of the whole corpus that are most like it."""
 
     def parts() -> Iterator[tuple[list[str], np.ndarray]]:
-        for table in vector_tables(inputs.store, inputs.vectors, ["posterior_sqrt"]):
-            yield table["track_id"].to_pylist(), as_matrix(table["posterior_sqrt"])
+        for table in vector_tables(inputs.store, inputs.vectors, ["soft_sqrt"]):
+            yield table["track_id"].to_pylist(), as_matrix(table["soft_sqrt"])
 
     asked = sorted(counts.roots)
     if not asked:
         return {}
     queries = np.stack([counts.roots[track] for track in asked])
-    return dict(zip(asked, alike(queries, asked, parts(), counts.mean_root, limit), strict=True))
+    found = nearest(queries, parts(), counts.mean_root, limit, [[track] for track in asked], dims=2)
+    return dict(zip(asked, found, strict=True))

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from evaluation.alike import Alike
 from evaluation.page_records import Similar, Song, Timeline
+from evaluation.similar import Neighbour
 from jobs.report_audio import Clip
 from jobs.report_corpus import Labels
 from jobs.report_counts import Counts
@@ -52,7 +52,7 @@ def make_songs(
     shown: Sequence[int],
     steps: Mapping[str, np.ndarray],
     clips: Mapping[str, Clip],
-    similar: Mapping[str, Sequence[Alike]],
+    similar: Mapping[str, Sequence[Neighbour]],
     labels: Labels,
     seconds: Mapping[str, float],
 ) -> tuple[Song, ...]:
@@ -93,7 +93,7 @@ def _parts(shares: np.ndarray, shown: Sequence[int]) -> tuple[tuple[int, float],
     return tuple((k, float(shares[k])) for k in order if shares[k] >= LEAST_PART)
 
 
-def _similar(other: Alike, labels: Labels, pages: Mapping[str, int], shown: Sequence[int]) -> Similar:
+def _similar(other: Neighbour, labels: Labels, pages: Mapping[str, int], shown: Sequence[int]) -> Similar:
     components = tuple(k for k in other.dims if k in shown)
     return Similar(
         other.track_id, labels.words(other.track_id), other.cosine, components, pages.get(other.track_id)

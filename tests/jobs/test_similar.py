@@ -1,100 +1,184 @@
-"""Similar songs of a track and of a file: by name, through the whole path, or one clear line."""
+"""From a track or a file to its neighbours: by name, by sound, by index."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from features.extract import extract
+from features.spec import fingerprint
 from infra.config import Config, load
 from infra.errors import ConfigError
-from jobs import index, similar
-from jobs.extract import run as extract
-from jobs.represent import run as represent
-from jobs.train import run as train
-from tests.jobs.scored_roots import make_songs, write_root
+from infra.ledger import Tree
+from infra.storage import Store
+from jobs import similar, similar_index
+from jobs.model import load_model, song_vectors
+from tests.jobs.scored_roots import COMPONENTS, MARK, SPEC, make_songs, write_root, write_vectors
+from tests.jobs.trees import write_model
 
-SETTINGS = (
-    *(
-        "train.n_components=6",
-        "train.n_atoms=4",
-        "train.epochs=2",
-        "train.moves=false",
-        "train.data_workers=1",
-    ),
-    *("represent.workers=1", "extract.workers=1"),
-)
+RATE = SPEC.sample_rate
 
 
-def tone(path: Path, hertz: float, seed: int) -> None:
-    rng, time = np.random.default_rng(seed), np.arange(2 * 22_050) / 22_050
-    soundfile.write(path, 0.3 * np.sin(2 * np.pi * hertz * time) + 0.02 * rng.normal(size=len(time)), 22_050)
+def config_of(root: Path, *settings: str) -> Config:
+    return load(None, settings, root=str(root))
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Config:
-    """Eight low tones and eight noisy high ones, from audio to vectors."""
-    folder = tmp_path_factory.mktemp("similar")
-    (folder / "music").mkdir()
-    for i in range(8):
-        tone(folder / f"music/low{i}.wav", 110.0 + i, i)
-        tone(folder / f"music/high{i}.wav", 1760.0 + 9 * i, 20 + i)
-    tone(folder / "asked.wav", 113.5, 99)
-    (folder / "bad.wav").write_bytes(b"no audio")
-    config = load(None, SETTINGS, root=str(folder / "root"), music=str(folder / "music"))
-    index.run(config)
-    extract(config)
-    train(config)
-    represent(config)
-    return config
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """36 songs, and two files of noise whose frames a model was trained on."""
+    folder = tmp_path_factory.mktemp("root")
+    songs = make_songs(36)
+    store = write_root(folder, songs, without_vector=[songs[9].track_id])
+    Tree(store, f"features/{MARK}").write_spec(SPEC.to_json())
+    rng = np.random.default_rng(0)
+    parts = []
+    for name, colour in (("low", 40), ("high", 1)):
+        noise = np.convolve(rng.normal(size=2 * RATE), np.ones(colour) / colour, "same")
+        soundfile.write(folder / f"{name}.wav", 0.3 * noise / np.abs(noise).max(), RATE)
+        parts.append(extract((folder / f"{name}.wav").read_bytes(), name, SPEC).frames)
+    write_model(store, "m1", np.concatenate(parts), np.cumsum([0, *map(len, parts)]), COMPONENTS)
+    return folder
 
 
-@pytest.mark.ray
-@pytest.mark.slow
-def test_a_file_finds_songs_of_its_kind(config: Config, capsys: pytest.CaptureFixture[str]):
-    asked = str(Path(config.root).parent / "asked.wav")
-    found = similar.run(config, None, None, asked, 4)
-    assert {one.track_id[:3] for one in found} == {"low"}
-    similar.main(audio=asked, k=2, as_json=True, root=config.root, set_=list(SETTINGS))
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["track_id"] for line in lines] == [one.track_id for one in found[:2]]
+def exact(root: Path, track: str, kind: str) -> list[tuple[str, float]]:
+    """All other songs by the cosine of centred vectors, from the songs themselves."""
+    songs = [song for i, song in enumerate(make_songs(36)) if i != 9]
+    change = {"posterior_sqrt": np.sqrt, "responsibility": np.asarray, "posterior_log": np.log}[kind]
+    vectors = np.stack([change(song.shares) for song in songs])
+    vectors -= vectors.mean(axis=0)
+    (mine,) = [vectors[i] for i, song in enumerate(songs) if song.track_id == track]
+    cosines = vectors @ mine / np.linalg.norm(vectors, axis=1) / np.linalg.norm(mine)
+    found = [(song.track_id, c) for song, c in zip(songs, cosines, strict=True) if song.track_id != track]
+    return sorted(found, key=lambda item: -item[1])
 
 
-@pytest.mark.ray
-def test_a_track_finds_its_like_as_its_own_file_does(config: Config, capsys: pytest.CaptureFixture[str]):
-    by_track = similar.run(config, None, "high3", None, 15)
-    by_file = similar.run(config, None, None, f"{config.music}/high3.wav", 16)
-    assert "high3.wav" not in {one.track_id for one in by_track}
-    assert {one.track_id[:4] for one in by_track[:3]} == {"high"}
-    cosines = {one.track_id: one.cosine for one in by_file}
-    assert cosines["high3.wav"] == pytest.approx(1.0, abs=1e-4)
-    for one in by_track:
-        assert cosines[one.track_id] == pytest.approx(one.cosine, abs=1e-3)
-    similar.main(track="low0.wav", k=3, root=config.root, set_=list(SETTINGS))
-    assert "low" in capsys.readouterr().out
+@pytest.mark.parametrize("kind", ["posterior_sqrt", "responsibility", "posterior_log"])
+def test_neighbours_of_a_track(root: Path, kind: str):
+    track = make_songs(36)[4].track_id
+    found = similar.run(config_of(root, f"similar.kind={kind}"), track, k=5)
+    expected = exact(root, track, kind)[:5]
+    assert [song.track_id for song in found.neighbours] == [name for name, _ in expected]
+    np.testing.assert_allclose(
+        [song.cosine for song in found.neighbours], [c for _, c in expected], atol=1e-5
+    )
+    assert found.exact
+    styles = {song.track_id: song for song in make_songs(36)}
+    for song, words in zip(found.neighbours, found.labels, strict=True):
+        mine = styles[song.track_id]
+        assert words == (mine.style, *(mine.tags or ()))
 
 
-@pytest.mark.ray
-def test_what_cannot_be_compared_is_one_line(config: Config):
-    folder = Path(config.root).parent
-    for track, audio, message in (
-        (None, None, "give --track ID or --audio FILE"),
-        ("a", "b", "give --track ID or --audio FILE"),
-        (
-            "nobody",
-            None,
-            "--track 'nobody': no track of corpus 'default' has that name; the first is 'high0.wav'",
-        ),
-        (None, f"{folder}/gone.wav", "gone.wav: no such file"),
-        (None, f"{folder}/bad.wav", "bad.wav: NOT_AUDIO: "),
+def test_the_index_is_made_once_and_finds_the_same(root: Path):
+    track = make_songs(36)[4].track_id
+    config = config_of(root, "similar.index=approximate")
+    found = similar.run(config, track, k=5)
+    assert not found.exact
+    plain = similar.run(config_of(root, "similar.index=exact"), track, k=5)
+    cosines = [[s.cosine for s in result.neighbours] for result in (found, plain)]
+    np.testing.assert_allclose(*cosines, atol=1e-3)  # 16-bit floats; near ties may swap
+    assert len({s.track_id for s in found.neighbours} & {s.track_id for s in plain.neighbours}) >= 4
+    similar.run(config, track, k=5)
+    path = root / "similar/m1/soft_sqrt/index.faiss"
+    before = path.stat().st_mtime_ns
+    similar.run(config, track, k=5)
+    assert path.stat().st_mtime_ns == before
+    assert "an index is there" in similar.plan_text(config)
+    assert "the mean is to be made" in similar.plan_text(config_of(root, "similar.index=exact"))
+
+
+def test_other_vectors_make_another_index(tmp_path: Path):
+    songs = make_songs(24)
+    store = write_root(tmp_path, songs)
+    config = config_of(tmp_path, "similar.index=approximate")
+    similar.run(config, songs[0].track_id)
+    swapped = [replace(s, shares=o.shares, version="2") for s, o in zip(songs, songs[::-1], strict=True)]
+    write_vectors(store, swapped, "m1")
+    found = similar.run(config, songs[0].track_id, k=3)
+    plain = similar.run(config_of(tmp_path), songs[0].track_id, k=3)
+    cosines = [[s.cosine for s in result.neighbours] for result in (found, plain)]
+    np.testing.assert_allclose(*cosines, atol=1e-3)
+    assert found.neighbours[0].track_id == plain.neighbours[0].track_id
+
+
+@pytest.mark.parametrize("name", ["low", "high"])
+def test_an_audio_file_has_the_vector_of_its_frames(root: Path, name: str):
+    path = root / f"{name}.wav"
+    inputs = similar.find_inputs(Store(str(root)), "default", None)
+    found = similar.audio_vector(inputs, str(path), "posterior_sqrt")
+    frames = extract(path.read_bytes(), name, SPEC).frames
+    offsets = np.array([0, len(frames)])
+    expected = song_vectors(load_model(Store(str(root)), "m1"), frames, offsets).posterior.sqrt()[0]
+    np.testing.assert_array_equal(found, expected.numpy())
+    assert len(similar.run(config_of(root), audio=str(path), k=4).neighbours) == 4
+
+
+def test_two_sounds_are_two_vectors(root: Path):
+    inputs = similar.find_inputs(Store(str(root)), "default", None)
+    low, high = (
+        similar.audio_vector(inputs, str(root / f"{n}.wav"), "responsibility") for n in ("low", "high")
+    )
+    assert np.abs(low - high).sum() > 0.2
+
+
+def test_bad_audio_is_one_line(root: Path, tmp_path: Path):
+    (tmp_path / "text.wav").write_bytes(b"this is not audio\n" * 50)
+    soundfile.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
+    for name, reason in (
+        ("text.wav", "NOT_AUDIO"),
+        ("silence.wav", "SILENT"),
+        ("absent.wav", "no such file"),
     ):
-        with pytest.raises(ConfigError, match=message):
-            similar.run(config, None, track, audio, 3)
+        with pytest.raises(ConfigError, match=reason) as caught:
+            similar.run(config_of(root), audio=str(tmp_path / name))
+        assert "\n" not in str(caught.value)
+        assert name in str(caught.value)
+        assert caught.value.exit_code == 2
 
 
-def test_a_track_that_was_set_aside_says_so(tmp_path: Path):
-    songs = make_songs(8)
-    write_root(tmp_path, songs, without_vector=[songs[2].track_id])
-    with pytest.raises(ConfigError, match="has no vector"):
-        similar.run(load(None, (), root=str(tmp_path)), None, songs[2].track_id, None, 3)
+def test_a_track_by_the_end_of_its_name_or_not_at_all(root: Path):
+    name = make_songs(36)[4].track_id
+    assert similar.run(config_of(root), name.rpartition("/")[2]).query == name
+    with pytest.raises(ConfigError, match=r"no such tracks .*did you mean songs/00"):
+        similar.run(config_of(root), "songs/00")
+    with pytest.raises(ConfigError, match="no such tracks"):
+        similar.run(config_of(root), make_songs(36)[9].track_id)  # has no vector
+    for wrong in ({}, {"track": name, "audio": "x"}):
+        with pytest.raises(ConfigError, match="one of --track"):
+            similar.run(config_of(root), **wrong)
+    with pytest.raises(ConfigError, match="--k 0"):
+        similar.run(config_of(root), name, k=0)
+
+
+def test_features_of_another_program_are_refused(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    inputs = similar.find_inputs(Store(str(root)), "default", None)
+    assert fingerprint(similar.read_specification(inputs)) == MARK
+    store = Store(str(tmp_path))
+    for name, change in (("a", {"revision": 1}), ("b", {"libraries": {}})):
+        Tree(store, f"features/{name}").write_spec({**SPEC.to_json(), **change})
+    with pytest.raises(ConfigError, match="another version"):
+        similar.read_specification(replace(inputs, store=store, feature_prefix="features/a"))
+    assert similar.read_specification(replace(inputs, store=store, feature_prefix="features/b")) == SPEC
+    assert "other library versions" in caplog.text
+
+
+def test_json_and_table_say_the_same(root: Path, capsys: pytest.CaptureFixture[str]):
+    result = similar.run(config_of(root), make_songs(36)[4].track_id, k=2)
+    rows = json.loads(similar.as_json(result))["neighbours"]
+    assert [row["rank"] for row in rows] == [1, 2]
+    similar.show(result)
+    text = capsys.readouterr().out
+    for row in rows:
+        assert row["track"] in text
+        assert f"{row['cosine']:.3f}" in text
+
+
+def test_auto_takes_the_index_of_many_songs(root: Path):
+    inputs = similar.find_inputs(Store(str(root)), "default", None)
+    assert not similar_index.wants_index(inputs, config_of(root).similar)
+    assert similar_index.wants_index(inputs, config_of(root, "similar.index_from=35").similar)
+    assert not similar_index.wants_index(inputs, config_of(root, "similar.index_from=36").similar)
