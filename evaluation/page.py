@@ -12,9 +12,10 @@ from evaluation import (
     page_overview,
     page_scores,
     page_songs,
+    page_studies,
     page_training,
 )
-from evaluation.markup import html
+from evaluation.markup import html, join
 from evaluation.page_frame import (
     PARTS,
     Page,
@@ -38,6 +39,8 @@ def render(report: Report) -> Iterator[tuple[str, bytes]]:
     yield "page.css", f"{_own('page.css')}\n{page_map.colours(report.components)}\n".encode()
     yield "page.js", _own("page.js").encode()
     yield "search.js", search_index(report)
+    for number, study in enumerate(report.studies):
+        yield page_studies.study_path(number), study.figure
     pages = [page_map.page(report), *page_component.pages(report), *page_songs.pages(report)]
     for page in [*pages, _scores(report), _corpus(report), page_overview.page(report)]:
         yield page.path, framed(page, report)
@@ -74,8 +77,9 @@ def _sounds(report: Report) -> Iterator[tuple[str, bytes]]:
 def _scores(report: Report) -> Page:
     body = html(
         '<header class="title"><h1>Scores</h1></header>{}{}',
-        page_scores.section(report.summaries, report.notes), page_training.section(report.epochs),
-    )  # fmt: skip
+        page_scores.section(report.summaries, report.notes),
+        join([page_studies.section(report.studies), page_training.section(report.epochs)]),
+    )
     return Page("scores.html", "Scores", "scores.html", body)
 
 

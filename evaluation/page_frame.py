@@ -13,7 +13,7 @@ from evaluation.page_records import Component, Report, Song
 # 'self' means the folder of the page under file:// too, in Chromium and Firefox.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; media-src 'self' blob:; "
-    "connect-src 'self'; img-src data:; form-action 'none'; base-uri 'none'"
+    "connect-src 'self'; img-src 'self' data:; form-action 'none'; base-uri 'none'"
 )
 PARTS = (
     ("index.html", "Overview"),

@@ -7,6 +7,7 @@ import numpy as np
 from evaluation.compare import Summary
 from evaluation.interpret import Lift
 from evaluation.page_corpus import Corpus
+from evaluation.page_studies import Study
 
 
 @dataclass(frozen=True)
@@ -131,3 +132,4 @@ class Report:
     usage: np.ndarray
     components: tuple[Component, ...]
     songs: tuple[Song, ...]
+    studies: tuple[Study, ...] = ()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,12 +27,13 @@ from jobs.report_counts import count_songs, searched, similar_songs
 from jobs.report_frames import Asked, listen
 from jobs.report_songs import SIMILAR, make_songs, sample_songs, strata_of
 from jobs.specification import require_frames
+from jobs.studies import Kept, find_studies, read_study
 
 log = logging.getLogger(__name__)
 
 FOLDER = "report"
 PATH = f"{FOLDER}/{INDEX}"
-NUMBERED = ("audio", "component", "song")  # folders whose files come and go with components and songs
+NUMBERED = ("audio", "component", "song", "study")  # folders whose files come and go
 SEARCHED_SONGS = 5  # songs searched for a component's segments; the local step of long songs costs
 MIN_SHARE = 0.003  # of a component in a song, below which there is nothing to hear
 
@@ -50,13 +52,18 @@ def run(config: Config, model: str | None = None) -> Reported:
     store = Store(config.root)
     inputs = find_inputs(store, config.corpus, model)
     scored = read_summary(store, summary_path(inputs.model))
-    settings = {"report": config.report.model_dump(mode="json"), "scores": scored[2] if scored else None}
+    studies = find_studies(store, config.corpus)
+    settings = {
+        "report": config.report.model_dump(mode="json"),
+        "scores": scored[2] if scored else None,
+        "studies": [(study.folder, study.digest) for study in studies],
+    }
     key = inputs.digest(settings)
     uri = store.uri(PATH)
     if store.exists(PATH) and inputs_of(store.read(PATH)) == key:
         log.info("report: %s is up to date, nothing to do", uri)
         return Reported(uri, inputs.model, False)
-    files, size = write(store, build(config, inputs, key))
+    files, size = write(store, build(config, inputs, key, studies))
     log.info("report: %d files, %.1f MB", files, size / 1e6)
     log.info("report: %s", uri)
     return Reported(uri, inputs.model, True)
@@ -79,7 +86,7 @@ def write(store: Store, report: Report) -> tuple[int, int]:
     return len(sizes), sum(sizes.values())
 
 
-def build(config: Config, inputs: Inputs, key: str) -> Report:
+def build(config: Config, inputs: Inputs, key: str, studies: Sequence[Kept] = ()) -> Report:
     """Everything the pages show."""
     labels, sources = read_labels(inputs.tracks), read_sources(inputs)
     summaries, notes, _ = read_summary(inputs.store, summary_path(inputs.model)) or ([], [], "")
@@ -95,6 +102,7 @@ def build(config: Config, inputs: Inputs, key: str) -> Report:
         usage=shares,
         components=components,
         songs=songs,
+        studies=tuple(read_study(inputs.store, study) for study in studies),
     )
 
 

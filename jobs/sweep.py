@@ -10,24 +10,21 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
-import pyarrow as pa
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.sweep_figure import sweep_figure
+from evaluation.page_scores import OURS
 from infra import cli, models
 from infra.cluster import lasting
 from infra.config import Config, load
 from infra.runs import RunFolder
-from infra.shards import encode
 from infra.storage import Store
 from jobs import evaluate, represent, train
+from jobs.studies import FOLDER, write_study
 from jobs.sweep_plan import Point, points_of, table_rows, with_seed
 
 log = logging.getLogger(__name__)
-
-OURS = "HDPGMM"
 
 
 def run(points: Sequence[tuple[Point, Sequence[Config]]], name: str) -> str:
@@ -37,7 +34,7 @@ def run(points: Sequence[tuple[Point, Sequence[Config]]], name: str) -> str:
     """
     store = Store(points[0][1][0].root)
     text = json.dumps([[str(point), len(configs)] for point, configs in points])
-    folder = f"sweeps/{name.replace(' ', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    folder = f"{FOLDER}/{name.replace(' ', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     rows: list[dict[str, Any]] = []
     with lasting(), RunFolder(store, f"runs/{folder.replace('/', '-')}") as record:
         record.begin({"name": name, "points": [str(point) for point, _ in points]})
@@ -49,21 +46,11 @@ def run(points: Sequence[tuple[Point, Sequence[Config]]], name: str) -> str:
             _, scored, _ = evaluate.score(configs[-1], names[-1])
             rows += table_rows(point, scored, _about(store, names))
             record.event("point", settings=str(point), models=names)
-            _write(store, folder, rows, name)
+            write_study(store, folder, rows, name, points[0][1][0].corpus)
         record.summary({"points": len(points), "table": store.uri(f"{folder}/table.parquet")})
     show(rows)
     print(store.uri(f"{folder}/sweep.png"))
     return folder
-
-
-def _write(store: Store, folder: str, rows: Sequence[Mapping[str, Any]], axis: str) -> None:
-    table = pa.Table.from_pylist([{k: _null(v) for k, v in row.items()} for row in rows])
-    store.write(f"{folder}/table.parquet", encode(table, [table.num_rows]))
-    store.write(f"{folder}/sweep.png", sweep_figure(rows, axis, OURS))
-
-
-def _null(value: Any) -> Any:
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def _about(store: Store, names: Sequence[str]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from evaluation.compare import Summary
 from evaluation.interpret import Lift
 from evaluation.page_corpus import Corpus, Histogram, LabelColumn, Quarantined
 from evaluation.page_records import Component, Epoch, Report, Segment, Similar, Song, Timeline, Trait
+from evaluation.page_studies import Study
 
 RATE = 22050
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"' onmouseover=alert(3) {0} {}&amp;.mp3"
@@ -66,7 +67,21 @@ def make_report() -> Report:
         usage=np.array([0.0, 0.3, 0.2, 0.0, 0.0, 0.0, 0.0, 0.5]),
         components=_components(),
         songs=_songs(),
+        studies=(_study("train.splash"),),
     )
+
+
+def _study(name: str) -> Study:
+    """Two settings, scores of one model of ours and of a simple one."""
+    names = ("HDPGMM sqrt posterior", "G1")
+    rows = tuple(
+        {"x": x, "series": "", "representation": vectors, "task": "style", "metric": "macro_f1", "models": 3,
+         "mean": mean, "sd": 0.012, "low": mean - 0.1, "high": mean + 0.1,
+         "components": 40.0, "updates": 90.0, "heldout": -70.25}
+        for x, mean in (("0", 0.61), ("0.1", 0.457))
+        for vectors in names
+    )  # fmt: skip
+    return Study(name, b"\x89PNG\r\n\x1a\n", rows)
 
 
 def hostile(report: Report) -> Report:
@@ -88,6 +103,9 @@ def hostile(report: Report) -> Report:
             quarantined=(Quarantined(EVIL, EVIL, EVIL),),
         ),
         notes=((EVIL, EVIL),),
+        studies=tuple(
+            replace(s, name=EVIL, rows=({**s.rows[0], "x": EVIL, "task": EVIL},)) for s in report.studies
+        ),
         summaries=tuple(replace(row, task=EVIL, representation=f"HDPGMM {EVIL}") for row in report.summaries),
         components=(replace(first, labels=lift, lifts=lift, segments=(segment, broken)), other),
         songs=(

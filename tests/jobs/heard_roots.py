@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from infra.config import Config, load
+from infra.storage import Store
 from jobs import report, report_frames
+from jobs.studies import write_study
 from tests.jobs.scored_roots import COMPONENTS, MARK, SPEC, Song, write_root, write_tones, write_tracks
 
 SECONDS = 8.0
@@ -25,6 +27,25 @@ def planted_song(i: int, artist: str) -> Song:
     share = frames[:, 20].mean() - 0.01 * i
     shares = np.array([share, 0.9 - share, 0.1, *np.zeros(COMPONENTS - 3)])
     return Song(f"{artist}/<b>{i}&.wav", frames, shares, f"style{i % 2}", ["<i>tag</i>"], artist)
+
+
+def add_study(root: Path) -> None:
+    """A study of two settings, as `jobs.sweep` leaves it."""
+    about = {
+        "series": "",
+        "components": 5.0,
+        "updates": 9.0,
+        "heldout": -70.0,
+        "models": 3,
+        "sd": float("nan"),
+    }
+    rows = [
+        {"x": x, "settings": f"train.splash={x}", "representation": name, "task": "style", "metric": "accuracy",
+         "mean": mean, "low": mean - 0.1, "high": mean + 0.1, **about}
+        for x, mean in (("0", 0.6), ("0.1", 0.5))
+        for name in ("HDPGMM sqrt posterior", "G1")
+    ]  # fmt: skip
+    write_study(Store(str(root)), "sweeps/train.splash", rows, "train.splash", "default")
 
 
 def write_heard_root(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

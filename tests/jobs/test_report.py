@@ -13,7 +13,7 @@ from infra.errors import ConfigError
 from infra.storage import Store
 from jobs import evaluate, report
 from jobs.report_corpus import read_labels
-from tests.jobs.heard_roots import config_of, write_heard_root
+from tests.jobs.heard_roots import add_study, config_of, write_heard_root
 from tests.jobs.scored_roots import SPEC
 
 
@@ -134,6 +134,11 @@ def test_they_are_made_once_and_again_when_scores_arrive(root: Path):
     assert report.run(config).made
     assert "the right style is found for 75 % of the songs; guessing gets 50 %" in page_of(root)
     assert "a note" in page_of(root, "scores.html")
+    add_study(root)
+    assert report.run(config).made
+    assert "train.splash" in page_of(root, "scores.html")
+    assert (root / "report/study/0.png").read_bytes() == (root / "sweeps/train.splash/sweep.png").read_bytes()
+    assert not report.run(config).made
 
 
 def test_what_is_no_longer_shown_goes(root: Path):

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
 
 from jobs import report
-from tests.jobs.heard_roots import config_of, write_heard_root
+from tests.jobs.heard_roots import add_study, config_of, write_heard_root
 
 FLAGS = ["--no-sandbox", "--autoplay-policy=user-gesture-required", "--mute-audio"]
 PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "has_touch": True}
@@ -78,6 +78,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         root = write_heard_root(tmp_path_factory.mktemp("heard"), patch)
+        add_study(root)
         report.run(config_of(root))
         yield root / "report"
 
@@ -109,6 +110,13 @@ def visit(request: pytest.FixtureRequest, folder: Path, browser: Browser) -> Ite
         served.shutdown()
     assert visit.said == []
     assert all(url.startswith(start.removesuffix("index.html")) for url in visit.asked)
+
+
+def test_the_figure_of_a_study_is_shown(visit: Visit):
+    visit.page.goto(visit.start.replace("index.html", "scores.html"))
+    figure = visit.page.locator("figure.study img")
+    figure.scroll_into_view_if_needed()
+    visit.page.wait_for_function("document.querySelector('figure.study img').naturalWidth > 100")
 
 
 def test_every_link_opens_and_nothing_is_wider_than_the_screen(visit: Visit, folder: Path):

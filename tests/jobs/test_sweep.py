@@ -12,6 +12,7 @@ from infra.order import subset_mask
 from infra.shards import decode
 from infra.storage import Store
 from jobs import sweep, train
+from jobs.studies import find_studies, read_study
 from jobs.sweep_plan import corpus_size, over, points_of, with_seed
 from tests.jobs.scored_roots import make_songs, write_features, write_tracks
 
@@ -116,6 +117,11 @@ def test_a_study_is_a_table_and_a_figure_and_runs_again_at_once(
     assert [row["updates"] for row in ours] == [2, 4]
     assert all(row["low"] <= row["mean"] <= row["high"] for row in rows)
     assert "HDPGMM log posterior" in capsys.readouterr().out
+    (kept,) = find_studies(store, "default")
+    assert find_studies(store, "other") == []
+    study = read_study(store, kept)
+    assert (study.name, len(study.rows)) == ("subset", len(rows))
+    assert study.figure == store.read(f"{folder}/sweep.png")
     models = store.names("models")
     assert len(models) == 4
     finished = [store.read(f"models/{name}/final.json") for name in models]

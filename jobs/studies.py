@@ -1,0 +1,60 @@
+"""The studies under a root: what `jobs.sweep` leaves there and the report shows."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from evaluation.page_scores import OURS
+from evaluation.page_studies import Study
+from evaluation.sweep_figure import sweep_figure
+from infra.shards import decode, encode
+from infra.storage import Store
+
+FOLDER = "sweeps"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a study lies and what its table's bytes are, SHA-256."""
+
+    folder: str
+    name: str
+    digest: str
+
+
+def write_study(store: Store, folder: str, rows: Sequence[Mapping[str, Any]], name: str, corpus: str) -> None:
+    """Its table, its figure and, last, what makes it a study of a corpus."""
+    table = pa.Table.from_pylist([{k: _null(v) for k, v in row.items()} for row in rows])
+    store.write(f"{folder}/table.parquet", encode(table, [table.num_rows]))
+    store.write(f"{folder}/sweep.png", sweep_figure(rows, name, OURS))
+    store.write(f"{folder}/about.json", json.dumps({"name": name, "corpus": corpus}).encode())
+
+
+def _null(value: Any) -> Any:
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def find_studies(store: Store, corpus: str) -> list[Kept]:
+    """The studies of a corpus, by their folders' names."""
+    found = []
+    for name in store.names(FOLDER):
+        folder = f"{FOLDER}/{name}"
+        try:
+            about = json.loads(store.read(f"{folder}/about.json"))
+        except FileNotFoundError:
+            continue  # no point is done yet
+        if about["corpus"] == corpus:
+            digest = hashlib.sha256(store.read(f"{folder}/table.parquet")).hexdigest()
+            found.append(Kept(folder, about["name"], digest))
+    return found
+
+
+def read_study(store: Store, kept: Kept) -> Study:
+    """Its rows and its figure."""
+    rows = decode(store.read(f"{kept.folder}/table.parquet")).to_pylist()
+    return Study(kept.name, store.read(f"{kept.folder}/sweep.png"), tuple(rows))
