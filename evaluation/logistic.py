@@ -55,9 +55,9 @@ def fit_path(x: np.ndarray, y: np.ndarray, cs: Sequence[float], exclusive: bool)
 
 def standardise(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x (song, dim) as float64 with mean 0 and SD 1, and the mean and scale (dim,); a constant keeps scale 1."""
-    mean, scale = x.mean(axis=0), x.std(axis=0)
+    mean, scale = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
     scale = np.where(scale > 1e-12 * (1 + np.abs(mean)), scale, 1.0)
-    return ((x - mean) / scale).astype(np.float64), mean, scale
+    return (x - mean) / scale, mean, scale
 
 
 def _principal_axes(z: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """One vector per song from every model, in the order of the songs that are asked for; frames pass in blocks."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from evaluation import baselines
 from infra.config import EvaluateConfig
+from infra.errors import StorageError
 from infra.ledger import Snapshot
 from infra.songs import SongBlock, read_block, read_songs
 from infra.storage import Store
@@ -45,11 +46,12 @@ def baseline_vectors(
     A codebook's frames and start are drawn from config.seed plus its own seed.
     """
     songs = read_songs(inputs.store, inputs.features)
-    kept, simple = set(wanted), {}
+    place = {track: row for row, track in enumerate(wanted)}
     draws = {seed: _Sample(songs["track_id"].to_pylist(), config.seed + seed) for seed in seeds}
-    needed = kept.union(*(draw.songs for draw in draws.values()))
+    needed = place.keys() | set[str]().union(*(draw.songs for draw in draws.values()))
+    simple: np.ndarray | None = None
     for block in blocks(inputs.store, songs, needed):
-        simple.update(zip(block.track_ids, baselines.g1(block.values, block.offsets), strict=True))
+        simple = _put(simple, place, block.track_ids, baselines.g1(block.values, block.offsets))
         for track, values in songs_of(block):
             for draw in draws.values():
                 draw.add(track, values)
@@ -57,18 +59,37 @@ def baseline_vectors(
         seed: baselines.fit_codebook(draw.frames(), config.codewords, draw.seed)
         for seed, draw in draws.items()
     }
-    found: Named = {("G1", 0): np.stack([simple[song] for song in wanted])}
-    shares: dict[int, dict[str, np.ndarray]] = {seed: {} for seed in books}
-    for block in blocks(inputs.store, songs, kept) if books else ():
+    shares: dict[int, np.ndarray | None] = dict.fromkeys(books)
+    for block in blocks(inputs.store, songs, place.keys()) if books else ():
         for seed, book in books.items():
             histogram = baselines.vq_histogram(book, block.values, block.offsets)
-            shares[seed].update(zip(block.track_ids, histogram, strict=True))
-    for seed, share in shares.items():
-        words = np.stack([share[song] for song in wanted])
-        name = f"VQCodebook {words.shape[1]}"
-        found[f"{name} log", seed] = baselines.log_floor(words)
-        found[f"{name} sqrt", seed] = np.sqrt(words)
+            shares[seed] = _put(shares[seed], place, block.track_ids, histogram)
+    found: Named = {} if simple is None else {("G1", 0): _whole(simple, wanted)}
+    for seed, words in shares.items():
+        if words is not None:
+            name = f"VQCodebook {words.shape[1]}"
+            found[f"{name} log", seed] = baselines.log_floor(words)
+            found[f"{name} sqrt", seed] = np.sqrt(words)
     return found
+
+
+def _put(
+    table: np.ndarray | None, place: Mapping[str, int], tracks: Sequence[str], rows: np.ndarray
+) -> np.ndarray:
+    """The table, float32 (song, dim), with these songs' rows where they belong; tracks without a place are left out."""
+    if table is None:
+        table = np.full((len(place), rows.shape[1]), np.nan, np.float32)
+    known = [i for i, track in enumerate(tracks) if track in place]
+    table[[place[tracks[i]] for i in known]] = rows[known]
+    return table
+
+
+def _whole(table: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
+    missing = np.flatnonzero(np.isnan(table[:, 0]))
+    if len(missing):
+        first = wanted[missing[0]]
+        raise StorageError(f"{len(missing)} of {len(wanted)} songs have no vector, the first is {first!r}")
+    return table
 
 
 class _Sample:
@@ -100,17 +121,14 @@ def _sample_songs(track_ids: Sequence[str], seed: int) -> set[str]:
 
 
 def model_vectors(inputs: Inputs, wanted: Sequence[str]) -> dict[str, np.ndarray]:
-    """The model's vectors of the wanted songs, (song, component) in their order."""
-    rows: dict[str, dict[str, np.ndarray]] = {name: {} for name in HDPGMM}
-    kept = set(wanted)
+    """The model's vectors of the wanted songs, float32 (song, component) in their order."""
+    place = {track: row for row, track in enumerate(wanted)}
+    found: dict[str, np.ndarray | None] = dict.fromkeys(HDPGMM)
     for table in vector_tables(inputs.store, inputs.vectors, [*HDPGMM.values()]):
         ids = table["track_id"].to_pylist()
         for name, column in HDPGMM.items():
-            matrix = as_matrix(table[column])
-            rows[name].update({track: matrix[i] for i, track in enumerate(ids) if track in kept})
-    return {
-        name: np.stack([found[track] for track in wanted]).astype(np.float64) for name, found in rows.items()
-    }
+            found[name] = _put(found[name], place, ids, as_matrix(table[column]))
+    return {name: _whole(rows, wanted) for name, rows in found.items() if rows is not None}
 
 
 def vector_tables(store: Store, vectors: Snapshot, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -130,7 +148,7 @@ def as_matrix(column: pa.ChunkedArray) -> np.ndarray:
     return array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), array.type.list_size)
 
 
-def blocks(store: Store, songs: pa.Table, wanted: set[str]) -> Iterator[SongBlock]:
+def blocks(store: Store, songs: pa.Table, wanted: Collection[str]) -> Iterator[SongBlock]:
     """The wanted songs' frames, one row group at a time."""
     columns = ("path", "row_group", "row", "track_id")
     places = sorted(zip(*(songs[name].to_pylist() for name in columns), strict=True))
