@@ -34,7 +34,7 @@ def heldout_mask(track_ids: Iterable[str], fraction: float, most: int, seed: int
     `fraction` of the songs, about `most` where that is fewer. A song stays on its side when a few others come or go.
     With two songs or more, at least one is trained on, and unless nothing was to be held out, at least one is.
     """
-    keys = np.fromiter((_unit_interval(f"{seed}:{track}") for track in track_ids), np.float64)
+    keys = _unit_intervals(f"{seed}:", track_ids)
     share = min(fraction, most / max(len(keys), 1))
     if len(keys) < 2 or share == 0.0:
         return np.zeros(len(keys), dtype=bool)
@@ -48,11 +48,16 @@ def subset_mask(track_ids: Iterable[str], most: int) -> np.ndarray:
 
     Nested: a smaller part is part of a larger one, whatever the seed.
     """
-    keys = np.fromiter((_unit_interval(f"subset:{track}") for track in track_ids), np.float64)
+    keys = _unit_intervals("subset:", track_ids)
     mask = np.zeros(len(keys), dtype=bool)
     mask[np.argsort(keys, kind="stable")[:most]] = True
     return mask
 
 
-def _unit_interval(text: str) -> float:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2.0**64
+def _unit_intervals(prefix: str, texts: Iterable[str]) -> np.ndarray:
+    """A number in [0, 1) for each text, float64: the first 64 bits of the SHA-256 of prefix and text."""
+    start, sha256 = prefix.encode(), hashlib.sha256
+    words = bytearray()
+    for text in texts:
+        words += sha256(start + text.encode()).digest()[:8]
+    return np.frombuffer(words, ">u8") / 2.0**64

@@ -4,7 +4,6 @@ import logging
 import time
 from typing import Any
 
-from evaluation.training_figure import training_figure
 from infra.metrics import Metrics
 from infra.progress import Progress
 from infra.runs import RunFolder
@@ -101,6 +100,10 @@ class Shown:
     def _draw(self) -> None:
         self._drawn = time.monotonic()
         if self.history:
+            from evaluation.training_figure import (
+                training_figure,  # matplotlib takes half a second of a start
+            )
+
             self.folder.file("training.png", training_figure(self.history))
 
 

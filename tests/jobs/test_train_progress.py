@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from evaluation import training_figure
 from infra.runs import RunFolder
 from infra.storage import Store
 from jobs import train_progress
@@ -80,7 +81,7 @@ def test_a_run_that_continues_is_shown_from_there(
 
 def test_the_figure_is_drawn_now_and_then_and_at_the_end(shown: Shown, monkeypatch: pytest.MonkeyPatch):
     drawn: list[int] = []
-    monkeypatch.setattr(train_progress, "training_figure", lambda rows: drawn.append(len(rows)) or b"")
+    monkeypatch.setattr(training_figure, "training_figure", lambda rows: drawn.append(len(rows)) or b"")
     shown.show(start(0))
     for epoch in range(1, 5):
         shown.show({"kind": "epoch", "epoch": epoch, **ROW})
