@@ -181,6 +181,14 @@ class InterpretConfig(Section):
     seed: Count = Field(0, description="seed of the sample, the permutations and the halves")
 
 
+class PipelineConfig(Section):
+    """All jobs in turn."""
+
+    retrain_share: Fraction = Field(
+        0.2, description="share of songs new to the model from which --incremental trains another one"
+    )
+
+
 class SimilarConfig(Section):
     """Songs like a song."""
 
@@ -233,6 +241,7 @@ class Config(Section):
     evaluate: EvaluateConfig = EvaluateConfig()  # pyright: ignore[reportCallIssue]
     taste: TasteConfig = TasteConfig()  # pyright: ignore[reportCallIssue]
     interpret: InterpretConfig = InterpretConfig()  # pyright: ignore[reportCallIssue]
+    pipeline: PipelineConfig = PipelineConfig()  # pyright: ignore[reportCallIssue]
     similar: SimilarConfig = SimilarConfig()  # pyright: ignore[reportCallIssue]
     report: ReportConfig = ReportConfig()  # pyright: ignore[reportCallIssue]
     ray: RayConfig = RayConfig()  # pyright: ignore[reportCallIssue]

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from infra.errors import ConfigError, StorageError
+from infra.errors import ConfigError, Incomplete, StorageError
 from infra.shards import encode
 from infra.storage import Store
 
 PARALLEL_READS = 16
 LISTED_FROM = 256
+RENEW_SECONDS = 86_400.0
 
 SONGS = pa.schema(
     [
@@ -173,12 +174,27 @@ class Tree:
             found = pool.map(lambda name: self.store.exists(self._commit_path(name)), names)
             return {name for name, exists in zip(names, found, strict=True) if exists}
 
+    def renew(self, shards: Iterable[str]) -> None:
+        """Write old commits of these shards again, as they are: `jobs.gc` goes by age, and they will be used again."""
+        wanted = {self._commit_path(shard) for shard in shards}
+        if not wanted:
+            return
+        old = [entry.path for entry in self.store.walk(f"{self.prefix}/commits") if entry.age > RENEW_SECONDS]
+        for path in wanted.intersection(old):
+            self.store.write(path, self.store.read(path))
+
     def publish(
-        self, corpus: str, shards: Iterable[Mapping[str, Any]], songs: pa.Table, quarantine: pa.Table
+        self,
+        corpus: str,
+        shards: Iterable[Mapping[str, Any]],
+        songs: pa.Table,
+        quarantine: pa.Table,
+        after: int | None = None,
     ) -> Snapshot:
         """Make these tables the newest snapshot of a corpus; nothing is written if they already are.
 
-        `shards` are `Commit.reference()` records. Both tables are expected sorted by track_id.
+        `shards` are `Commit.reference()` records. Both tables are expected sorted by track_id. after: number of the
+        snapshot that they were made from; raises Incomplete if that is no longer the newest.
         """
         listed = tuple(sorted((dict(item) for item in shards), key=lambda item: item["shard"]))
         paths = {name: self._write_table(corpus, name, table) for name, table in
@@ -195,6 +211,10 @@ class Tree:
             latest = self.latest(corpus)
             if latest is not None and latest.digest == digest:
                 return latest
+            if after is not None and (latest is None or latest.number != after):
+                raise Incomplete(
+                    f"{self.store.uri(self.prefix)}: corpus {corpus} changed meanwhile; run again"
+                )
             mine = Snapshot(number=latest.number + 1 if latest else 1, digest=digest, **content)
             if self.store.create(self._snapshot_path(corpus, mine.number), _dumps(asdict(mine))):
                 return mine

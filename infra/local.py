@@ -7,15 +7,25 @@ crash leaves nothing but a temporary file whose name starts with `.tmp-`.
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from infra.errors import StorageError
 
 TEMPORARY = ".tmp-"
+
+
+class Entry(NamedTuple):
+    """An object of a listing: path relative to the root, bytes, and seconds since it was written."""
+
+    path: str
+    bytes: int
+    age: float
 
 
 @contextmanager
@@ -75,6 +85,18 @@ class LocalDisk:
         except FileNotFoundError:
             return []
         return sorted(name for name in found if not name.startswith(TEMPORARY))
+
+    def walk(self, path: str) -> Iterator[Entry]:
+        for folder, _, files in os.walk(self.root / path):
+            for name in files:
+                file = Path(folder, name)
+                try:
+                    found = file.stat()
+                except FileNotFoundError:
+                    continue  # deleted since it was listed
+                yield Entry(
+                    file.relative_to(self.root).as_posix(), found.st_size, time.time() - found.st_mtime
+                )
 
     def delete(self, path: str) -> None:
         with named(self.root / path):

@@ -53,7 +53,7 @@ def pack(
     `feature_bytes` are those of a track by its seconds.
     """
     ordered = sorted(tracks)
-    most = min(shard_tracks, _fair_tracks(len(ordered)))
+    most = min(shard_tracks, fair_tracks(len(ordered)))
     sizes = [int(feature_bytes(estimated_seconds(track))) + 1 for track in ordered]
     return [
         Shard(_name(fingerprint, ordered[start:stop]), tuple(ordered[start:stop]), sum(sizes[start:stop]))
@@ -84,7 +84,7 @@ def cut(sizes: Sequence[int], most_bytes: int, most_items: int) -> Iterator[tupl
         yield start, len(sizes)
 
 
-def _fair_tracks(n_tracks: int) -> int:
+def fair_tracks(n_tracks: int) -> int:
     """Tracks of a shard in a small corpus: a power of two, so that a few tracks more change little."""
     share = n_tracks // SMALL_CORPUS_SHARDS
     return max(MIN_SHARD_TRACKS, 1 << max(share.bit_length() - 1, 0))

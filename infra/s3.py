@@ -8,12 +8,14 @@ import io
 import mimetypes
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 from botocore.exceptions import BotoCoreError
 
 from infra.errors import StorageError
+from infra.local import Entry
 
 RANGE_BYTES = 64 << 20
 
@@ -101,6 +103,17 @@ class Bucket:
         except FileNotFoundError:
             return []
         return sorted(name.rstrip("/").rpartition("/")[2] for name in found)
+
+    def walk(self, path: str) -> Iterator[Entry]:
+        start = f"{self.root.removeprefix('s3://')}/"
+        try:
+            with named(self.uri(path)):
+                found: Any = self.files.find(self.uri(path), detail=True)
+        except FileNotFoundError:
+            return
+        for name, about in found.items():
+            age = (datetime.now(UTC) - about["LastModified"]).total_seconds()
+            yield Entry(name.removeprefix(start), about["size"], age)
 
     def delete(self, path: str) -> None:
         with named(self.uri(path)):

@@ -1,5 +1,6 @@
 """One interface to a local folder and to an S3 prefix: whole objects, created or replaced."""
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from infra.errors import ConfigError, StorageError
-from infra.local import LocalDisk
+from infra.local import Entry, LocalDisk
 from infra.local import named as named_path
 from infra.s3 import Bucket, connect
 from infra.s3 import named as named_uri
@@ -62,6 +63,10 @@ class Store:
     def names(self, prefix: str) -> list[str]:
         """Sorted names of the objects and folders directly under `prefix`; for small folders only."""
         return self._backend.names(_relative(prefix))
+
+    def walk(self, prefix: str) -> Iterator[Entry]:
+        """Everything under `prefix`, in no order; also what a writer that died has left half done."""
+        return self._backend.walk(_relative(prefix))
 
     def delete(self, path: str) -> None:
         """Remove the object; not an error if it is absent."""

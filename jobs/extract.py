@@ -69,6 +69,7 @@ def run(config: Config, command: Sequence[str] | None = None, retry: Collection[
     Raises ConfigError without a track list, TooManyBadFiles, Incomplete, StorageError.
     """
     work = prepare(config, retry)
+    work.tree.renew(work.commits)
     with RunFolder(work.tree.store, run_path(config)) as folder:
         folder.begin(config.model_dump(mode="json"))
         started = time.monotonic()

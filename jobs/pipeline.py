@@ -1,32 +1,75 @@
-"""`python -m jobs.pipeline`: from a folder of audio to song vectors, scores and a report; does what is missing."""
+"""`python -m jobs.pipeline`: from a folder of audio to song vectors, scores and a report; does what is missing.
+
+With --incremental a model is kept while few songs are new to it: what is new gets vectors of the model that there is.
+"""
 
 import logging
+from typing import Annotated
+
+import typer
 
 from infra import cli
 from infra.cluster import lasting
 from infra.config import Config, load
+from infra.lease import Lease
 from infra.runs import RunFolder
 from infra.storage import Store
 from jobs import evaluate, extract, index, report, represent, train
+from jobs.kept_model import find_kept
 from jobs.specification import require_frames
 
 log = logging.getLogger(__name__)
 
+Incremental = Annotated[
+    bool,
+    typer.Option(
+        "--incremental", help="Keep the model while less than pipeline.retrain_share of the songs is new."
+    ),
+]
+Retrain = Annotated[bool, typer.Option("--retrain", help="Train on the corpus as it is now, in any case.")]
 
-def run(config: Config) -> str:
-    """Run every job in turn, with one Ray for all that need it; where the report is."""
+
+def run(config: Config, incremental: bool = False, retrain: bool = False) -> str:
+    """Run every job in turn, with one Ray for all that need it; where the report is.
+
+    incremental: keep the model while few songs are new to it, unless `retrain`. Raises Incomplete while another
+    pipeline of the same corpus and root is under way, and what the jobs raise.
+    """
     require_frames(config.extract)
     store = Store(config.root)
     store.check()
-    with lasting(), RunFolder(store, f"runs/pipeline-{config.corpus}") as folder:
+    path = f"runs/pipeline-{config.corpus}"
+    with (
+        Lease(store, f"{path}/lease.json", f"the pipeline of corpus {config.corpus}"),
+        lasting(),
+        RunFolder(store, path) as folder,
+    ):
         folder.begin(config.model_dump(mode="json"))
         for job in (index, extract):
             folder.event(job.__name__, result=repr(job.run(config)))
-        model = train.run(config).run
+        model = choose_model(config) if incremental and not retrain else train.run(config).run
         for job in (represent, evaluate, report):
             folder.event(job.__name__, result=repr(job.run(config, model)))
         folder.summary({"model": model, "report": store.uri("report/index.html")})
     return store.uri("report/index.html")
+
+
+def choose_model(config: Config) -> str:
+    """The model to go on with: the one that there is, or one trained now because too many songs are new to it."""
+    kept, limit = find_kept(config), config.pipeline.retrain_share
+    if kept is None:
+        return train.run(config).run
+    about = f"{kept.new_songs} of {kept.songs} songs are new to model {kept.run}"
+    if kept.new_share >= limit:
+        log.info(
+            "pipeline: %s (%.0f %%, pipeline.retrain_share is %.0f %%)",
+            about,
+            100 * kept.new_share,
+            100 * limit,
+        )
+        return train.run(config).run
+    log.info("pipeline: %s, it is kept", about)
+    return kept.run
 
 
 def main(
@@ -36,6 +79,8 @@ def main(
     config: cli.ConfigFile = None,
     set_: cli.Set = None,
     corpus: cli.Corpus = None,
+    incremental: Incremental = False,
+    retrain: Retrain = False,
     dry_run: cli.DryRun = False,
 ) -> None:
     """Index, extract, train, represent, evaluate and report. Run again, it does only what is missing."""
@@ -43,8 +88,8 @@ def main(
     if dry_run:
         print(index.plan_text(resolved))
         return
-    run(resolved)
+    run(resolved, incremental, retrain)
 
 
 if __name__ == "__main__":
-    cli.run(main, "labels", "extract", "train", "represent", "evaluate", "taste", "report", "ray")
+    cli.run(main, "labels", "extract", "train", "represent", "evaluate", "taste", "pipeline", "report", "ray")

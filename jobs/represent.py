@@ -65,6 +65,7 @@ def run(config: Config, model: str | None = None) -> Represented:
     Raises ConfigError, Incomplete, StorageError.
     """
     work = prepare(config, model)
+    work.tree.renew({*work.shards}.difference(source.name for unit in work.todo for source in unit.sources))
     if not work.todo:
         return _publish(config, work, 0)
     with connect(config.ray), RunFolder(work.tree.store, f"runs/represent-{work.model.run}") as folder:

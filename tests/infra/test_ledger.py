@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pytest
 
-from infra.errors import ConfigError, StorageError
+from infra.errors import ConfigError, Incomplete, StorageError
 from infra.ledger import QUARANTINE, SONGS, Commit, Snapshot, Tree, quarantine_table, songs_table
 from infra.songs import read_quarantine, read_songs
 from infra.storage import Store
@@ -122,6 +122,32 @@ def test_two_publishers_at_once(tree: Tree):
         both = list(pool.map(lambda n: publish(tree, commits[:n]), (1, 2)))
     assert {item.number for item in same} == {1}
     assert sorted(item.number for item in both) == [2, 3]
+
+
+def test_a_snapshot_made_from_an_older_one_is_refused(tree: Tree):
+    one, other = commit(tree, "s1"), commit(tree, "s2")
+    first = publish(tree, [one])
+    assert publish(tree, [one, other]).number == 2
+    songs, quarantine = songs_table([other]).sort_by("track_id"), quarantine_table([other])
+    with pytest.raises(Incomplete, match="corpus default changed meanwhile"):
+        tree.publish("default", [other.reference()], songs, quarantine, after=first.number)
+    assert tree.publish("default", [other.reference()], songs, quarantine, after=2).number == 3
+
+
+def test_old_commits_that_are_used_again_become_young(tree: Tree, monkeypatch: pytest.MonkeyPatch):
+    before = [commit(tree, shard) for shard in ("s1", "s2")]
+    written: list[str] = []
+    write = Store.write
+    monkeypatch.setattr(
+        Store, "write", lambda store, path, data: (written.append(path), write(store, path, data))
+    )
+    tree.renew(["s1", "s9"])
+    assert written == []
+    monkeypatch.setattr("infra.ledger.RENEW_SECONDS", -60.0)
+    tree.renew([])
+    tree.renew(["s1", "s9"])
+    assert written == ["features/f00/commits/s1.json"]
+    assert [tree.read_commit(item.shard) for item in before] == before
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"shard": 1}', "\xff", '{"tracks": [[1]]}'])

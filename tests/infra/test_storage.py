@@ -32,6 +32,17 @@ def test_an_object_is_written_read_and_replaced(store: Store):
     assert read_uri(store.uri("a/b/c")) == b"newer"
 
 
+def test_everything_under_a_prefix_is_listed_with_its_age(store: Store):
+    assert list(store.walk("a")) == []
+    for path in ("a/b/c", "a/d", "ab/e"):
+        store.write(path, b"12345")
+    found = list(store.walk("a"))
+    assert sorted(entry.path for entry in found) == ["a/b/c", "a/d"]
+    assert {entry.bytes for entry in found} == {5}
+    assert all(-5 < entry.age < 60 for entry in found)
+    assert {entry.path for entry in store.walk("")} == {"a/b/c", "a/d", "ab/e"}
+
+
 def test_objects_of_a_bucket_say_what_they_are(s3_root: str):
     """Pages that a browser shows and does not download."""
     for name, kind in {

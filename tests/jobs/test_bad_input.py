@@ -16,8 +16,10 @@ from infra.checkpoints import Checkpoints
 from infra.storage import Store
 from jobs import (
     audit,
+    compact,
     evaluate,
     extract,
+    gc,
     index,
     interpret,
     pipeline,
@@ -30,8 +32,8 @@ from jobs import (
 )
 from tests.jobs.trees import clustered_songs, commit_songs
 
-JOBS = {job.__name__.removeprefix("jobs."): job.main for job in (audit, evaluate, extract, index, interpret,
-        pipeline, report, represent, similar, status, sweep, train)}  # fmt: skip
+JOBS = {job.__name__.removeprefix("jobs."): job.main for job in (audit, compact, evaluate, extract, gc, index,
+        interpret, pipeline, report, represent, similar, status, sweep, train)}  # fmt: skip
 Ended = tuple[int, list[str]]
 Command = Callable[..., Ended]
 

@@ -1,0 +1,146 @@
+"""What goes and what stays, by age and by who reads it; local and in S3."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from infra import models
+from infra.errors import ConfigError
+from infra.ledger import Commit, Tree, quarantine_table, songs_table
+from infra.storage import Store
+from jobs import gc
+
+pytestmark = pytest.mark.s3
+
+
+def commit(tree: Tree, shard: str, tracks: str) -> Commit:
+    columns = {
+        "track_id": [*tracks],
+        "version": ["1"] * len(tracks),
+        "n_frames": pa.array([3] * len(tracks), pa.int32()),
+    }
+    return tree.commit(shard, pa.table(columns), [], len(tracks), [len(tracks)])
+
+
+def publish(tree: Tree, *commits: Commit) -> None:
+    songs = songs_table(commits).sort_by("track_id")
+    tree.publish("default", [item.reference() for item in commits], songs, quarantine_table(commits))
+
+
+@pytest.fixture
+def store(any_root: str) -> Store:
+    store = Store(any_root)
+    store.write("corpus/default/tracks.parquet", b"")
+    return store
+
+
+def reasons(found: list[gc.Garbage]) -> dict[str, str]:
+    return {item.path.partition("/")[2]: item.reason for item in found}
+
+
+def test_what_a_newer_snapshot_replaced_goes_and_what_lost_a_race(store: Store) -> None:
+    tree = Tree(store, "features/f00")
+    one, two, three = (commit(tree, f"s{i}", tracks) for i, tracks in enumerate(("ab", "cd", "ef")))
+    lost = f"{tree.prefix}/data/s1/{'0' * 64}.parquet"
+    store.write(lost, b"other bytes of the same tracks")
+    publish(tree, one, two)
+    first = tree.latest("default")
+    assert first is not None
+    publish(tree, two, three)
+    found = reasons(gc.run(store.root, -60.0))
+    assert found == {
+        "f00/snapshots/default/1.json": gc.SNAPSHOT,
+        "f00/commits/s0.json": gc.COMMIT,
+        one.path.partition("/")[2]: gc.DATA,
+        lost.partition("/")[2]: gc.DATA,
+        first.songs.partition("/")[2]: gc.TABLE,
+    }
+    assert gc.run(store.root, 3600.0) == []
+    assert reasons(gc.run(store.root, -60.0, keep=2)) == {lost.partition("/")[2]: gc.DATA}
+    gc.run(store.root, -60.0, delete=True)
+    assert gc.run(store.root, -60.0) == []
+    assert tree.read_commits(["s0", "s1", "s2"]).keys() == {"s1", "s2"}
+    assert store.exists(two.path)
+    assert not store.exists(lost)
+
+
+def test_what_was_the_newest_of_late_stays_with_its_shards(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that began before may still publish with them."""
+    tree = Tree(store, "features/f00")
+    one, two = commit(tree, "s0", "ab"), commit(tree, "s1", "cd")
+    publish(tree, one)
+    publish(tree, two)
+    ages = {"1.json": 900.0, "2.json": 5.0}
+    walk = Store.walk
+
+    def aged(self: Store, prefix: str) -> list[gc.Entry]:
+        return [
+            entry._replace(age=ages.get(entry.path.rpartition("/")[2], 900.0)) for entry in walk(self, prefix)
+        ]
+
+    monkeypatch.setattr(Store, "walk", aged)
+    assert gc.run(store.root, 60.0) == []
+    ages["2.json"] = 100.0
+    assert set(reasons(gc.run(store.root, 60.0)).values()) == {gc.SNAPSHOT, gc.COMMIT, gc.DATA, gc.TABLE}
+    ages["s0.json"] = 5.0  # taken up again
+    assert set(reasons(gc.run(store.root, 60.0)).values()) == {gc.SNAPSHOT, gc.TABLE}
+
+
+def test_a_first_run_that_has_not_published_keeps_everything(store: Store) -> None:
+    commit(Tree(store, "features/f00"), "s0", "ab")
+    assert gc.run(store.root, -60.0) == []
+
+
+def test_of_a_model_the_checkpoint_that_it_is_stays_and_the_songs_it_knows(store: Store) -> None:
+    tree = Tree(store, "features/f00")
+    publish(tree, commit(tree, "s0", "ab"))
+    first = tree.latest("default")
+    assert first is not None
+    publish(tree, commit(tree, "s0", "ab"), commit(tree, "s1", "cd"))
+    for step in (10, 20):
+        for path in (f"models/m/step-{step:08d}.safetensors", f"models/m/index/step-{step:08d}.json"):
+            store.write(path, b"{}")
+    unread = {"f00/snapshots/default/1.json", first.songs.partition("/")[2]}
+    assert reasons(gc.run(store.root, -60.0)).keys() == unread
+    provenance = {"songs": first.songs.rpartition("/")[2]}
+    store.write("models/m/final.json", json.dumps(
+        {"run": "m", "step": 10, "finished": "now", "provenance": provenance}).encode())  # fmt: skip
+    assert models.find(store, "m") is not None
+    assert reasons(gc.run(store.root, -60.0)) == {
+        "f00/snapshots/default/1.json": gc.SNAPSHOT,
+        "m/step-00000020.safetensors": gc.CHECKPOINT,
+        "m/index/step-00000020.json": gc.CHECKPOINT,
+    }
+
+
+def test_files_of_writers_that_died_go(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.write("corpus/default/tracks.parquet", b"")
+    for folder in ("models/m", "features/f00/data/s0"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / ".tmp-0a").write_bytes(b"half")
+    found = gc.run(str(tmp_path), -60.0)
+    assert {item.path for item in found} == {"models/m/.tmp-0a", "features/f00/data/s0/.tmp-0a"}
+    assert {item.reason for item in found} == {gc.LEFT}
+
+
+def test_wrong_requests_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no corpus"):
+        gc.run(str(tmp_path), 0.0)
+    Store(str(tmp_path)).write("corpus/default/tracks.parquet", b"")
+    with pytest.raises(ConfigError, match="--keep 0: expected 1 or more"):
+        gc.run(str(tmp_path), 0.0, keep=0)
+
+
+def test_a_list_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gc.show([gc.Garbage("features/f/commits/s.json", 2_000_000, gc.COMMIT)], deleted=False)
+    out = capsys.readouterr().out
+    assert "features/f/commits/s.json" in out
+    assert "2.0" in out
+    assert "nothing was deleted; --delete does it" in out
+    gc.show([], deleted=False)
+    assert "nothing to do" in capsys.readouterr().out
