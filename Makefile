@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ROOT ?= demo/root
 
-.PHONY: help setup demo test lint browser bench clean
+.PHONY: help setup demo test lint browser promtool bench clean
 
 help:
 	@echo "make setup   a ready $(VENV) (Python 3.11 or later)"
@@ -44,7 +44,15 @@ browser:
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
 	else echo "no chromium here: the report's pages will not be opened in a browser"; fi
 
-test: lint browser
+# Alerts and dashboard are tested with promtool, out of Debian's package: nothing is installed, no server is started.
+promtool: $(READY)
+	@test -x $(BIN)/promtool || if command -v apt-get >/dev/null; then \
+		mkdir -p build/promtool && cd build/promtool && \
+		(apt-get download -qq prometheus 2>/dev/null || (apt-get update -qq && apt-get download -qq prometheus)) && \
+		dpkg -x prometheus_*.deb . && cp usr/bin/promtool ../../$(BIN)/promtool; \
+	else echo "no Debian here: alerts and dashboard will not be tested"; fi
+
+test: lint browser promtool
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 bench: $(READY)

@@ -24,13 +24,21 @@ class Metrics:
                     self._gauges[name] = Gauge(*self._named(name), tag_keys=("run",))
                 self._gauges[name].set(value, {"run": self.run})
 
-    def add(self, **counts: int) -> None:
+    def add(self, **counts: float) -> None:
         """What has been done since the last time."""
         for name, count in counts.items():
-            if name not in self._counters:
-                self._counters[name] = Counter(*self._named(name), tag_keys=("run",))
-            if count:
-                self._counters[name].inc(count, {"run": self.run})
+            self._count(name, count, {"run": self.run})
+
+    def add_by(self, name: str, tag: str, counts: Mapping[str, float]) -> None:
+        """The same of one counter that is divided by a tag of its own."""
+        for value, count in counts.items():
+            self._count(name, count, {"run": self.run, tag: value})
+
+    def _count(self, name: str, count: float, tags: dict[str, str]) -> None:
+        if name not in self._counters:
+            self._counters[name] = Counter(*self._named(name), tag_keys=tuple(tags))
+        if count:
+            self._counters[name].inc(count, tags)
 
     def _named(self, name: str) -> tuple[str, str]:
         return f"hdpgmm_{self.job}_{name}", self.described[name]

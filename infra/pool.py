@@ -40,14 +40,30 @@ class Pool(Generic[Unit]):
         self.make, self.call, self.size, self.attempts = make, call, size, attempts
         self.silence_seconds = silence_seconds
         self._failures: Counter[int] = Counter()
+        self._queue: deque[tuple[int, Unit]] = deque()
+        self._active: dict[Any, tuple[int, Any, tuple[int, Unit] | None]] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Units that nobody has begun."""
+        return len(self._queue)
+
+    @property
+    def under_way(self) -> int:
+        """Units that an actor has begun."""
+        return sum(work is not None for _, _, work in self._active.values())
+
+    @property
+    def retries(self) -> int:
+        """How often a unit went back, or an actor died before it had one."""
+        return sum(self._failures.values())
 
     def run(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, Any]]:
         """(unit, item) for all that the generators yield, as it comes; a unit tried again starts over.
 
         Raises Incomplete for a unit whose actors keep dying, StorageError for one whose storage keeps failing.
         """
-        self._queue = deque(enumerate(units))
-        self._active: dict[Any, tuple[int, Any, tuple[int, Unit] | None]] = {}
+        self._queue, self._active = deque(enumerate(units)), {}
         self._heard: dict[int, float] = {}
         for slot in range(min(self.size, len(self._queue))):
             self._start(slot)

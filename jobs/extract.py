@@ -5,6 +5,7 @@ Run again after anything: only what no commit covers is done.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -37,6 +38,7 @@ from jobs.extract_work import (
 )
 from jobs.extractor import Extractor, Tick, child_command
 from jobs.specification import specification
+from jobs.work_metrics import WorkMetrics
 
 EARLY_TRACKS = 500
 log = logging.getLogger(__name__)
@@ -103,7 +105,7 @@ def _extract(
         work.tree.write_spec(spec.to_json())
         pool = _pool(config, work.tree, command or child_command(spec), workers)
         started = time.monotonic()
-        commits = _collect(config, work, pool.run(todo))
+        commits = _collect(config, work, pool.run(todo), WorkMetrics("extract", config.corpus, pool))
         remember_speed(work, folder, min(workers, len(todo)), time.monotonic() - started)
     if len(commits) < len(todo):
         raise Incomplete(f"{len(todo) - len(commits)} of {len(todo)} shards are missing; run again")
@@ -126,7 +128,9 @@ def _pool(config: Config, tree: Tree, command: Sequence[str], workers: int) -> P
     return Pool(make, call, workers, silence_seconds=max(extract.worker_seconds, longest))
 
 
-def _collect(config: Config, work: Work, items: Iterable[tuple[Shard, Tick | Commit]]) -> dict[str, Commit]:
+def _collect(
+    config: Config, work: Work, items: Iterable[tuple[Shard, Tick | Commit]], metrics: WorkMetrics
+) -> dict[str, Commit]:
     """Keep count of what the workers report; stop when it is clear that too many tracks are bad."""
     commits: dict[str, Commit] = {}
     ticks: dict[str, Tick] = {}
@@ -138,11 +142,17 @@ def _collect(config: Config, work: Work, items: Iterable[tuple[Shard, Tick | Com
             if isinstance(item, Commit):
                 commits[shard.name] = item
                 done, bad = done + item.inputs, bad + len(item.quarantined)
+                metrics.quarantined(Counter(record["reason"] for record in item.quarantined))
                 _stop_early(work, done, bad, commits, config.extract.max_bad_fraction)
             else:
                 total += item - ticks.get(shard.name, Tick())
                 ticks[shard.name] = item
                 _show(progress, total)
+                metrics.tell(
+                    tracks_total=total.tracks,
+                    audio_bytes_total=total.audio_bytes,
+                    audio_seconds_total=total.audio_seconds,
+                )
     return commits
 
 

@@ -26,6 +26,7 @@ from jobs.model import LoadedModel, load_model, require_features
 from jobs.represent_plan import Known, Unit, contents, living, missing, plan, unfinished
 from jobs.representer import Representer
 from jobs.train import training_snapshot
+from jobs.work_metrics import WorkMetrics
 
 log = logging.getLogger(__name__)
 
@@ -133,10 +134,12 @@ def _compute(config: Config, work: Work) -> int:
         size=config.represent.workers or (n_gpus() if gpu else n_cpus()),
     )
     computed: dict[Unit, int] = {}
+    metrics = WorkMetrics("represent", work.model.run, pool)
     with Progress(work.n_songs, "songs", "represent") as progress:
         for unit, songs in pool.run(work.todo):
             computed[unit] = songs
             progress.advance(sum(computed.values()) - progress.done)
+            metrics.tell(songs_total=progress.done)
     return progress.done
 
 

@@ -27,6 +27,8 @@ METRICS = {
     "bound": "bound of the last epoch, nats per frame",
     "heldout_score": "held-out score of the last epoch, nats per frame",
     "components": "components that carry 99 % of the frames",
+    "rollbacks_total": "times that the state was not finite and an older one was taken",
+    "restarts_total": "times that the ranks began, the first included",
 }
 
 
@@ -50,6 +52,8 @@ class Shown:
             self.folder.event(kind, **event)
         if kind == "epoch":
             self._epoch(event)
+        if kind == "rollback":
+            self._metrics.add(rollbacks_total=1)
         if kind in WARNINGS:
             log.warning("%s", WARNINGS[kind].format(**event))
 
@@ -66,6 +70,7 @@ class Shown:
         if event["step"]:
             log.info("train: continues from step %d of %d", event["step"], event["steps"])
         self._songs = self._frames = 0
+        self._metrics.add(restarts_total=1, rollbacks_total=0)
         self._progress = Progress(event["steps"], "steps", "train", event["step"]).__enter__()
         if self.history:
             self._tell(self.history[-1])

@@ -106,5 +106,7 @@ def test_metrics_know_the_newest_checkpoint(shown: Shown, monkeypatch: pytest.Mo
         "frames_total": 100,
         "bound": -3.0,
         "heldout_score": -4.0,
+        "restarts_total": 1,
+        "rollbacks_total": 0,
     }
     assert told.keys() == train_progress.METRICS.keys()
