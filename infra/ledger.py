@@ -12,10 +12,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, NamedTuple
 
 import pyarrow as pa
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from infra.errors import ConfigError, Incomplete, StorageError
 from infra.shards import encode
@@ -50,6 +52,60 @@ QUARANTINE = pa.schema(
         ("last_seen", pa.string()),
     ]
 )
+
+
+_Count = Annotated[int, Field(ge=0, lt=1 << 31)]
+_Size = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+
+class _Reference(TypedDict):
+    """A shard as snapshots name it."""
+
+    shard: str
+    path: str
+    digest: str
+    rows: _Count
+    bytes: _Size
+    inputs: _Count
+
+
+class _Quarantined(TypedDict):
+    """A row of QUARANTINE without its shard."""
+
+    track_id: str
+    version: str
+    stage: str
+    reason: str
+    message: str
+    attempts: _Count
+    first_seen: str
+    last_seen: str
+
+
+class _CommitRecord(_Reference):
+    """Commit as JSON."""
+
+    quarantined: tuple[_Quarantined, ...]
+    tracks: tuple[tuple[str, str, _Count, _Count, _Count], ...]
+
+
+class _SnapshotRecord(TypedDict):
+    """Snapshot as JSON."""
+
+    number: _Count
+    digest: str
+    shards: tuple[_Reference, ...]
+    songs: str
+    quarantine: str
+    n_songs: _Size
+    n_frames: _Size
+    n_quarantined: _Size
+
+
+_STRICT = ConfigDict(strict=True, extra="forbid")
+for _record in (_Reference, _Quarantined, _CommitRecord, _SnapshotRecord):
+    _record.__pydantic_config__ = _STRICT  # pyright: ignore[reportAttributeAccessIssue]
+_COMMIT, _SNAPSHOT = TypeAdapter(_CommitRecord), TypeAdapter(_SnapshotRecord)
 
 
 class Placed(NamedTuple):
@@ -148,13 +204,8 @@ class Tree:
 
     def read_commit(self, shard: str) -> Commit:
         """The commit of a shard; FileNotFoundError if there is none, StorageError if it is damaged."""
-        path = self._commit_path(shard)
-        tree = _parse(self.store, path, Commit)
-        try:
-            tracks = tuple(Placed(*placed) for placed in tree.pop("tracks"))
-            return Commit(**{**tree, "quarantined": tuple(tree["quarantined"]), "tracks": tracks})
-        except TypeError as error:
-            raise StorageError(f"{self.store.uri(path)}: not a commit ({error})") from error
+        found = _parse(self.store, self._commit_path(shard), _COMMIT, "commit")
+        return Commit(**{**found, "tracks": tuple(Placed(*placed) for placed in found["tracks"])})
 
     def read_commits(self, shards: Iterable[str]) -> dict[str, Commit]:
         """The commits that exist among these shards, by small parallel reads; of many, a listing says which exist."""
@@ -227,8 +278,7 @@ class Tree:
 
     def read_snapshot(self, corpus: str, number: int) -> Snapshot:
         """One snapshot; FileNotFoundError if there is none, StorageError if it is damaged."""
-        tree = _parse(self.store, self._snapshot_path(corpus, number), Snapshot)
-        return Snapshot(**{**tree, "shards": tuple(tree["shards"])})
+        return Snapshot(**_parse(self.store, self._snapshot_path(corpus, number), _SNAPSHOT, "snapshot"))
 
     def _listed(self, shards: Iterable[str]) -> list[str]:
         present = set(self.store.names(f"{self.prefix}/commits"))
@@ -282,13 +332,13 @@ def _dumps(tree: Any) -> bytes:
     return json.dumps(tree, sort_keys=True, ensure_ascii=False).encode()
 
 
-def _parse(store: Store, path: str, record: type[Any]) -> dict[str, Any]:
-    """The JSON object at `path`, which has exactly the fields of `record`."""
+def _parse(store: Store, path: str, adapter: TypeAdapter[Any], kind: str) -> dict[str, Any]:
+    """The record at `path`, every field of the type that it is written with."""
     try:
-        tree = json.loads(store.read(path))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise StorageError(f"{store.uri(path)}: not JSON ({error})") from error
-    wanted = {field.name for field in fields(record)}
-    if not isinstance(tree, dict) or tree.keys() != wanted:
-        raise StorageError(f"{store.uri(path)}: not a {record.__name__.lower()}, expected {sorted(wanted)}")
-    return tree
+        return adapter.validate_json(store.read(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise StorageError(
+            f"{store.uri(path)}: not a {kind} ({place + ': ' if place else ''}{first['msg']})"
+        ) from None

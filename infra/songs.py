@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.errors import StorageError
-from infra.ledger import Snapshot
+from infra.ledger import QUARANTINE, SONGS, Snapshot
 from infra.shards import decode
 from infra.storage import Store
 
@@ -71,21 +71,53 @@ def _block(table: pa.Table) -> SongBlock:
 
 def read_songs(store: Store, snapshot: Snapshot) -> pa.Table:
     """The songs of a snapshot, sorted by track_id; schema `ledger.SONGS`."""
-    return decode(store.read(snapshot.songs))
+    return stored_table(store, snapshot.songs, SONGS)
 
 
 def read_columns(store: Store, path: str, columns: Sequence[str]) -> pa.Table:
-    """Some columns of a snapshot's songs at `path`, nothing else of the file; shards' paths as a dictionary."""
-    with (
-        store.open(path) as source,
-        pq.ParquetFile(source, pre_buffer=True, read_dictionary=["path"]) as file,
-    ):
-        return file.read(columns=list(columns))
+    """Some columns of a snapshot's songs at `path`, nothing else of the file; shards' paths as a dictionary.
+
+    Raises StorageError if the file cannot be read, FileNotFoundError if it is absent.
+    """
+    try:
+        with (
+            store.open(path) as source,
+            pq.ParquetFile(source, pre_buffer=True, read_dictionary=["path"]) as file,
+        ):
+            return file.read(columns=list(columns))
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise StorageError(
+            f"{store.uri(path)}: a damaged table ({' '.join(str(error).split())[:200]})"
+        ) from None
 
 
 def read_quarantine(store: Store, snapshot: Snapshot) -> pa.Table:
     """The quarantined tracks of a snapshot, sorted by track_id; schema `ledger.QUARANTINE`."""
-    return decode(store.read(snapshot.quarantine))
+    return stored_table(store, snapshot.quarantine, QUARANTINE)
+
+
+def stored_table(store: Store, path: str, schema: pa.Schema) -> pa.Table:
+    """A table of ours with the columns of the schema, and any others.
+
+    Raises StorageError if it is absent, cannot be read, or has not these columns without nulls.
+    """
+    try:
+        table = decode(store.read(path))
+        table.validate(full=True)
+    except FileNotFoundError as error:
+        raise StorageError(f"{store.uri(path)}: is missing") from error
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise StorageError(f"{store.uri(path)}: a damaged table ({reason})") from None
+    for field in schema:
+        found = table.schema.get_field_index(field.name)
+        if found < 0 or table.schema.field(found).type != field.type or table[field.name].null_count:
+            raise StorageError(
+                f"{store.uri(path)}: a damaged table (column {field.name} is not {field.type})"
+            )
+    return table
 
 
 def _read_row_group(store: Store, path: str, row_group: int) -> pa.Table:

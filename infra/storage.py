@@ -99,6 +99,6 @@ def read_uri(uri: str, most: int | None = None) -> bytes:
 
 
 def _relative(path: str) -> str:
-    if path.startswith("/") or ".." in PurePosixPath(path).parts:
+    if path.startswith("/") or ".." in PurePosixPath(path).parts or "\0" in path:
         raise StorageError(f"{path}: not a path below the root")
     return path.rstrip("/")

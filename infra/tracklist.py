@@ -69,9 +69,10 @@ def _names(written: Sequence[str]) -> list[str]:
     absolute = [value for value in written if _is_absolute(value)]
     if not absolute:
         return [posixpath.normpath(value) for value in written]
-    if len(absolute) < len(written):
+    in_s3 = sum(value.startswith("s3://") for value in absolute)
+    if len(absolute) < len(written) or 0 < in_s3 < len(absolute):
         return list(written)
-    parents = [value.rpartition("/")[0] for value in absolute]
+    parents = [value.rpartition("/")[0] or "/" for value in absolute]
     common = posixpath.commonpath(parents) if not absolute[0].startswith("s3://") else _common_prefix(parents)
     return [value[len(common) :].lstrip("/") for value in absolute]
 
@@ -83,7 +84,11 @@ def _common_prefix(folders: Sequence[str]) -> str:
 def _checked(uri: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ConfigError(f"{uri}: a row names no file")
-    if ("://" in value and not value.startswith("s3://")) or ".." in PurePosixPath(value).parts:
+    if (
+        ("://" in value and not value.startswith("s3://"))
+        or ".." in PurePosixPath(value).parts
+        or "\0" in value
+    ):
         raise ConfigError(f"{uri}: {value!r}: expected a path without '..' or an s3:// address")
     return value
 
@@ -94,6 +99,9 @@ def _is_absolute(value: str) -> bool:
 
 def _as_bytes(size: Any, name: str) -> int:
     try:
-        return int(size)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{name}: bytes is {size!r}, expected a number") from None
+        number = int(size)
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if not 0 <= number < 1 << 63:
+        raise ConfigError(f"{name}: bytes is {size!r}, expected a number from 0 on")
+    return number

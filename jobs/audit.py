@@ -28,7 +28,6 @@ from jobs.represent_plan import living
 PARALLEL_DIGESTS = 4
 LISTED_FILES = 50
 KINDS = ("features", "vectors")
-UNREADABLE = (FileNotFoundError, pa.ArrowInvalid)
 log = logging.getLogger(__name__)
 
 Digests = dict[str, str]  # path relative to the root -> SHA-256 that its record says
@@ -125,7 +124,7 @@ def check_snapshot(tree: Tree, corpus: str, commits: Mapping[str, Commit]) -> li
     try:
         songs = read_songs(tree.store, snapshot)
         read_quarantine(tree.store, snapshot)
-    except UNREADABLE as error:
+    except StorageError as error:
         return [*problems, f"{where}: a table is missing or damaged ({error})"]
     columns = (songs[name].to_pylist() for name in ("shard", *Placed._fields))
     strangers = sum(row not in placed for row in zip(*columns, strict=True))
@@ -152,7 +151,7 @@ def _coverage(tree: Tree, corpus: str, wanted: Sequence[tuple[str, str]]) -> Cov
         if snapshot is None:
             return None
         songs, quarantine = read_songs(tree.store, snapshot), read_quarantine(tree.store, snapshot)
-    except (StorageError, *UNREADABLE):
+    except (StorageError, FileNotFoundError):
         return None  # `check_snapshot` says so
     known = _versions(songs) + _versions(quarantine)
     problems = []
@@ -184,7 +183,7 @@ def _unrepresented(store: Store, tree: Tree, corpus: str) -> list[str] | None:
             return [f"{tree.prefix}: the features of {corpus} behind its vectors are gone"]
         wanted = _places(living(features, read_songs(store, features)))
         known = _places(read_songs(store, snapshot))
-    except (StorageError, *UNREADABLE):
+    except (StorageError, FileNotFoundError):
         return None  # `check_snapshot` says so
     except (ValueError, KeyError):
         return [f"{tree.prefix}/spec.json: cannot be understood"]

@@ -15,8 +15,7 @@ from infra.isolate import REASONS as CHILD_DIED
 from infra.ledger import Commit, Tree
 from infra.packing import Shard, estimated_seconds
 from infra.runs import RunFolder
-from infra.shards import decode
-from infra.songs import read_quarantine, read_songs
+from infra.songs import read_quarantine, read_songs, stored_table
 from infra.storage import Store
 from jobs.extract_plan import Covered, contents, plan
 from jobs.extractor import NOT_READ
@@ -26,6 +25,9 @@ REASONS = (*BAD_TRACK, *CHILD_DIED, *NOT_READ)  # of a quarantined track
 # Seconds of audio a worker does in one, for a first run: half of what mp3 took on 2 cores.
 FIRST_SPEED = 400.0
 LEAST_AUDIO_SECONDS = 600.0  # that a speed is taken from
+TRACKS = pa.schema(
+    [("track_id", pa.string()), ("uri", pa.string()), ("bytes", pa.int64()), ("version", pa.string())]
+)
 SPEED = "speed"  # kind of the event that keeps it
 
 
@@ -76,10 +78,9 @@ def feature_tree(store: Store, spec: FeatureSpec) -> Tree:
 def read_tracks(store: Store, corpus: str) -> pa.Table:
     """The track list. Raises ConfigError if there is none."""
     path = f"corpus/{corpus}/tracks.parquet"
-    try:
-        return decode(store.read(path))
-    except FileNotFoundError:
-        raise ConfigError(f"{store.uri(path)}: no track list yet, run jobs.index first") from None
+    if not store.exists(path):
+        raise ConfigError(f"{store.uri(path)}: no track list yet, run jobs.index first")
+    return stored_table(store, path, TRACKS)
 
 
 def feature_bytes(spec: FeatureSpec) -> Callable[[float], float]:

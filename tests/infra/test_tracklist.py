@@ -30,6 +30,12 @@ def test_absolute_paths_are_named_below_their_common_folder(tmp_path: Path):
     assert [item.name for item in read_list(str(tmp_path / "list.csv"))] == ["one/x.mp3", "two/x.mp3"]
 
 
+def test_files_here_and_in_s3_keep_their_names(tmp_path: Path):
+    rows = "uri,bytes,version\ns3://b/x.mp3,1,1\n/m/y.mp3,1,1\n"
+    (tmp_path / "list.csv").write_text(rows)
+    assert [item.name for item in read_list(str(tmp_path / "list.csv"))] == ["/m/y.mp3", "s3://b/x.mp3"]
+
+
 def test_sizes_and_versions_in_the_list_save_the_look(tmp_path: Path):
     table = pa.table({"uri": ["s3://nowhere/at/all.mp3"], "bytes": [77], "version": ["e1"]})
     pq.write_table(table, tmp_path / "list.parquet")
@@ -47,6 +53,10 @@ def test_sizes_and_versions_in_the_list_save_the_look(tmp_path: Path):
         ("path\nhttp://x/y.mp3\n", "expected a path without"),
         ("path\nx.mp3\nx.mp3\n", "more than once"),
         ("path,bytes,version\nx.mp3,many,1\n", "bytes is 'many', expected a number"),
+        ("path,bytes,version\nx.mp3,-1,1\n", "bytes is '-1', expected a number from 0 on"),
+        ("path,bytes,version\nx.mp3,9e99,1\n", "expected a number"),
+        (f"path,bytes,version\nx.mp3,{1 << 63},1\n", "expected a number"),
+        ("path\na\0b.mp3\n", "expected a path without"),
         ("path,path\nx,y\n", "must name the columns, each once"),
         ("path,a\nx\n", "not a readable table"),
         ("", "must name the columns"),

@@ -121,7 +121,7 @@ def test_a_commit_that_does_not_add_up(config: Config):
 
 def test_a_damaged_commit(config: Config):
     one(config, "features/*/commits/*.json").write_text("{")
-    assert "not JSON" in problems(config)
+    assert "not a commit (Invalid JSON" in problems(config)
 
 
 def test_a_snapshot_without_its_table(config: Config):

@@ -1,0 +1,19 @@
+"""Files that strangers made, spoilt at random: a result, a one-line error or a quarantine reason, and nothing else."""
+
+import pytest
+
+from tests.bench.fuzz import fuzz
+
+pytestmark = pytest.mark.slow
+
+CHILD_MB = 1500  # several decoders' worst on files of a second; a promise of gigabytes would be far above
+
+
+def test_spoilt_files_get_clean_errors() -> None:
+    found = fuzz(400, first=1_000_000)
+    assert found["inputs"] == 400
+    assert found["wrong"] == []
+    assert found["child_peak_mb"] < CHILD_MB
+    for kind in ("labels", "lists", "tracks", "snapshots", "plays", "splits"):
+        assert found["outcomes"][kind].get("refused", 0) > 5  # it is spoilt indeed
+    assert len(found["outcomes"]["audio"]) >= 3
