@@ -36,7 +36,8 @@ KEPT_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
     "MALLOC_TOP_PAD_": str(16 << 20),
 }
-NOT_READ = ("MISSING", "SIZE_MISMATCH")
+NOT_READ = ("MISSING", "SIZE_MISMATCH", "TOO_LARGE")
+LARGEST_BYTES = 4 << 30  # of a file; it is read whole, and the longest that are used (3 hours) are smaller
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -121,6 +122,8 @@ class Extractor:
 
 def fetch(track: Track) -> bytes | Refused:
     """The file's bytes if it still is the one that was indexed. Raises StorageError if it cannot be known."""
+    if track.bytes > LARGEST_BYTES:
+        return Refused("TOO_LARGE", f"{track.bytes} bytes, at most {LARGEST_BYTES} are read")
     try:
         data = patiently(lambda: read_uri(track.uri, track.bytes + 1))
     except FileNotFoundError:

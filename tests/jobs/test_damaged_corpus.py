@@ -10,6 +10,7 @@ from infra.config import load
 from infra.songs import read_quarantine, read_songs
 from infra.storage import Store
 from jobs import audit, extract, index
+from jobs.extractor import LARGEST_BYTES
 from tests.damaged import damaged_files
 from tests.features import signals
 
@@ -35,6 +36,8 @@ def test_every_bad_file_has_its_reason_and_stops_nothing(tmp_path: Path, ray_ses
         (music / name).write_bytes(signals.encode(signals.chords(1.0, 22050), 22050, file_format))
     for name in ("gone.wav", "grown.wav"):
         (music / name).write_bytes(b"x")
+    with (music / "huge.wav").open("wb") as file:
+        file.truncate(LARGEST_BYTES + 1)  # a hole: nothing is on the disk
     (music / "a folder.mp3").mkdir()
     (music / "points nowhere.mp3").symlink_to(music / "nowhere")
     settings = ("extract.track_seconds=3", "extract.max_bad_fraction=1")
@@ -43,7 +46,7 @@ def test_every_bad_file_has_its_reason_and_stops_nothing(tmp_path: Path, ray_ses
     (music / "gone.wav").unlink()
     (music / "grown.wav").write_bytes(b"longer")
     expected = {name: reason for name, (reason, _) in bad.items()}
-    expected |= {"gone.wav": "MISSING", "grown.wav": "SIZE_MISMATCH"}
+    expected |= {"gone.wav": "MISSING", "grown.wav": "SIZE_MISMATCH", "huge.wav": "TOO_LARGE"}
 
     result = extract.run(config, [sys.executable, str(WORKER)])
 
