@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hdpgmm import represent, training
+from hdpgmm import represent, schedule, training
 from hdpgmm.dependence import dependence, lagged
 from hdpgmm.model import State, corpus_bound, corpus_weights, family, prepare
 from hdpgmm.moves import Move, Probe
@@ -130,7 +130,7 @@ class HDPGMM:
         judged = self._tensors(*_take(values, offsets, heldout), heldout) if len(heldout) else None
         generator = torch.Generator().manual_seed(self.seed)
         probe = self._probe(*tensors, rng)
-        batch = self.batch_songs or training.batch_songs(len(trained))
+        batch = self.batch_songs or schedule.batch_songs(len(trained))
         steps_per_epoch, best = -(-len(trained) // batch), self._state
         for epoch in range(self.max_epochs):
             order, bound = rng.permutation(len(trained)), 0.0
@@ -142,11 +142,11 @@ class HDPGMM:
                 if (
                     self._settings.moves
                     and not last
-                    and training.moves_due(self._state.step, batch, len(trained))
+                    and schedule.moves_due(self._state.step, batch, len(trained))
                 ):
                     self._move(probe, generator)
             self._end_epoch(epoch, bound, len(tensors[0]), judged)
-            if judged is not None and training.best([row["heldout"] for row in self.history_]) == epoch:
+            if judged is not None and schedule.best([row["heldout"] for row in self.history_]) == epoch:
                 best = self._state
             if self._stands_still():
                 break
@@ -168,8 +168,8 @@ class HDPGMM:
         self._songs_seen += n_songs
         total = corpus_songs or self._songs_seen
         self._state, _ = training.learn(self._state, *tensors, total, self._settings)
-        first = corpus_songs or training.FIRST_MOVES
-        if self._settings.moves and training.moves_between(
+        first = corpus_songs or schedule.FIRST_MOVES
+        if self._settings.moves and schedule.moves_between(
             self._songs_seen - n_songs, self._songs_seen, first
         ):
             self._move(Probe(*tensors, total), torch.Generator().manual_seed(self.seed + self._state.step))
@@ -422,7 +422,7 @@ class HDPGMM:
 
     def _stands_still(self) -> bool:
         scores = [row["bound"] if row["heldout"] is None else row["heldout"] for row in self.history_]
-        return self.early_stopping and training.plateau(scores)
+        return self.early_stopping and schedule.plateau(scores)
 
     def _completion(self, values: Tensor, offsets: Tensor) -> float:
         total, frames = completion(prepare(self._state), values, offsets, self._settings.options)

@@ -1,7 +1,6 @@
-"""Learning a model: one step, the moves between steps, when to stop. The in-memory HDPGMM and the jobs share it."""
+"""Learning a model: one step, and the moves between steps. The in-memory HDPGMM and the jobs share it."""
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,14 +17,9 @@ from hdpgmm.trials import try_reductions
 
 SAMPLE_FRAMES = 200  # per component, for the k-means seeding
 SPLASH_DECAY = 1000  # steps, of the paper's eta_t = eta0 * 1000 / (t + 1000)
-FIRST_MOVES = 2048  # songs seen before the first moves, unless the corpus is smaller
-MOVES_APART = 2.0  # ratio of the songs seen from one time to the next
 STEP_SONGS = 128  # that a full step rests on
 PART_SONGS = 128  # of a mini-batch that one rank takes on; sums do not depend on the number of ranks
 MOST_ROUNDS = 8  # of merges and deletions at a time
-PATIENCE = 2  # epochs without a better held-out score
-NEAR = 0.02  # nats a frame between held-out scores that are as good as each other
-PLATEAU = 1e-3  # nats a frame: less is no better
 
 
 LEARNED, FIXED = Concentration(), Concentration(learned=False)
@@ -74,11 +68,6 @@ def in_order(parts: Iterable[Part], nothing: Part) -> Part:
     for part in parts:
         statistics, info = statistics + part[0], info + part[1]
     return statistics, info
-
-
-def batch_songs(n_songs: int) -> int:
-    """Songs of a mini-batch where none are asked for: an eighth of the corpus, a power of two in 16..1024."""
-    return 2 ** min(10, max(4, round(math.log2(max(n_songs, 1) / 8))))
 
 
 def start(
@@ -138,28 +127,6 @@ def step_size_of(step: int, songs: int, corpus_songs: int, settings: Settings) -
     return step_size(step, settings.tau0, settings.kappa, min(1.0, songs / min(STEP_SONGS, corpus_songs)))
 
 
-def moves_due(step: int, batch_songs: int, corpus_songs: int) -> bool:
-    """Whether moves follow this step (1, 2, ...): at geometrically growing numbers of songs seen.
-
-    The first time after a pass over the corpus, or FIRST_MOVES songs of a large one; then MOVES_APART times as many.
-    """
-    return moves_between((step - 1) * batch_songs, step * batch_songs, corpus_songs)
-
-
-def moves_between(before: int, after: int, corpus_songs: int) -> bool:
-    """Whether a time for moves passes as the songs seen grow from `before` to `after`."""
-    first = min(FIRST_MOVES, corpus_songs)
-    return _times(after, first) > _times(before, first)
-
-
-def _times(songs: int, first: int) -> int:
-    """How many of the times first * MOVES_APART^i have passed."""
-    passed, time = 0, float(first)
-    while time <= songs:
-        passed, time = passed + 1, time * MOVES_APART
-    return passed
-
-
 def improve(
     state: State, probe: Probe, settings: Settings, generator: torch.Generator
 ) -> tuple[State, list[Move]]:
@@ -170,24 +137,3 @@ def improve(
     state, moves = births(state, probe, settings.options, generator)
     order = state.stats.count.argsort(descending=True, stable=True)
     return replace(state, stats=state.stats.take(order)), made + moves
-
-
-def best(scores: Sequence[float | None]) -> int:
-    """Which epoch is the model, by the held-out scores, nats a frame: the last one that is near the best.
-
-    Near is NEAR. Few songs are held out of a small corpus, and what later epochs learn from the others is worth more
-    than their noise. Without scores it is the last epoch.
-    """
-    least = max((score for score in scores if score is not None), default=-math.inf) - NEAR
-    return max(i for i, score in enumerate(scores) if score is None or score >= least)
-
-
-def plateau(scores: Sequence[float]) -> bool:
-    """Whether the later half of the epochs' held-out scores, nats a frame, and PATIENCE of them, brought nothing.
-
-    Nothing is less than PLATEAU in PATIENCE epochs. Times for moves double, so a later half holds one: what moves may
-    yet bring is waited for.
-    """
-    later = max(PATIENCE, len(scores) // 2 + 1)
-    gain = PLATEAU * later / PATIENCE
-    return len(scores) > later and max(scores[-later:]) < max(scores[:-later]) + gain

@@ -13,12 +13,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import ray
-import torch
-import torch.distributed as dist
 from ray.exceptions import RayError, RayTaskError
 from ray.util import get_node_ip_address
 from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
@@ -27,14 +24,12 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from infra.cluster import leaving_nodes, n_gpus, wants_gpu
 from infra.errors import ConfigError, Incomplete, JobError
 from infra.pool import DEATHS, cause_of, first_line
+from jobs.assignment import Assignment, Event
 from jobs.data_worker import DataWorker
-from jobs.trainer import Assignment, Event, Trainer
 
 log = logging.getLogger(__name__)
 
 STORE_SHARE = 0.7  # of a node's object store, at most, for batches: ready, in the making or in use
-# That ranks wait for the first one's survey or moves; a dead one is noticed otherwise.
-LONGEST_WAIT = timedelta(days=1)
 PLACED_SECONDS = 60.0
 LOOK_SECONDS = 0.2  # between two looks at whether someone wants an end
 LEAVING_SECONDS = (
@@ -67,16 +62,11 @@ class Rank:
 
     def train(self, address: str | None) -> Iterator[Event]:
         """The events of the first rank; the others have none to tell."""
-        device = _device()
-        if address is not None:
-            dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", address,
-                                    LONGEST_WAIT, self.n_ranks, self.rank)  # fmt: skip
-        trainer = Trainer(
-            self.assignment, self.workers, str(device), self.rank, self.n_ranks, lambda: self._stopping
+        from jobs.rank import trained  # torch takes two seconds to import, which the driver need not spend
+
+        yield from trained(
+            self.assignment, self.workers, self.rank, self.n_ranks, address, lambda: self._stopping
         )
-        for event in trainer.train():
-            if self.rank == 0:
-                yield event
 
     def stop(self) -> None:
         """Leave a checkpoint after this step and end."""
@@ -245,13 +235,3 @@ def _least_store_bytes() -> float:
     """Object store of the node that has the least."""
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return min(there.get("object_store_memory", 1 << 30) for there in alive)
-
-
-def _device() -> torch.device:
-    """The GPU that Ray gave this process, or the CPU."""
-    given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
-    if not given:
-        return torch.device("cpu")
-    device = torch.device("cuda", int(given[0]))
-    torch.cuda.set_device(device)
-    return device

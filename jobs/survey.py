@@ -12,7 +12,7 @@ from infra.plan import Places, Plan
 from infra.storage import Store
 from jobs.feed import Feed
 
-SAMPLE_GROUPS = 128  # row groups that a sample comes from, at most: 1 GB of frames, 5,000 clips of 30 s
+SAMPLE_GROUPS = 64  # row groups that a sample comes from, at most: half a GB of frames, 2,500 clips of 30 s
 
 
 class Survey:

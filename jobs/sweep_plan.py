@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hdpgmm.training import batch_songs
+from hdpgmm.schedule import batch_songs
 from infra.errors import ConfigError
 
 SMALLEST = 32  # songs of the smallest part

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from features.spec import fingerprint
-from hdpgmm.training import batch_songs, best
+from hdpgmm.schedule import batch_songs, best
 from infra import cli, models
 from infra.checkpoints import Checkpoints
 from infra.cluster import connect
@@ -19,10 +19,10 @@ from infra.lease import Lease
 from infra.ledger import Snapshot, Tree
 from infra.runs import RunFolder
 from infra.storage import Store
+from jobs.assignment import Assignment, refuse_mismatch
 from jobs.rank_group import RankGroup, RanksDied
 from jobs.specification import require_frames
 from jobs.train_progress import Shown
-from jobs.trainer import Assignment, refuse_mismatch
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ steps, each on its parts of every mini-batch; what happens between steps the fir
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from hdpgmm import ranks, training
+from hdpgmm import ranks, schedule, training
 from hdpgmm.dependence import dependence
 from hdpgmm.model import BatchInfo, State, corpus_bound, effective_components, prepare
 from hdpgmm.moves import Move, Probe
@@ -25,34 +25,23 @@ from hdpgmm.score import completion
 from hdpgmm.whitening import standardising, whitening
 from infra.checkpoints import Checkpoints
 from infra.config import TrainConfig
-from infra.errors import ConfigError, JobError
+from infra.errors import JobError
 from infra.memory import give_back
 from infra.plan import COLUMNS, Batch, Plan
 from infra.retry import patiently
 from infra.runs import versions
 from infra.songs import read_columns
 from infra.storage import Store
+from jobs.assignment import Assignment, Event, changed_versions, refuse_mismatch
 from jobs.data_worker import WINDOW_BYTES
 from jobs.feed import Feed
 from jobs.survey import Survey
 
-Event = dict[str, Any]
 Frames = tuple[torch.Tensor, torch.Tensor]  # values (frame, dim), offsets (song + 1,)
 T = TypeVar("T")
 ASIDE = 0.125  # of the bytes ahead, for songs that are read beside the steps
 KEPT_SONGS = 16  # read at a time, of those that are held out or moves are judged on
 BEARING = ("hdpgmm", "torch", "numpy")  # packages whose version bears on the bits
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What to train, on what, and where to leave it. `provenance` must match that of a checkpoint to resume."""
-
-    root: str
-    prefix: str
-    songs: str
-    provenance: dict[str, Any]
-    config: TrainConfig
 
 
 class NotFinite(Exception):
@@ -85,7 +74,7 @@ class Trainer:
         self.plan = Plan(songs, config.heldout_fraction, config.heldout_songs, config.seed, config.subset)
         self.feed = Feed(workers, self.plan.paths, config.ahead_bytes // n_ranks)
         self.settings = settings(config)
-        self.batch_songs = config.batch_songs or training.batch_songs(self.plan.n_songs)
+        self.batch_songs = config.batch_songs or schedule.batch_songs(self.plan.n_songs)
         self.versions = {name: version for name, version in versions().items() if name in BEARING}
         self.history: list[Event] = []
         self.partial = BatchInfo()
@@ -131,7 +120,7 @@ class Trainer:
             yield self._step(batch, values, offsets)
             del values, offsets  # the feed has asked for others in their place
             give_back()
-            due = self.settings.moves and training.moves_due(
+            due = self.settings.moves and schedule.moves_due(
                 self.state.step, self.batch_songs, self.plan.n_songs
             )
             if due and self.state.step < steps:
@@ -156,11 +145,11 @@ class Trainer:
     def _best_step(self) -> int | None:
         """The step of the epoch that is the model so far."""
         scores = [row["heldout"] for row in self.history]
-        return self.history[training.best(scores)]["step"] if scores else None
+        return self.history[schedule.best(scores)]["step"] if scores else None
 
     def _stands_still(self) -> bool:
         scores = [row["heldout"] for row in self.history]
-        return self.config.early_stopping and None not in scores and training.plateau(scores)
+        return self.config.early_stopping and None not in scores and schedule.plateau(scores)
 
     def _resume(self) -> Generator[Event, None, bool]:
         """Continue from the newest checkpoint that is whole; False if there is none."""
@@ -320,28 +309,3 @@ def settings(config: TrainConfig) -> training.Settings:
         gamma=Concentration(config.gamma, learned),
         alpha0=Concentration(config.alpha0, learned),
     )
-
-
-def refuse_mismatch(found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """ConfigError that names what differs between a checkpoint and the run that would continue it; not versions."""
-    differing = _differences(found, wanted, sorted({*found, *wanted} - {"versions"}))
-    if differing:
-        raise ConfigError(f"the checkpoint belongs to another run: {differing}")
-
-
-def changed_versions(found: dict[str, str], here: dict[str, str]) -> str:
-    """What differs from the versions that left a checkpoint, as text: of a library it may move the last bits.
-
-    Raises ConfigError where it is this package's, whose steps may be others.
-    """
-    ours = _differences(found, here, ["hdpgmm"])
-    if ours:
-        raise ConfigError(
-            f"the checkpoint is of another version: {ours}; continue with that one, or delete it"
-        )
-    return _differences(found, here, sorted({*found, *here}))
-
-
-def _differences(found: dict[str, Any], wanted: dict[str, Any], names: Sequence[str]) -> str:
-    differing = [name for name in names if found.get(name) != wanted.get(name)]
-    return "; ".join(f"{name} was {found.get(name)!r}, is {wanted.get(name)!r}" for name in differing)

@@ -44,11 +44,12 @@ from infra.packing import row_groups
 from infra.plan import COLUMNS, Plan
 from infra.songs import read_block, read_columns
 from infra.storage import Store
+from jobs.assignment import Assignment
 from jobs.data_worker import WINDOW_BYTES, DataWorker
 from jobs.rank_group import PATIENT, RankGroup
 from jobs.survey import Survey
 from jobs.train import describe, training_snapshot
-from jobs.trainer import Assignment, settings
+from jobs.trainer import settings
 
 _DIM, _CENTRES, _ROW_GROUP_BYTES, _SHARD_SONGS = 52, 64, 8 << 20, 512
 _LONG_FRAMES, _SHORT_FRAMES = (800, 1200), (20, 40)

@@ -23,7 +23,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from hdpgmm import estimator, training
+from hdpgmm import estimator, schedule, training
 from hdpgmm.estimator import HDPGMM
 from hdpgmm.model import BatchInfo, State
 
@@ -502,8 +502,8 @@ def test_training_stops_when_songs_held_out_gain_no_more():
     model = HDPGMM(8, max_epochs=50).fit(songs)
     scores = [row["heldout"] for row in model.history_]
     assert 3 <= len(scores) < 50
-    assert training.plateau(scores)
-    assert not training.plateau(scores[:-1])
+    assert schedule.plateau(scores)
+    assert not schedule.plateau(scores[:-1])
     small = HDPGMM(8, max_epochs=50).fit(songs[:19])  # too few to hold any out: the bound decides
     assert {row["heldout"] for row in small.history_} == {None}
     assert len(small.history_) < 50
@@ -521,7 +521,7 @@ def test_the_model_is_that_of_the_epoch_that_songs_held_out_score_best(monkeypat
     monkeypatch.setattr(training, "learn", spoiling)
     model = HDPGMM(8, batch_songs=16, max_epochs=6).fit(songs)
     scores = [row["heldout"] for row in model.history_]
-    best = training.best(scores)
+    best = schedule.best(scores)
     heldout = [songs[i] for i in model._heldout(60, np.random.default_rng(0))]
     assert model.score(heldout) == pytest.approx(scores[best], abs=1e-6)
     assert scores[best] > scores[-1] + 0.02

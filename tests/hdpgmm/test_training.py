@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hdpgmm import model, training
+from hdpgmm import model, schedule, training
 from hdpgmm.model import BatchInfo, State
 from hdpgmm.prior import Concentration
 from hdpgmm.statistics import Statistics
@@ -167,23 +167,23 @@ def test_ranks_are_added_up_before_the_step():
 )
 def test_moves_come_at_geometrically_growing_numbers_of_songs(batch: int, corpus_songs: int, first: int):
     """First after a pass over a small corpus, 2,048 songs of a large one; then at twice as many songs, and so on."""
-    steps = [step for step in range(1, 2000) if training.moves_due(step, batch, corpus_songs)]
+    steps = [step for step in range(1, 2000) if schedule.moves_due(step, batch, corpus_songs)]
     times = [first * 2**i for i in range(40) if first * 2**i < 2000 * batch]
     assert steps == [-(-time // batch) for time in times]
 
 
 def test_moves_that_a_large_batch_passes_come_once():
-    assert training.moves_between(0, 100_000, 500)
-    assert not training.moves_between(100_000, 100_000, 500)
-    assert not training.moves_between(0, 499, 500)
-    assert training.moves_between(499, 500, 500)
+    assert schedule.moves_between(0, 100_000, 500)
+    assert not schedule.moves_between(100_000, 100_000, 500)
+    assert not schedule.moves_between(0, 499, 500)
+    assert schedule.moves_between(499, 500, 500)
 
 
 @pytest.mark.parametrize(
     ("n_songs", "size"), [(1, 16), (128, 16), (400, 64), (1000, 128), (10_000, 1024), (10**7, 1024)]
 )
 def test_default_batches_are_an_eighth_of_the_corpus(n_songs: int, size: int):
-    assert training.batch_songs(n_songs) == size
+    assert schedule.batch_songs(n_songs) == size
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_default_batches_are_an_eighth_of_the_corpus(n_songs: int, size: int):
 def test_a_plateau_is_a_later_half_of_epochs_that_brings_next_to_nothing(
     scores: list[float], stands_still: bool
 ):
-    assert training.plateau(scores) is stands_still
+    assert schedule.plateau(scores) is stands_still
 
 
 @pytest.mark.parametrize(
@@ -222,9 +222,9 @@ def test_a_plateau_is_a_later_half_of_epochs_that_brings_next_to_nothing(
     ],
 )
 def test_the_model_is_the_last_epoch_near_the_best_score(scores: list[float | None], epoch: int):
-    assert training.best(scores) == epoch
+    assert schedule.best(scores) == epoch
     for n in range(epoch + 1, len(scores)):  # and has been since it ended, so that its state could be kept
-        assert training.best(scores[:n]) == epoch
+        assert schedule.best(scores[:n]) == epoch
 
 
 def test_a_step_does_not_change_its_argument():

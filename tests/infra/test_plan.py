@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdpgmm.training import batch_songs
+from hdpgmm.schedule import batch_songs
 from infra.ledger import SONGS
 from infra.order import epoch_windows, heldout_mask
 from infra.plan import COLUMNS, Batch, Places, Plan

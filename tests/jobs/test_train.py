@@ -14,12 +14,13 @@ import pytest
 import ray
 import torch
 
-from hdpgmm import training
+from hdpgmm import schedule, training
 from hdpgmm.local import LocalOptions
 from hdpgmm.model import BatchInfo, State, batch_statistics, corpus_bound, prepare
 from hdpgmm.record import from_arrays
+from hdpgmm.schedule import plateau
 from hdpgmm.score import completion
-from hdpgmm.training import PAPER, plateau
+from hdpgmm.training import PAPER
 from infra import lease, models
 from infra.checkpoints import Checkpoints
 from infra.config import Config, load
@@ -28,8 +29,9 @@ from infra.lease import Lease
 from infra.order import heldout_mask
 from infra.storage import Store
 from jobs import train
+from jobs.assignment import Assignment
 from jobs.data_worker import DataWorker
-from jobs.trainer import Assignment, Trainer, settings
+from jobs.trainer import Trainer, settings
 from tests.jobs.trees import clustered_songs, commit_songs
 
 pytestmark = pytest.mark.ray
@@ -243,7 +245,7 @@ def test_it_ends_where_the_held_out_score_stands_still(tmp_path: Path, ray_sessi
     assert not plateau([row["heldout"] for row in history[:-1]])
     final = models.find(Store(str(tmp_path)), run)
     assert final is not None
-    row = history[training.best([row["heldout"] for row in history])]
+    row = history[schedule.best([row["heldout"] for row in history])]
     assert final.step == row["step"]
     assert heldout_score(tmp_path, run) == pytest.approx(row["heldout"], abs=1e-6)
     found = arrays(tmp_path, run)
@@ -337,7 +339,7 @@ def test_the_best_checkpoint_outlives_newer_ones(tmp_path: Path, ray_session: No
     config = config_of(tree(tmp_path), "train.keep_checkpoints=1", "train.epochs=8")
     run = train.run(config).run
     history = json.loads((tmp_path / f"models/{run}/history.json").read_text())
-    best = history[training.best([row["heldout"] for row in history])]["step"]
+    best = history[schedule.best([row["heldout"] for row in history])]["step"]
     kept = {int(entry.stem.removeprefix("step-")) for entry in (tmp_path / f"models/{run}/index").iterdir()}
     assert kept == {best, history[-1]["step"]}
 

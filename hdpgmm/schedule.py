@@ -1,0 +1,58 @@
+"""When what happens in a training: sizes of mini-batches, times for moves, the end, the epoch that is the model."""
+
+import math
+from collections.abc import Sequence
+
+FIRST_MOVES = 2048  # songs seen before the first moves, unless the corpus is smaller
+MOVES_APART = 2.0  # ratio of the songs seen from one time to the next
+PATIENCE = 2  # epochs without a better held-out score
+NEAR = 0.02  # nats a frame between held-out scores that are as good as each other
+PLATEAU = 1e-3  # nats a frame: less is no better
+
+
+def batch_songs(n_songs: int) -> int:
+    """Songs of a mini-batch where none are asked for: an eighth of the corpus, a power of two in 16..1024."""
+    return 2 ** min(10, max(4, round(math.log2(max(n_songs, 1) / 8))))
+
+
+def moves_due(step: int, batch_songs: int, corpus_songs: int) -> bool:
+    """Whether moves follow this step (1, 2, ...): at geometrically growing numbers of songs seen.
+
+    The first time after a pass over the corpus, or FIRST_MOVES songs of a large one; then MOVES_APART times as many.
+    """
+    return moves_between((step - 1) * batch_songs, step * batch_songs, corpus_songs)
+
+
+def moves_between(before: int, after: int, corpus_songs: int) -> bool:
+    """Whether a time for moves passes as the songs seen grow from `before` to `after`."""
+    first = min(FIRST_MOVES, corpus_songs)
+    return _times(after, first) > _times(before, first)
+
+
+def _times(songs: int, first: int) -> int:
+    """How many of the times first * MOVES_APART^i have passed."""
+    passed, time = 0, float(first)
+    while time <= songs:
+        passed, time = passed + 1, time * MOVES_APART
+    return passed
+
+
+def best(scores: Sequence[float | None]) -> int:
+    """Which epoch is the model, by the held-out scores, nats a frame: the last one that is near the best.
+
+    Near is NEAR. Few songs are held out of a small corpus, and what later epochs learn from the others is worth more
+    than their noise. Without scores it is the last epoch.
+    """
+    least = max((score for score in scores if score is not None), default=-math.inf) - NEAR
+    return max(i for i, score in enumerate(scores) if score is None or score >= least)
+
+
+def plateau(scores: Sequence[float]) -> bool:
+    """Whether the later half of the epochs' held-out scores, nats a frame, and PATIENCE of them, brought nothing.
+
+    Nothing is less than PLATEAU in PATIENCE epochs. Times for moves double, so a later half holds one: what moves may
+    yet bring is waited for.
+    """
+    later = max(PATIENCE, len(scores) // 2 + 1)
+    gain = PLATEAU * later / PATIENCE
+    return len(scores) > later and max(scores[-later:]) < max(scores[:-later]) + gain
