@@ -115,7 +115,7 @@ def stored_table(store: Store, path: str, schema: pa.Schema) -> pa.Table:
         found = table.schema.get_field_index(field.name)
         if found < 0 or table.schema.field(found).type != field.type or table[field.name].null_count:
             raise StorageError(
-                f"{store.uri(path)}: a damaged table (column {field.name} is not {field.type})"
+                f"{store.uri(path)}: a damaged table (column {field.name} is not all {field.type})"
             )
     return table
 

@@ -114,10 +114,8 @@ def write_tracks(store: Store, songs: Sequence[Song], bad: Sequence[str] = (), u
 def write_features(store: Store, songs: Sequence[Song], bad: Sequence[str] = ()) -> None:
     """Two shards of features, and a quarantine record for each bad track."""
     tree = Tree(store, f"features/{MARK}")
-    records = [
-        {"track_id": name, "version": "1", "stage": "extract", "reason": "SILENT", "message": "peak 0"}
-        for name in bad
-    ]
+    told = {"stage": "extract", "reason": "SILENT", "message": "peak 0", "attempts": 1}
+    records = [{"track_id": name, "version": "1", **told, "first_seen": "", "last_seen": ""} for name in bad]
     half = len(songs) // 2
     commits = []
     for shard, part, lost in (("f0", songs[:half], []), ("f1", songs[half:], records)):
