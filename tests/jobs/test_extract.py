@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from infra.storage import Store
 from jobs import audit, extract, index
 from jobs.extract_work import describe, prepare
 from jobs.extractor import quarantine_record
+from jobs.work_metrics import WorkMetrics
 from tests.faults.processes import until_no_actors
 from tests.jobs.standin import COMMAND, config_of, write_corpus
 
@@ -133,7 +135,7 @@ def test_bad_files_stop_a_run_early(
             yield shard, Commit(shard.name, "", "", 0, 0, len(bad), bad, ())
 
     with pytest.raises(TooManyBadFiles) if limit < 1 else nullcontext():
-        extract._collect(config, work, workers())
+        extract._collect(config, work, workers(), Mock(spec=WorkMetrics))
     assert len(seen) == consumed
 
 

@@ -224,7 +224,8 @@ def once(root: Path) -> None:
     assert vectors(config, RUN)["track_id"].to_pylist() == [f"s{i:04d}" for i in range(40)]
     assert [track for track, _ in listed(config)] == [f"s{i:04d}" for i in range(40)]
     ids = pa.array([f"s{i:04d}" for i in range(40)])
-    tracks = pa.table({"track_id": ids, "uri": ids, "version": pa.array(["1"] * 40)})
+    sizes = pa.array([1] * 40, pa.int64())
+    tracks = pa.table({"track_id": ids, "uri": ids, "bytes": sizes, "version": pa.array(["1"] * 40)})
     Store(str(root)).write("corpus/default/tracks.parquet", encode(tracks, [40]))
     assert audit.run(config).problems == ()
 
