@@ -12,7 +12,8 @@ help:
 	@echo "make setup   a ready $(VENV) (Python 3.11 or later)"
 	@echo "make demo    set-up, then the whole pipeline on music composed here"
 	@echo "             MUSIC=/folder takes your own audio, LABELS=/file.csv its labels, ROOT=/out the output"
-	@echo "make test    set-up, then format, lint, types, layers and all tests; as root on Debian it installs chromium"
+	@echo "make test    set-up, then format, lint, types, layers and all tests; as root on Debian it installs chromium;"
+	@echo "             promtool is unpacked from Debian's package"
 	@echo "make bench   set-up, then the measurements of tests/bench (hours; the last one continues where it was stopped)"
 
 setup: $(READY)

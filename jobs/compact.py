@@ -42,51 +42,71 @@ class Compacted:
     models: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Work:
+    """A snapshot of features with its tables, and what is to be done to it."""
+
+    tree: Tree
+    snapshot: Snapshot
+    songs: pa.Table
+    quarantine: pa.Table
+    todo: Plan
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A tree of vectors of all songs: their rows (schema SONGS), and the place of each track among them."""
+
+    tree: Tree
+    songs: pa.Table
+    place: dict[str, int]
+
+    @property
+    def model(self) -> str:
+        return self.tree.prefix.rpartition("/")[2]
+
+
 def run(config: Config) -> Compacted:
     """Compact the newest snapshot of a corpus' features, and the vectors of every model that has them all.
 
     Raises Incomplete where a new snapshot came meanwhile, StorageError where a shard cannot be read.
     """
-    store = Store(config.root)
-    tree, snapshot, todo = prepare(config)
+    work = prepare(config)
+    store, before, todo = work.tree.store, len(work.snapshot.shards), work.todo
     if not todo.merged:
-        log.info("compact: %d shards of features, nothing to do", len(snapshot.shards))
-        return Compacted(len(snapshot.shards), len(snapshot.shards), 0, ())
-    carried = vector_trees(store, config.corpus, snapshot, tree)
+        log.info("compact: %d shards of features, nothing to do", before)
+        return Compacted(before, before, 0, ())
+    carried = vector_trees(config.corpus, work)
     with RunFolder(store, f"runs/compact-{config.corpus}") as folder:
         folder.begin(config.model_dump(mode="json"))
         commits = []
         with Progress(sum(part.inputs for part in todo.merged), "tracks", "compact") as progress:
             for part in todo.merged:
-                commit = merge(tree, part, config.extract.row_group_bytes)
-                for vectors, known in carried:
-                    carry(vectors, known, commit)
+                commit = merge(work.tree, part, config.extract.row_group_bytes)
+                for vectors in carried:
+                    carry(vectors, commit)
                 commits.append(commit)
                 progress.advance(part.inputs)
-        after = publish(tree, config.corpus, snapshot, todo, commits)
-        names = tuple(vectors.prefix.rpartition("/")[2] for vectors, _ in carried)
+        after = publish(config.corpus, work, commits)
+        names = tuple(vectors.model for vectors in carried)
         for name in names:
             represent.run(config, name)  # publishes: every shard has a commit
-        result = Compacted(
-            len(snapshot.shards), len(after.shards), sum(part.songs.num_rows for part in todo.merged), names
-        )
-        folder.summary(
-            {"before": result.before, "after": result.after, "songs": result.songs, "models": list(names)}
-        )
+        moved = sum(part.songs.num_rows for part in todo.merged)
+        result = Compacted(before, len(after.shards), moved, names)
+        folder.summary({"before": before, "after": result.after, "songs": moved, "models": list(names)})
     log.info(
-        "compact: %d shards became %d; python -m jobs.gc deletes the old ones in time",
-        result.before,
-        result.after,
+        "compact: %d shards became %d; python -m jobs.gc deletes the old ones in time", before, result.after
     )
     return result
 
 
-def prepare(config: Config) -> tuple[Tree, Snapshot, Plan]:
+def prepare(config: Config) -> Work:
     """The newest snapshot of the corpus' features and what is to be done to it."""
     store = Store(config.root)
     snapshot, mark = training_snapshot(config, store)
     songs, quarantine = read_songs(store, snapshot), read_quarantine(store, snapshot)
-    return Tree(store, f"features/{mark}"), snapshot, plan(snapshot, songs, quarantine, mark, config.extract)
+    todo = plan(snapshot, songs, quarantine, mark, config.extract)
+    return Work(Tree(store, f"features/{mark}"), snapshot, songs, quarantine, todo)
 
 
 def merge(tree: Tree, part: Merged, row_group_bytes: int) -> Commit:
@@ -125,50 +145,50 @@ def gather(store: Store, songs: pa.Table) -> pa.Table:
     return pa.concat_tables([row for _, row in sorted(rows, key=lambda item: item[0])]).combine_chunks()
 
 
-def publish(tree: Tree, corpus: str, snapshot: Snapshot, todo: Plan, commits: Sequence[Commit]) -> Snapshot:
+def publish(corpus: str, work: Work, commits: Sequence[Commit]) -> Snapshot:
     """The snapshot in which the merged shards stand for those they replace."""
-    gone = pa.array(todo.replaced, pa.string())
-    songs, quarantine = read_songs(tree.store, snapshot), read_quarantine(tree.store, snapshot)
-    kept = [table.filter(pc.invert(pc.is_in(table["shard"], gone))) for table in (songs, quarantine)]
+    gone = pa.array(work.todo.replaced, pa.string())
+    before, new = (work.songs, work.quarantine), (songs_table(commits), quarantine_table(commits))
+    kept = [table.filter(pc.invert(pc.is_in(table["shard"], gone))) for table in before]
     tables = [
-        pa.concat_tables([old, new]).sort_by("track_id").combine_chunks()
-        for old, new in zip(kept, (songs_table(commits), quarantine_table(commits)), strict=True)
+        pa.concat_tables([old, more]).sort_by("track_id").combine_chunks()
+        for old, more in zip(kept, new, strict=True)
     ]
-    references = [item for item in snapshot.shards if item["shard"] not in set(todo.replaced)]
+    references = [item for item in work.snapshot.shards if item["shard"] not in set(work.todo.replaced)]
     references += [commit.reference() for commit in commits]
-    if tables[0].num_rows != songs.num_rows or tables[1].num_rows != quarantine.num_rows:
+    if any(table.num_rows != old.num_rows for table, old in zip(tables, before, strict=True)):
         raise Incomplete("compaction would lose songs; run python -m jobs.audit")
-    return tree.publish(corpus, references, *tables, after=snapshot.number)
+    return work.tree.publish(corpus, references, *tables, after=work.snapshot.number)
 
 
-def vector_trees(store: Store, corpus: str, features: Snapshot, tree: Tree) -> list[tuple[Tree, pa.Table]]:
-    """Trees of vectors that cover all songs of these features, each with its songs."""
-    wanted = represent.living(features, read_songs(store, features))
+def vector_trees(corpus: str, work: Work) -> list[Carried]:
+    """Trees of vectors that cover all songs of these features."""
+    store, wanted = work.tree.store, represent.living(work.snapshot, work.songs)
     found = []
     for name in store.names("vectors"):
         vectors = Tree(store, f"vectors/{name}")
         latest = vectors.latest(corpus)
-        if latest is None or vectors.read_spec()["fingerprint"] != tree.prefix.rpartition("/")[2]:
+        if latest is None or vectors.read_spec()["fingerprint"] != work.tree.prefix.rpartition("/")[2]:
             continue
         songs = read_songs(store, latest)
         if not represent.missing(wanted, represent.Known(songs, latest.shards)):
-            found.append((vectors, songs))
+            place = dict(zip(songs["track_id"].to_pylist(), range(songs.num_rows), strict=True))
+            found.append(Carried(vectors, songs, place))
     return found
 
 
-def carry(vectors: Tree, known: pa.Table, features: Commit) -> None:
+def carry(vectors: Carried, features: Commit) -> None:
     """Commit the vectors of a merged shard of features, out of those that there are. Does nothing if they are there."""
-    name = vectors_shard(features.reference())
-    if not features.tracks or vectors.committed([name]):
-        vectors.renew([name] if features.tracks else [])
+    name, tree = vectors_shard(features.reference()), vectors.tree
+    if not features.tracks:
         return
-    wanted = [placed.track_id for placed in features.tracks]
-    place = dict(zip(known["track_id"].to_pylist(), range(known.num_rows), strict=True))
-    table = gather(vectors.store, known.take(pa.array([place[track] for track in wanted], pa.int64())))
-    rows = table.num_rows
-    vectors.commit(
-        name, table, [], rows, [min(ROW_GROUP_ROWS, rows - i) for i in range(0, rows, ROW_GROUP_ROWS)]
-    )
+    if tree.committed([name]):
+        tree.renew([name])
+        return
+    rows = pa.array([vectors.place[placed.track_id] for placed in features.tracks], pa.int64())
+    table = gather(tree.store, vectors.songs.take(rows))
+    sizes = [min(ROW_GROUP_ROWS, table.num_rows - i) for i in range(0, table.num_rows, ROW_GROUP_ROWS)]
+    tree.commit(name, table, [], table.num_rows, sizes)
 
 
 def _starts(file: pq.ParquetFile) -> list[int]:
@@ -195,10 +215,9 @@ def main(
     """Pack small and half-empty shards of features and vectors into full ones; nothing is computed again."""
     resolved = load(config, tuple(set_ or ()), root=root, corpus=corpus)
     if dry_run:
-        _, snapshot, todo = prepare(resolved)
-        print(
-            f"compact: {len(todo.replaced)} of {len(snapshot.shards)} shards would become {len(todo.merged)}"
-        )
+        work = prepare(resolved)
+        replaced, total = len(work.todo.replaced), len(work.snapshot.shards)
+        print(f"compact: {replaced} of {total} shards would become {len(work.todo.merged)}")
         return
     run(resolved)
 

@@ -10,7 +10,7 @@ from features.errors import REASONS as BAD_TRACK
 from features.excerpts import kept_seconds
 from features.spec import FeatureSpec, fingerprint
 from infra.config import Config
-from infra.errors import ConfigError
+from infra.errors import ConfigError, StorageError
 from infra.isolate import REASONS as CHILD_DIED
 from infra.ledger import Commit, Tree
 from infra.packing import Shard, estimated_seconds
@@ -78,9 +78,12 @@ def feature_tree(store: Store, spec: FeatureSpec) -> Tree:
 def read_tracks(store: Store, corpus: str) -> pa.Table:
     """The track list. Raises ConfigError if there is none."""
     path = f"corpus/{corpus}/tracks.parquet"
-    if not store.exists(path):
-        raise ConfigError(f"{store.uri(path)}: no track list yet, run jobs.index first")
-    return stored_table(store, path, TRACKS)
+    try:
+        return stored_table(store, path, TRACKS)
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise ConfigError(f"{store.uri(path)}: no track list yet, run jobs.index first") from None
+        raise
 
 
 def feature_bytes(spec: FeatureSpec) -> Callable[[float], float]:

@@ -81,15 +81,19 @@ def run(root: str, older_than: float, keep: int = 1, delete: bool = False) -> li
 def garbage(store: Store, older_than: float, keep: int) -> Iterator[Garbage]:
     """What can go, in no order."""
     trained_on = songs_of_models(store)
-    for kind in KINDS:
-        for name in store.names(kind):
-            yield from of_tree(Tree(store, f"{kind}/{name}"), older_than, keep, trained_on)
-    for name in store.names("models"):
-        yield from of_model(store, name, older_than)
-    for folder in store.names(""):
-        for entry in store.walk(folder):
-            if entry.path.rpartition("/")[2].startswith(TEMPORARY) and entry.age > older_than:
+    below: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in store.walk(""):
+        if entry.path.rpartition("/")[2].startswith(TEMPORARY):
+            if entry.age > older_than:
                 yield Garbage(entry.path, entry.bytes, LEFT)
+        else:
+            kind, _, rest = entry.path.partition("/")
+            below[kind, rest.partition("/")[0]].append(entry)
+    for (kind, name), entries in below.items():
+        if kind in KINDS:
+            yield from of_tree(Tree(store, f"{kind}/{name}"), entries, older_than, keep, trained_on)
+        elif kind == "models":
+            yield from of_model(store, name, entries, older_than)
 
 
 def songs_of_models(store: Store) -> set[str]:
@@ -98,9 +102,10 @@ def songs_of_models(store: Store) -> set[str]:
     return {final.provenance["songs"] for final in finals if final and "songs" in final.provenance}
 
 
-def of_tree(tree: Tree, older_than: float, keep: int, trained_on: set[str]) -> Iterator[Garbage]:
+def of_tree(
+    tree: Tree, entries: Sequence[Entry], older_than: float, keep: int, trained_on: set[str]
+) -> Iterator[Garbage]:
     """Of features or vectors. Where no corpus has a snapshot yet, a first run is under way or was stopped: nothing."""
-    entries = [entry for entry in tree.store.walk(tree.prefix) if TEMPORARY not in entry.path]
     living = [
         snapshot
         for corpus in tree.store.names(f"{tree.prefix}/snapshots")
@@ -148,12 +153,12 @@ def living_snapshots(
     return [(corpus, tree.read_snapshot(corpus, number)) for number in living]
 
 
-def of_model(store: Store, name: str, older_than: float) -> Iterator[Garbage]:
+def of_model(store: Store, name: str, entries: Sequence[Entry], older_than: float) -> Iterator[Garbage]:
     """Checkpoints of a finished training but the one that is the model; of another nothing, it can continue."""
     final = models.find(store, name)
     if final is None:
         return
-    for entry in store.walk(models.prefix(name)):
+    for entry in entries:
         step = re.search(r"/step-(\d+)\.(json|safetensors)$", entry.path)
         if step and int(step[1]) != final.step and entry.age > older_than:
             yield Garbage(entry.path, entry.bytes, CHECKPOINT)

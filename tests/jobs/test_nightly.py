@@ -1,10 +1,12 @@
 """A corpus that changes night after night: only what changed is computed, and every night the books balance."""
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Collection
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -87,6 +89,14 @@ class Nights:
         pipeline.run(self.config(*settings), incremental=True, retrain=retrain)
         self.check(*settings)
 
+    def command(self, job: ModuleType, capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+        """What `python -m jobs.<job>` prints."""
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.run(job.main, "extract", arguments=["--root", str(self.root), *arguments])
+        assert (ended.value.code or 0) == 0
+        return capsys.readouterr().out.splitlines()
+
     def check(self, *settings: str) -> None:
         """The audit is clean; there is a vector for exactly the tracks that exist."""
         with pytest.raises(SystemExit) as ended:
@@ -115,7 +125,7 @@ def latest(tree: Tree) -> Snapshot:
     return found
 
 
-def test_nights(tmp_path: Path, ray_session: None) -> None:
+def test_nights(tmp_path: Path, ray_session: None, capsys: pytest.CaptureFixture[str]) -> None:
     nights = Nights(tmp_path)
     nights.put(range(TRACKS))
     nights.run()
@@ -161,7 +171,12 @@ def test_nights(tmp_path: Path, ray_session: None) -> None:
 
     # Small shards become full ones, to the bit, and nothing is computed again.
     third, shards = nights.rows(), len(latest(nights.features()).shards)
+    everything = listing(nights.root)
+    told = nights.command(compact, capsys, "--dry-run")
+    assert changed(everything, listing(nights.root)) == set()
     found = compact.run(nights.config())
+    (replaced, became) = (int(told[0].split()[1]), int(told[0].split()[-1]))
+    assert found.after == shards - replaced + became
     assert (found.before, found.models) == (shards, (model,))
     assert found.after < shards
     nights.check()
@@ -176,7 +191,8 @@ def test_nights(tmp_path: Path, ray_session: None) -> None:
     assert {item.reason for item in would} >= {gc.SNAPSHOT, gc.COMMIT, gc.DATA, gc.TABLE}
     assert gc.run(str(nights.root), 3600.0) == []
     everything = listing(nights.root)
-    assert gc.run(str(nights.root), 0.0, delete=True) == would
+    told = nights.command(gc, capsys, "--older-than", "0m", "--json", "--delete")
+    assert [json.loads(line)["path"] for line in told] == [item.path for item in would]
     assert changed(everything, listing(nights.root)) == {item.path for item in would}
     assert gc.run(str(nights.root), 0.0) == []
     nights.check()
