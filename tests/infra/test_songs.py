@@ -6,7 +6,8 @@ import pytest
 
 from infra.errors import StorageError
 from infra.ledger import Tree
-from infra.songs import read_block
+from infra.shards import encode
+from infra.songs import read_block, stored_table
 from infra.storage import Store
 from tests.jobs.trees import commit_songs
 
@@ -58,3 +59,35 @@ def test_a_shard_without_frames(any_root: str):
     made = Tree(Store(any_root), "vectors/m").commit("s", table, [], 1, [1])
     with pytest.raises(StorageError, match="frames"):
         read_block(Store(any_root), made.path, 0)
+
+
+SCHEMA = pa.schema([("name", pa.string()), ("size", pa.int64())])
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"name": ["a", None], "size": [1, 2]}, "column name is not all string"),
+        ({"name": ["a", "b"], "size": ["1", "2"]}, "column size is not all int64"),
+        ({"name": ["a", "b"]}, "column size is not all int64"),
+    ],
+)
+def test_a_table_with_other_columns_is_damaged(any_root: str, columns: dict[str, list], message: str):
+    store = Store(any_root)
+    store.write("t.parquet", encode(pa.table(columns), [2]))
+    with pytest.raises(StorageError, match=message):
+        stored_table(store, "t.parquet", SCHEMA)
+
+
+def test_a_table_is_read_or_says_why_not(any_root: str):
+    store = Store(any_root)
+    with pytest.raises(StorageError, match=r"t\.parquet: is missing"):
+        stored_table(store, "t.parquet", SCHEMA)
+    table = pa.table({"name": ["a", "b"], "size": [1, 2], "more": [None, 1.5]})
+    whole = encode(table, [2])
+    store.write("t.parquet", whole)
+    assert stored_table(store, "t.parquet", SCHEMA).equals(table)
+    for spoilt in (b"", whole[:-9], whole[:40] + bytes(40) + whole[80:]):
+        store.write("t.parquet", spoilt)
+        with pytest.raises(StorageError, match=r"t\.parquet: a damaged table"):
+            stored_table(store, "t.parquet", SCHEMA)

@@ -119,6 +119,8 @@ def test_a_file_of_another_size_is_not_the_one_that_was_indexed(tmp_path: Path):
     assert refused == Refused("SIZE_MISMATCH", "more than 4 bytes, the track list says 4")
     refused = fetch(Track("a", str(tmp_path / "a"), 9, "1"))
     assert refused == Refused("SIZE_MISMATCH", "5 bytes, the track list says 9")
+    refused = fetch(Track("a", str(tmp_path / "nowhere"), 1 << 33, "1"))  # nobody looks for it
+    assert refused == Refused("TOO_LARGE", "8589934592 bytes, at most 4294967296 are read")
 
 
 def test_a_failing_storage_is_nobodys_quarantine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
