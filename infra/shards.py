@@ -35,8 +35,13 @@ def encode(table: pa.Table, row_group_rows: Sequence[int]) -> bytes:
 
 
 def decode(data: bytes) -> pa.Table:
-    """The table of a Parquet file held in memory."""
-    return pq.read_table(pa.BufferReader(data))
+    """The table of a Parquet file held in memory.
+
+    Raises an Arrow error or OSError where it is none, or where text in it is not UTF-8.
+    """
+    table = pq.read_table(pa.BufferReader(data))
+    table.validate(full=True)
+    return table
 
 
 def _verify(data: pa.Buffer, table: pa.Table, row_group_rows: Sequence[int]) -> None:

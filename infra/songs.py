@@ -105,7 +105,6 @@ def stored_table(store: Store, path: str, schema: pa.Schema) -> pa.Table:
     """
     try:
         table = decode(store.read(path))
-        table.validate(full=True)
     except FileNotFoundError as error:
         raise StorageError(f"{store.uri(path)}: is missing") from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:

@@ -32,7 +32,7 @@ def read_table(uri: str) -> pa.Table:
         raise
     try:
         return decode(data) if uri.lower().endswith(".parquet") else _parse(data, uri)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, csv.Error, OSError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, csv.Error, OSError) as error:
         raise ConfigError(f"{uri}: not a readable table ({str(error).splitlines()[0]})") from None
 
 

@@ -60,7 +60,9 @@ def _look(uri: str, name: str) -> Found:
         with named(uri):
             info: Any = connect().info(uri)
         return Found(uri, name, info["size"], info["ETag"].strip('"'))
-    except (FileNotFoundError, NotADirectoryError):
+    except (
+        OSError
+    ):  # a local file that is not there, or that nobody lets us see; of a bucket only the former gets here
         return Found(uri, name, 0, ABSENT)
 
 

@@ -110,7 +110,7 @@ def _batches(uri: str) -> Iterator[tuple[pa.Array, pa.Array]]:
                 yield user, song
     except FileNotFoundError:
         raise ConfigError(f"{uri}: no such file") from None
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{uri}: not a readable table of plays ({str(error).splitlines()[0]})") from None
 
 
@@ -119,6 +119,7 @@ def _parquet(source: pa.NativeFile, uri: str) -> Iterator[tuple[pa.Array, pa.Arr
         user, song = _places(file.schema_arrow.names, uri)
         names = [file.schema_arrow.names[place] for place in (user, song)]
         for batch in file.iter_batches(columns=names):
+            batch.validate(full=True)
             yield tuple(batch.column(name).cast(pa.string()) for name in names)  # pyright: ignore
 
 

@@ -274,13 +274,17 @@ class Fuzz:
             {name: list(column) for name, column in zip(heads, zip(*rows, strict=True), strict=True)}
         )
         listed = pa.table({"uri": uris, "bytes": [1] * len(uris), "version": ["1"] * len(uris)})
-        plays = [(f"user{i % 4}", track, "2") for i in range(4) for track in TRACKS]
+        played = [(f"user{i % 4}", track) for i in range(4) for track in TRACKS]
+        plays = [(*row, "2") for row in played]
         return {
             "labels.csv": _text(",", heads, rows),
             "labels.tsv": _text("\t", heads, rows),
             "labels.parquet": encode(named, [len(rows)]),
             "list.csv": _text(",", ("uri",), [(uri,) for uri in uris]),
             "list.parquet": encode(listed, [len(uris)]),
+            "plays.parquet": encode(
+                pa.table(dict(zip(("user", "track"), zip(*played, strict=True), strict=True))), [24]
+            ),
             "plays.csv": _text(",", ("user", "track", "plays"), plays),
             "plays.txt": "".join("\t".join(row) + "\n" for row in plays).encode(),
             "train.txt": "\n".join(TRACKS[:2]).encode(),

@@ -36,6 +36,11 @@ def test_files_here_and_in_s3_keep_their_names(tmp_path: Path):
     assert [item.name for item in read_list(str(tmp_path / "list.csv"))] == ["/m/y.mp3", "s3://b/x.mp3"]
 
 
+def test_a_name_that_no_file_can_have_is_absent(tmp_path: Path):
+    (tmp_path / "list.csv").write_text(f"uri\n{tmp_path}/{'x' * 300}.mp3\n")
+    assert read_list(str(tmp_path / "list.csv"))[0].version == ABSENT
+
+
 def test_sizes_and_versions_in_the_list_save_the_look(tmp_path: Path):
     table = pa.table({"uri": ["s3://nowhere/at/all.mp3"], "bytes": [77], "version": ["e1"]})
     pq.write_table(table, tmp_path / "list.parquet")

@@ -97,6 +97,21 @@ def test_what_is_no_table_of_plays_is_said_in_one_line(
     assert name in str(error.value)
 
 
+@pytest.mark.parametrize("damage", ["compressed data", "text"])
+def test_a_damaged_parquet_table_is_said_in_one_line(tmp_path: Path, damage: str):
+    path = tmp_path / "plays.parquet"
+    packed = {"compression": "zstd" if damage == "compressed data" else "none", "use_dictionary": False}
+    pq.write_table(pa.table({"user": ["u1"] * 40, "track": ["TRA.mp3"] * 40}), path, **packed)
+    whole = path.read_bytes()
+    if damage == "text":
+        path.write_bytes(whole.replace(b"TRA.mp3", b"TR\xd8.mp3"))
+    else:
+        path.write_bytes(whole.replace(b"\x28\xb5\x2f\xfd", b"\x00\x00\x00\x00"))  # how zstd begins
+    assert path.read_bytes() != whole
+    with pytest.raises(ConfigError, match="not a readable table of plays"):
+        read_plays(str(path), None, LIVING, 1, 1)
+
+
 def test_mappings_that_do_not_fit_are_refused(tmp_path: Path):
     (tmp_path / "t.txt").write_text(TRIPLETS)
     (tmp_path / "twice.txt").write_text("SOA\tTRA\nSOA\tTRB\n")
