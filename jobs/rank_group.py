@@ -5,7 +5,6 @@ reports to itself until they end.
 """
 
 import logging
-import os
 import signal
 import socket
 import threading
@@ -43,6 +42,10 @@ ALL_GPUS = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
 
 class RanksDied(Exception):
     """A rank ended and nobody had asked the job to; the others were ended too."""
+
+
+class RanksApart(RuntimeError):
+    """Ranks that live do not reach each other."""
 
 
 class Rank:
@@ -210,16 +213,17 @@ class RankGroup:
                 ray.get([rank.address.remote() for rank in self._ranks])
             except RayError as death:
                 raise RanksDied(first_line(death)) from None
+            if isinstance(cause, RanksApart):
+                raise Incomplete(f"train: {cause}") from None
             raise error.as_instanceof_cause() from None
         raise cause from None
 
     def _rank(self, number: int) -> Any:
-        local = {} if os.environ.get("RAY_ADDRESS") else {"GLOO_SOCKET_IFNAME": "lo"}
         options: Any = {
             "num_cpus": 1,
             "num_gpus": int(self.gpu),
             "max_concurrency": 2,  # `stop` while `train` runs
-            "runtime_env": {"env_vars": {**PATIENT, **ALL_GPUS, **local}},
+            "runtime_env": {"env_vars": {**PATIENT, **ALL_GPUS}},
             "scheduling_strategy": PlacementGroupSchedulingStrategy(self._places, number),
         }
         actor: Any = ray.remote(**options)(Rank)
