@@ -14,10 +14,13 @@ from typing import Any, Generic, TypeVar
 import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError
 
-from infra.errors import Incomplete, StorageError
+from infra.errors import Incomplete, JobError, StorageError
 
 Unit = TypeVar("Unit")
 PATIENCE_SECONDS = 60.0
+# Ray takes up to half a minute to know that a node is gone, and until then puts new actors there. A slot whose actors
+# die before they began pauses, twice as long each time, and gives up after so many.
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, STILLBORN = 0.5, 15.0, 8
 DEATHS = (RayActorError, OutOfMemoryError, NodeDiedError)  # of an actor that said nothing wrong
 log = logging.getLogger(__name__)
 
@@ -26,7 +29,7 @@ class Pool(Generic[Unit]):
     """`make(slot)` gives an actor for a slot below `size`; `call(actor, unit)` a streaming generator of it.
 
     A unit is tried `attempts` times if its actor dies, its storage fails or nothing is heard of it for
-    `silence_seconds`; other errors pass at once.
+    `silence_seconds`; other errors pass at once. Actors that die before they had a unit are no unit's fault.
     """
 
     def __init__(
@@ -42,6 +45,9 @@ class Pool(Generic[Unit]):
         self._failures: Counter[int] = Counter()
         self._queue: deque[tuple[int, Unit]] = deque()
         self._active: dict[Any, tuple[int, Any, tuple[int, Unit] | None]] = {}
+        self._stillborn: Counter[int] = Counter()
+        self._pausing: dict[int, float] = {}  # slot: when it tries again
+        self._lost = 0
 
     @property
     def waiting(self) -> int:
@@ -56,26 +62,31 @@ class Pool(Generic[Unit]):
     @property
     def retries(self) -> int:
         """How often a unit went back, or an actor died before it had one."""
-        return sum(self._failures.values())
+        return sum(self._failures.values()) + self._lost
 
     def run(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, Any]]:
         """(unit, item) for all that the generators yield, as it comes; a unit tried again starts over.
 
-        Raises Incomplete for a unit whose actors keep dying, StorageError for one whose storage keeps failing.
+        Raises Incomplete for a unit or a slot whose actors keep dying, StorageError for a unit whose storage keeps
+        failing.
         """
-        self._queue, self._active = deque(enumerate(units)), {}
+        self._queue, self._active, self._pausing = deque(enumerate(units)), {}, {}
         self._heard: dict[int, float] = {}
         for slot in range(min(self.size, len(self._queue))):
             self._start(slot)
         try:
             while self._queue or any(work for _, _, work in self._active.values()):
-                patience = min(PATIENCE_SECONDS, self.silence_seconds)
+                self._end_pauses()
+                patience = min(PATIENCE_SECONDS, self.silence_seconds, *self._pauses())
+                if not self._active:
+                    time.sleep(patience)
+                    continue
                 ready, _ = ray.wait(list(self._active), num_returns=1, timeout=patience)
                 for item in ready:
                     self._heard[self._active[item][0]] = time.monotonic()
                     yield from self._advance(item)
                 self._replace_silent()
-                if not ready and not any(work for _, _, work in self._active.values()):
+                if not ready and not self._pausing and not any(work for _, _, work in self._active.values()):
                     log.warning("no free CPU for a worker yet")
         finally:
             for _, actor, _ in self._active.values():
@@ -91,6 +102,7 @@ class Pool(Generic[Unit]):
         try:
             if work is None:
                 ray.get(ready)
+                self._stillborn[slot] = 0
                 self._assign(ready)
             else:
                 yield work[1], ray.get(next(ready))
@@ -98,12 +110,39 @@ class Pool(Generic[Unit]):
             self._assign(ready)
         except DEATHS as error:
             del self._active[ready]
-            self._give_back(work, Incomplete(f"workers keep dying: {first_line(error)}"))
-            self._start(slot)
+            reason = Incomplete(f"workers keep dying: {first_line(error)}")
+            if work is None:
+                self._pause(slot, reason)
+            else:
+                self._give_back(work, reason)
+                self._start(slot)
         except StorageError as error:
             cause = cause_of(error)
+            assert work is not None
             self._give_back(work, cause if isinstance(cause, StorageError) else error)
             self._assign(ready)
+        except JobError as error:
+            raise cause_of(error) from None
+
+    def _pause(self, slot: int, reason: Incomplete) -> None:
+        self._lost += 1
+        self._stillborn[slot] += 1
+        if self._stillborn[slot] >= STILLBORN:
+            raise reason
+        seconds = min(LAST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (self._stillborn[slot] - 1))
+        log.warning("%s; the next one in %g s", reason, seconds)
+        self._pausing[slot] = time.monotonic() + seconds
+
+    def _pauses(self) -> list[float]:
+        """Seconds that slots will still pause for."""
+        now = time.monotonic()
+        return [max(0.0, due - now) for due in self._pausing.values()]
+
+    def _end_pauses(self) -> None:
+        now = time.monotonic()
+        for slot in [slot for slot, due in self._pausing.items() if due <= now]:
+            del self._pausing[slot]
+            self._start(slot)
 
     def _replace_silent(self) -> None:
         """An actor that has work and says nothing is stuck where no deadline of its own reaches it."""
@@ -125,14 +164,12 @@ class Pool(Generic[Unit]):
         else:
             ray.kill(actor)
 
-    def _give_back(self, work: tuple[int, Unit] | None, error: Incomplete | StorageError) -> None:
-        number = work[0] if work else -1
-        self._failures[number] += 1
-        log.warning("%s; attempt %d of %d", error, self._failures[number], self.attempts)
-        if self._failures[number] >= self.attempts:
+    def _give_back(self, work: tuple[int, Unit], error: Incomplete | StorageError) -> None:
+        self._failures[work[0]] += 1
+        log.warning("%s; attempt %d of %d", error, self._failures[work[0]], self.attempts)
+        if self._failures[work[0]] >= self.attempts:
             raise error
-        if work:
-            self._queue.append(work)
+        self._queue.append(work)
 
 
 def cause_of(error: Exception) -> Exception:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,9 @@ OPERATIONAL = {
     "ranks",
     "reduction",
 }
-ATTEMPTS = 3  # of ranks that die without a step between
+# Before ranks that died without a step between are started again: Ray takes up to half a minute to know that a node is
+# gone, and until then puts them there once more.
+PAUSES_SECONDS = (0.0, 5.0, 20.0, 30.0)
 
 
 @dataclass(frozen=True)
@@ -126,11 +129,12 @@ def _follow(assignment: Assignment, folder: RunFolder) -> list[dict[str, Any]]:
                 failures, step = (failures + 1 if shown.step <= step else 1), max(step, shown.step)
                 if group.interrupted:
                     raise KeyboardInterrupt from None
-                if failures > ATTEMPTS:
+                if failures > len(PAUSES_SECONDS):
                     raise Incomplete(
                         f"the trainer keeps dying ({death}); run the same command again"
                     ) from None
                 log.warning("the trainer ended (%s); it continues from its last checkpoint", death)
+                time.sleep(PAUSES_SECONDS[failures - 1])
             finally:
                 shown.close()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import ray
 
-from infra.errors import Incomplete, StorageError
+from infra import pool as pool_module
+from infra.errors import Incomplete, JobError, StorageError
 from infra.pool import Pool
 
 pytestmark = pytest.mark.ray
@@ -16,8 +17,13 @@ pytestmark = pytest.mark.ray
 class Worker:
     """Yields a unit's parts; 'die' units kill the process until their file has enough lines."""
 
-    def __init__(self, slot: int) -> None:
+    def __init__(self, slot: int, births: str = "", deaths: int = 0) -> None:
         self.slot = slot
+        if deaths:
+            with open(f"{births}/{slot}", "a") as file:
+                file.write("x")
+            if Path(f"{births}/{slot}").stat().st_size <= deaths:
+                os._exit(1)
 
     def work(self, unit: str):
         yield f"{unit} begun"
@@ -32,6 +38,8 @@ class Worker:
             raise StorageError("the disk is gone")
         if verb == "stuck":
             time.sleep(1000)
+        if verb == "refused":
+            raise JobError("that will never do")
         if verb == "bug":
             raise ValueError("a bug")
         yield f"{unit} done"
@@ -76,10 +84,31 @@ def test_a_unit_that_always_kills_ends_the_run(pool: Pool[str], tmp_path: Path):
     assert (tmp_path / "x").stat().st_size == 3
 
 
+def test_workers_that_die_before_they_begin_are_no_units_fault(
+    pool: Pool[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As on a node that is gone while Ray does not know it yet."""
+    monkeypatch.setattr(pool_module, "FIRST_PAUSE_SECONDS", 0.01)
+    actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Worker)
+    deaths = pool_module.STILLBORN - 1
+    pool.make = lambda slot: actor.remote(slot, str(tmp_path), deaths)
+    assert done(pool, ["a", "b", "c"]) == ["a", "b", "c"]
+    assert pool.retries >= deaths
+    pool.make = lambda slot: actor.remote(slot, str(tmp_path), 99)
+    with pytest.raises(Incomplete, match="workers keep dying"):
+        done(pool, ["a", "b", "c"])
+
+
 def test_a_storage_that_keeps_failing_ends_the_run_with_its_own_words(pool: Pool[str]):
     with pytest.raises(StorageError) as raised:
         done(pool, ["a", "storage", "b"])
     assert str(raised.value) == "the disk is gone"
+
+
+def test_what_a_worker_says_on_purpose_passes_in_its_own_words(pool: Pool[str]):
+    with pytest.raises(JobError) as raised:
+        done(pool, ["a", "refused", "b"])
+    assert str(raised.value) == "that will never do"
 
 
 def test_a_bug_is_not_tried_again(pool: Pool[str]):
