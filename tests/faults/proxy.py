@@ -11,6 +11,7 @@ from tests.faults.tokens import Tokens
 
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 OUTAGE_SECONDS = 1.5
+DELAY_SECONDS = 2.0
 CHANCE = 0.1
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "date", "server"}
 
@@ -54,6 +55,8 @@ class _Handler(BaseHTTPRequestHandler):
         if tokens.claim("S3 connection lost", CHANCE):
             self._hang_up()
             return
+        if tokens.claim("S3 late", CHANCE):
+            time.sleep(DELAY_SECONDS)
         upstream = http.client.HTTPConnection(self.server.upstream.netloc, timeout=60)
         upstream.request(self.command, self.path, body, dict(self.headers))
         answer = upstream.getresponse()
@@ -62,9 +65,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command in ("PUT", "POST") and tokens.claim("S3 reply lost", 2 * CHANCE):
             self._hang_up()
             return
+        if len(content) > 1 and tokens.claim("S3 reply cut", CHANCE):
+            self._reply(answer.status, headers, content, len(content) // 2)
+            self._hang_up()
+            return
         self._reply(answer.status, headers, content)
 
-    def _reply(self, status: int, headers: dict[str, str], content: bytes) -> None:
+    def _reply(self, status: int, headers: dict[str, str], content: bytes, sent: int | None = None) -> None:
         is_head = self.command == "HEAD"
         length = next((value for name, value in headers.items() if name.lower() == "content-length"), "0")
         self.send_response(status)
@@ -74,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", length if is_head and status < 500 else str(len(content)))
         self.end_headers()
         if not is_head:
-            self.wfile.write(content)
+            self.wfile.write(content[:sent])
 
     def _hang_up(self) -> None:
         self.close_connection = True
