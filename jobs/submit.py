@@ -74,7 +74,10 @@ def _ended(client: Any, job: str) -> Any:
         else:
             heard = time.monotonic()
             if found.status.is_terminal():
-                print(f"submit: {job} {found.status.value}: {(found.message or '').partition(chr(10))[0]}", flush=True)
+                print(
+                    f"submit: {job} {found.status.value}: {(found.message or '').partition(chr(10))[0]}",
+                    flush=True,
+                )
                 return found
         time.sleep(LOOK_SECONDS)
 
