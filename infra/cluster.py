@@ -72,8 +72,8 @@ def n_gpus() -> int:
 def await_room(config: RayConfig, bundles: Sequence[dict[str, float]]) -> None:
     """Let the cluster's autoscaler bring nodes for `bundles`; wait until they are there, `ray.wait_seconds` at most.
 
-    A group that scales from zero is no part of the cluster yet, and what a job does not see it does not ask for.
-    Nothing is raised here: what did not come is missed by whoever needs it.
+    A group that scales from zero is no part of the cluster yet, and what a job does not see it does not ask for. Raises
+    Incomplete if they do not come.
     """
     if not (os.environ.get("RAY_ADDRESS") and config.wait_seconds) or _has_room(bundles):
         return
@@ -81,7 +81,12 @@ def await_room(config: RayConfig, bundles: Sequence[dict[str, float]]) -> None:
     deadline = time.monotonic() + config.wait_seconds
     request_resources(bundles=[*bundles])
     try:
-        while not _has_room(bundles) and time.monotonic() < deadline:
+        while not _has_room(bundles):
+            if time.monotonic() > deadline:
+                raise Incomplete(
+                    f"the cluster did not grow to {[*bundles]} within {config.wait_seconds:g} s (ray.wait_seconds); "
+                    "run the same command again"
+                )
             time.sleep(LOOK_SECONDS)
     finally:
         request_resources(bundles=[])  # or the nodes would stay for good, as it outlives the job

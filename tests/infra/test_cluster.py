@@ -76,5 +76,6 @@ def test_nothing_is_asked_for(config: RayConfig, bundles: list[dict[str, float]]
 
 def test_waiting_has_an_end_and_so_has_the_request(growing: Growing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster.ray, "cluster_resources", dict)
-    await_room(RayConfig(wait_seconds=0.01), [{"CPU": 1.0}])
+    with pytest.raises(Incomplete, match="did not grow"):
+        await_room(RayConfig(wait_seconds=0.01), [{"CPU": 1.0}])
     assert growing.asked == [[{"CPU": 1.0}], []]

@@ -177,6 +177,35 @@ def test_nothing_is_open_that_no_policy_opens(overlay: str) -> None:
     assert entered - {(name, 8080) for name in groups} == {("head", 8265)}
 
 
+@every_overlay
+def test_what_has_to_talk_may_talk(overlay: str) -> None:
+    everyone = list(pods(build(overlay)))
+    head = next(pod for pod in everyone if pod.owner == "head")
+    for pod in everyone:
+        assert may_talk(overlay, pod, head, 8265), pod.owner
+        if pod.owner in ray_groups(build(overlay)):
+            assert may_talk(overlay, pod, head, 6379)
+            assert may_talk(overlay, head, pod, 12345), "workers, object managers and gloo choose free ports"
+        else:
+            assert not may_talk(overlay, pod, head, 6379), pod.owner
+
+
+def may_talk(overlay: str, one: PodTemplate, other: PodTemplate, port: int) -> bool:
+    """Whether a policy lets `one` out to `other`, and one lets it in there."""
+    policies = [item["spec"] for item in of_kind(build(overlay), "NetworkPolicy")]
+    ways = (("egress", "to", one, other), ("ingress", "from", other, one))
+    return all(
+        any(
+            any(selects(peer["podSelector"], far) for peer in rule[side] if set(peer) == {"podSelector"})
+            and port in [item["port"] for item in rule.get("ports", [{"port": port}])]
+            for spec in policies
+            if selects(spec["podSelector"], near)
+            for rule in spec.get(direction, ())
+        )
+        for direction, side, near, far in ways
+    )
+
+
 def selects(selector: Document, pod: PodTemplate) -> bool:
     within = all(
         pod.labels.get(rule["key"]) in rule["values"] and rule["operator"] == "In"
