@@ -83,19 +83,26 @@ def _ended(client: Any, job: str) -> Any:
 
 
 def connected(address: str | None) -> Any:
-    """A client of the cluster. Raises ConfigError for no address or a wrong token, Incomplete if nobody answers."""
+    """A client of the cluster, whose head may just be starting anew.
+
+    Raises ConfigError for no address or a wrong token, Incomplete if nobody answers.
+    """
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
     address = address or os.environ.get("RAY_API_SERVER_ADDRESS")
     if not address:
         raise ConfigError("--address: none given, and RAY_API_SERVER_ADDRESS is not set")
-    try:
-        return JobSubmissionClient(address)
-    except AuthenticationError as error:
-        raise ConfigError(f"{address}: {str(error).splitlines()[0]}") from error
-    except (RuntimeError, OSError) as error:
-        raise Incomplete(f"{address}: {str(error).splitlines()[0]}") from error
+    deadline = time.monotonic() + SILENCE_SECONDS
+    while True:
+        try:
+            return JobSubmissionClient(address)
+        except AuthenticationError as error:
+            raise ConfigError(f"{address}: {str(error).splitlines()[0]}") from error
+        except (RuntimeError, OSError) as error:
+            if time.monotonic() > deadline:
+                raise Incomplete(f"{address}: {str(error).splitlines()[0]}") from error
+        time.sleep(LOOK_SECONDS)
 
 
 def main(

@@ -39,6 +39,7 @@ class AutoscalerOptions(Strict):
     imagePullPolicy: Literal["IfNotPresent", "Always", "Never"]
     securityContext: dict[str, Any]
     resources: dict[str, Any]
+    env: list[dict[str, Any]]
     volumeMounts: list[dict[str, Any]]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ray.job_submission import JobStatus
 
-from infra.errors import Incomplete
+from infra.errors import ConfigError, Incomplete
 from jobs import submit
 
 DONE = {"message": "done"}
@@ -91,3 +91,23 @@ def test_a_job_that_went_with_its_cluster_may_be_submitted_again(monkeypatch: py
     cluster.coming = [OSError("connection refused")] * 2
     with pytest.raises(Incomplete, match="refused"):
         submit.run(cluster, "night", ["true"])
+
+
+def test_a_head_that_is_starting_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Any] = [ConnectionError("refused"), ConnectionError("refused"), "client"]
+
+    def client(address: str) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("ray.job_submission.JobSubmissionClient", client)
+    assert submit.connected("http://head:8265") == "client"
+    monkeypatch.setattr(submit, "SILENCE_SECONDS", -1.0)
+    answers[:] = [ConnectionError("refused")]
+    with pytest.raises(Incomplete, match="head:8265: refused"):
+        submit.connected("http://head:8265")
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    with pytest.raises(ConfigError, match="--address"):
+        submit.connected(None)
