@@ -224,6 +224,10 @@ class RayConfig(Section):
 
     num_cpus: Positive | None = Field(None, description="CPUs of a local Ray; default: all")
     object_store_bytes: Positive = Field(1 << 30, description="object store of a local Ray, bytes")
+    wait_seconds: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="how long to wait on a cluster for CPUs and GPUs that its autoscaler may bring, seconds",
+    )
 
 
 class Config(Section):

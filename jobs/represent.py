@@ -13,7 +13,7 @@ import pyarrow as pa
 import ray
 
 from infra import cli
-from infra.cluster import connect, n_cpus, n_gpus, wants_gpu
+from infra.cluster import await_room, connect, n_cpus, n_gpus, wants_gpu
 from infra.config import Config, load
 from infra.errors import Incomplete
 from infra.ledger import Commit, Tree, quarantine_table, songs_table
@@ -118,6 +118,8 @@ def describe(model: LoadedModel) -> dict[str, object]:
 
 def _compute(config: Config, work: Work) -> int:
     """Let the workers do what is to do; how many songs they computed."""
+    if config.represent.device == "cuda":
+        await_room(config.ray, [{"CPU": 1.0, "GPU": 1.0}] * (config.represent.workers or 1))
     gpu = wants_gpu(config.represent.device, "represent.device")
     options: Any = {"num_cpus": 1, "num_gpus": int(gpu), "max_restarts": 0, "max_task_retries": 0}
     actor: Any = ray.remote(**options)(Representer)

@@ -13,7 +13,7 @@ from features.spec import fingerprint
 from hdpgmm.schedule import batch_songs, best
 from infra import cli, models
 from infra.checkpoints import Checkpoints
-from infra.cluster import connect
+from infra.cluster import await_room, connect
 from infra.config import Config, TrainConfig, load
 from infra.errors import ConfigError, Incomplete
 from infra.lease import Lease
@@ -66,6 +66,8 @@ def run(config: Config) -> Trained:
     with Lease(store, f"{models.prefix(name)}/lease.json", f"training of model {name}"):
         with connect(config.ray), RunFolder(store, f"runs/train-{name}") as folder:
             folder.begin(config.model_dump(mode="json"))
+            gpu = {"GPU": 1.0} if config.train.device == "cuda" else {}
+            await_room(config.ray, [{"CPU": 1.0, **gpu}] * (config.train.ranks or 1))
             history = _follow(assignment, folder)
             folder.summary({"model": name, **(history[-1] if history else {})})
         epoch, epochs = _finish(store, name, assignment)

@@ -149,3 +149,43 @@ def test_a_wrong_token_and_none_are_refused(head: Head) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{head.address}/api/jobs/")
     assert refused.value.code == 401
+
+
+def follow(head: Head, name: str, *entry: str, **exported: str) -> subprocess.Popen[str]:
+    """`python -m jobs.submit`, as the nightly pod runs it."""
+    command = (sys.executable, "-m", "jobs.submit", "--name", name, "--address", head.address, "--", *entry)
+    environment = {**head.environment, "PYTHONPATH": str(REPOSITORY), **exported}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_a_followed_job_gives_its_own_exit_code(head: Head) -> None:
+    first = follow(head, "night", "sh", "-c", "echo so far; exit 3")
+    printed, errors = first.communicate()
+    assert first.returncode == 3, printed + errors
+    assert "so far\n" in printed
+    again = follow(head, "night", "true")
+    printed, errors = again.communicate()
+    assert again.returncode == 0, printed + errors
+    assert "submit: submitted night-2: true" in printed
+    refused = follow(head, "night", "true", RAY_AUTH_TOKEN="wrong")
+    printed, errors = refused.communicate()
+    assert refused.returncode == 2, printed + errors
+    assert len(errors.splitlines()) == 1
+    assert "token" in errors
+
+
+def test_whoever_follows_may_go_and_another_takes_the_job_up(head: Head, tmp_path: Path) -> None:
+    stop = tmp_path / "stop"
+    entry = ("sh", "-c", f"echo begun; while ! test -e {stop}; do sleep 0.2; done; exit 4")
+    first = follow(head, "long", *entry)
+    assert first.stdout is not None
+    assert "begun\n" in iter(first.stdout.readline, "")
+    first.terminate()
+    assert first.wait(30) == 143
+    second = follow(head, "long", *entry)
+    assert second.stdout is not None
+    assert second.stdout.readline().startswith("submit: following long: ")
+    stop.touch()
+    printed, errors = second.communicate()
+    assert second.returncode == 4, printed + errors
