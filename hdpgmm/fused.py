@@ -7,7 +7,7 @@ beyond a tile of frames, and nothing waits. Songs lie one after the other, of an
 Triton comes with torch's CUDA builds; nothing else imports it, and without it songs are inferred side by side.
 """
 
-# pyright: reportCallIssue=false, reportArgumentType=false, reportOperatorIssue=false
+# pyright: reportCallIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportGeneralTypeIssues=false
 # Kernels are written in another language than the Python they look like.
 
 from dataclasses import dataclass

@@ -13,8 +13,7 @@ from pydantic import BaseModel
 from infra.config import Config
 from infra.errors import JobError
 from infra.progress import console
-
-INTERRUPTED = 130
+from infra.runs import INTERRUPTED
 
 ConfigFile = Annotated[
     str | None, typer.Option("--config", metavar="FILE.yaml", help="Configuration file; see the list below.")
@@ -82,7 +81,8 @@ def _complain(message: str, code: int) -> int:
 
 class _ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        console.print(self.format(record))
+        if not getattr(record, "shown", False):
+            console.print(self.format(record))
 
 
 def _log_to_console() -> None:

@@ -1,5 +1,6 @@
 """Progress of a job: a bar with rate and time left on a terminal, one line every 30 seconds in a log."""
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 LOG_SECONDS = 30.0
+log = logging.getLogger(__name__)
 
 # The only writer to the terminal: a bar and log lines that share it do not overwrite each other.
 console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
@@ -38,6 +40,7 @@ class Progress:
         if self._bar:
             self._bar.stop()
         console.print(self.line())
+        self._record()
 
     def advance(self, n: int = 1, **figures: object) -> None:
         """`n` more units are done; `figures` are shown beside the count."""
@@ -46,9 +49,11 @@ class Progress:
         now = time.monotonic()
         if self._bar:
             self._bar.update(self._task, completed=self.done, text=self._text())
-        elif now - self._logged >= LOG_SECONDS:
+        if now - self._logged >= LOG_SECONDS:
             self._logged = now
-            console.print(self.line())
+            self._record()
+            if not self._bar:
+                console.print(self.line())
 
     @property
     def rate(self) -> float:
@@ -64,6 +69,10 @@ class Progress:
         """The state as one line."""
         left = "" if self.done >= self.total or not self.rate else f", {self._left()} left"
         return f"{self.label}: {self.done}/{self.total} {self._text()}{left}"
+
+    def _record(self) -> None:
+        """For the run's log; the console has it already."""
+        log.info("%s", self.line(), extra={"shown": True})
 
     def _text(self) -> str:
         return "  ".join([f"{self.unit} {_number(self.rate)}/s", *_pairs(self.figures)])

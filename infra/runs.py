@@ -1,6 +1,7 @@
 """The folder of one run: what was asked, with which versions, what happened, how it ended."""
 
 import json
+import logging
 import math
 import platform
 import time
@@ -9,15 +10,19 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from infra.errors import JobError
+from infra.errors import JobError, StorageError
 from infra.storage import Store
 
 FLUSH_SECONDS = 5.0
 SAMPLE_SECONDS, SAMPLES = 5.0, 2000
+LOG_LINES = 5000
 PACKAGES = (
     *("hdpgmm", "numpy", "scipy", "librosa", "soundfile", "soxr"),
     *("torch", "scikit-learn", "ray", "pyarrow", "s3fs"),
 )
+SHOWN = {"shown": True}  # extra of records that the console has in other words
+INTERRUPTED = 130
+log = logging.getLogger(__name__)
 
 
 def now() -> str:
@@ -25,11 +30,61 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-class RunFolder:
-    """`runs/<name>` of a store: config.json, versions.json, events.jsonl, summary.json.
+class RunLog(logging.Handler):
+    """What is logged, as JSON lines in an object: time, level, logger, message; traceback where there is one.
 
-    Objects cannot be appended to, so the events of a run are rewritten whole, at most every few seconds and
-    at the end. A run that continues keeps the events it had.
+    The newest LOG_LINES are kept, those of earlier runs under this name included. A line that cannot be written now is
+    written with a later one: a log is no reason to fail.
+    """
+
+    def __init__(self, store: Store, path: str) -> None:
+        super().__init__(logging.INFO)
+        self.store, self.path = store, path
+        self._lines: list[str] = []
+        self._is_read = self._is_new = False
+        self._flushed = -math.inf
+
+    def emit(self, record: logging.LogRecord) -> None:
+        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {
+            "time": when,
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = logging.Formatter().formatException(record.exc_info)
+        self._lines.append(json.dumps(line, ensure_ascii=False))
+        self._is_new = True
+        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the lines that are not written yet."""
+        self._flushed = time.monotonic()  # before what may itself be logged
+        if not self._is_new:
+            return
+        try:
+            if not self._is_read:
+                self._lines[:0], self._is_read = self._earlier(), True
+            del self._lines[:-LOG_LINES]
+            self.store.write(self.path, ("\n".join(self._lines) + "\n").encode())
+            self._is_new = False
+        except StorageError:
+            return
+
+    def _earlier(self) -> list[str]:
+        try:
+            return self.store.read(self.path).decode(errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+
+
+class RunFolder:
+    """`runs/<name>` of a store: config.json, versions.json, events.jsonl, log.jsonl, summary.json once it has ended.
+
+    Objects cannot be appended to, so events and log are rewritten whole, at most every few seconds and at the end. A
+    run that continues keeps those it had. What the process logs inside the block is in the log.
     """
 
     def __init__(self, store: Store, path: str) -> None:
@@ -37,18 +92,30 @@ class RunFolder:
         self._events: list[str] | None = None
         self._flushed = 0.0
         self._sampled: dict[str, float] = {}
+        self._log = RunLog(store, f"{path}/log.jsonl")
 
     def __enter__(self) -> "RunFolder":
+        logging.getLogger().addHandler(self._log)
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         """A run that fails says how in its summary, with the exit code of its command."""
         if isinstance(error, JobError):
+            log.error("%s", error, extra=SHOWN)
             self._end({"exit_code": error.exit_code, "error": str(error)})
+        elif isinstance(error, Exception):
+            log.error("%r", error, exc_info=error, extra=SHOWN)
+            self._end({"exit_code": 1, "error": repr(error)})
+        elif error is not None:
+            log.info("interrupted", extra=SHOWN)
+            self._end({"exit_code": INTERRUPTED, "error": "interrupted"})
+        logging.getLogger().removeHandler(self._log)
+        self._log.flush()
         self.flush()
 
     def begin(self, config: Mapping[str, Any]) -> None:
-        """Write the resolved configuration and the versions, and an event that says so."""
+        """Write the resolved configuration and the versions, and an event that says so. How it ended before goes."""
+        self.store.delete(f"{self.path}/summary.json")
         self._write("config.json", config)
         self._write("versions.json", versions())
         self.event("begin")
@@ -87,6 +154,7 @@ class RunFolder:
         self._flushed = time.monotonic()
 
     def _end(self, fields: Mapping[str, Any]) -> None:
+        self.event("end", **fields)
         self._write("summary.json", {"time": now(), **fields})
 
     def _load(self) -> list[str]:

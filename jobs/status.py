@@ -1,11 +1,16 @@
-"""`python -m jobs.status`: what exists under a root."""
+"""`python -m jobs.status`: what exists under a root, and with --watch what its runs do."""
 
 import json
 import sys
-from collections.abc import Iterator
-from typing import Any
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from infra import cli
@@ -18,7 +23,11 @@ from jobs.audit import quarantine_lines
 from jobs.extract_work import read_tracks
 
 LOG_WIDTH = 160
-Rows = list[tuple[str, ...]]
+WATCH_SECONDS = 5.0
+Watch = Annotated[
+    bool, typer.Option("--watch", help="What each run does and said last, again and again until Ctrl-C.")
+]
+Rows = Sequence[tuple[str, ...]]
 
 
 def run(config: Config) -> dict[str, Rows]:
@@ -51,6 +60,7 @@ HEADS = {
     "scores": ("scores of model",),
     "report": ("report",),
     "runs": ("run", "ended", "summary"),
+    "watched": ("run", "state", "last words"),
 }
 
 
@@ -104,13 +114,56 @@ def vectors(store: Store) -> Iterator[tuple[str, ...]]:
 def runs(store: Store) -> Iterator[tuple[str, ...]]:
     """How the runs ended; one without a summary was interrupted or is still going."""
     for name in store.names("runs"):
-        try:
-            summary: dict[str, Any] = json.loads(store.read(f"runs/{name}/summary.json"))
-        except FileNotFoundError:
-            yield name, "-", "no summary yet"
-            continue
+        summary = _summary(store, name)
         ended = summary.pop("time", "-")
-        yield name, ended, ", ".join(f"{key} {_short(value)}" for key, value in summary.items())
+        words = ", ".join(f"{key} {_short(value)}" for key, value in summary.items())
+        yield name, ended, words or "no summary yet"
+
+
+def watched(store: Store) -> Iterator[tuple[str, str, str]]:
+    """Each run, how it ended or when it was last heard, and the last line of its log."""
+    for name in store.names("runs"):
+        summary, last = _summary(store, name), _last_line(store, name)
+        if summary:
+            state = f"ended with {summary.get('exit_code')}, {summary.get('time')}"
+        elif last:
+            age = datetime.now(UTC) - datetime.fromisoformat(last["time"])
+            state = f"heard {max(0, int(age.total_seconds()))} s ago"
+        else:
+            state = "nothing heard yet"
+        yield name, state, str(summary.get("error") or last.get("message", "-"))
+
+
+def watch(store: Store) -> None:
+    """Show `watched` again and again: a table that stays in place, in a log the lines that are new."""
+    if sys.stdout.isatty():
+        with Live(_table("watched", [*watched(store)]), console=_console()) as live:
+            while True:
+                time.sleep(WATCH_SECONDS)
+                live.update(_table("watched", [*watched(store)]))
+    told: dict[str, str] = {}
+    while True:
+        for name, state, words in watched(store):
+            if told.get(name) != words:
+                told[name] = words
+                print(f"{name}: {state}: {words}", flush=True)
+        time.sleep(WATCH_SECONDS)
+
+
+def _summary(store: Store, run: str) -> dict[str, Any]:
+    try:
+        found = json.loads(store.read(f"runs/{run}/summary.json"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _last_line(store: Store, run: str) -> dict[str, Any]:
+    try:
+        found = json.loads(store.read(f"runs/{run}/log.jsonl").splitlines()[-1])
+        return found if datetime.fromisoformat(found["time"]).tzinfo else {}
+    except (FileNotFoundError, ValueError, IndexError, TypeError, KeyError):
+        return {}
 
 
 def _snapshots(store: Store, kind: str) -> Iterator[tuple[Tree, str, Snapshot]]:
@@ -131,18 +184,35 @@ def print_tables(tables: dict[str, Rows], console: Console) -> None:
     for kind, rows in tables.items():
         if kind == "quarantined":
             console.print(*(row[0] for row in rows), sep="\n", soft_wrap=True)
-            continue
-        table = Table(*HEADS[kind], title_justify="left")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+        else:
+            console.print(_table(kind, rows))
 
 
-def main(config_file: cli.ConfigFile = None, overrides: cli.Set = None, root: cli.Root = None) -> None:
+def _table(kind: str, rows: Rows) -> Table:
+    table = Table(*HEADS[kind], title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
+
+
+def main(
+    config_file: cli.ConfigFile = None,
+    overrides: cli.Set = None,
+    root: cli.Root = None,
+    is_watched: Watch = False,
+) -> None:
     """What exists under a root: track lists, features, quarantined files, models, vectors, scores, report."""
-    tables = run(load(config_file, tuple(overrides or ()), root=root))
-    width = None if sys.stdout.isatty() else LOG_WIDTH
-    print_tables(tables, Console(highlight=False, markup=False, width=width))
+    config = load(config_file, tuple(overrides or ()), root=root)
+    tables = run(config)
+    if not is_watched:
+        print_tables(tables, _console())
+        return
+    with suppress(KeyboardInterrupt):
+        watch(Store(config.root))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Progress in a log."""
 
+import logging
+
 import pytest
 
 from infra import progress
@@ -29,6 +31,18 @@ def test_a_log_gets_a_line_every_half_minute_and_one_at_the_end(
             bar.advance()
     lines = capfd.readouterr().err.splitlines()
     assert [line.split()[1] for line in lines] == ["30/100", "60/100", "90/100", "100/100"]
+
+
+def test_a_runs_log_has_the_same_lines_once(clock: list[float], caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "infra.progress")
+    with Progress(100, "tracks", "x") as bar:
+        for _ in range(100):
+            clock[0] += 1
+            bar.advance()
+    assert [record.getMessage().split()[1] for record in caplog.records] == [
+        *("30/100", "60/100", "90/100", "100/100")
+    ]
+    assert all(getattr(record, "shown", False) for record in caplog.records)  # the console has them already
 
 
 def test_what_was_done_before_has_no_part_in_the_rate(clock: list[float]):

@@ -1,12 +1,15 @@
 """The run folder."""
 
 import json
+import logging
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from infra import runs
-from infra.errors import Incomplete
+from infra.errors import Incomplete, StorageError
 from infra.runs import RunFolder
 from infra.storage import Store
 
@@ -23,9 +26,9 @@ def test_a_run_says_what_happened(any_root: str):
     with RunFolder(store, "runs/x") as folder:
         folder.event("again")
         folder.summary({"ok": True})
-    assert [event["kind"] for event in folder.events()] == ["begin", "epoch", "again"]
+    assert [event["kind"] for event in folder.events()] == ["begin", "epoch", "again", "end"]
     lines = store.read("runs/x/events.jsonl").decode().splitlines()
-    assert [json.loads(line)["kind"] for line in lines] == ["begin", "epoch", "again"]
+    assert [json.loads(line)["kind"] for line in lines] == ["begin", "epoch", "again", "end"]
     assert json.loads(lines[1])["bound"] == -1.5
     assert json.loads(store.read("runs/x/summary.json"))["ok"] is True
 
@@ -36,6 +39,9 @@ def test_a_failed_run_has_its_exit_code(any_root: str):
         raise Incomplete("2 shards are missing")
     summary = json.loads(store.read("runs/x/summary.json"))
     assert (summary["exit_code"], summary["error"]) == (4, "2 shards are missing")
+    with RunFolder(store, "runs/x") as folder:
+        folder.begin({})
+        assert not store.exists("runs/x/summary.json")  # while it goes on, how it once ended is no news
     folder.summary({"songs": 3})
     assert json.loads(store.read("runs/x/summary.json"))["exit_code"] == 0
 
@@ -64,6 +70,66 @@ def test_samples_are_seconds_apart(tmp_path: Path):
     assert [(event["kind"], event["step"]) for event in folder.events()] == [("step", 0), ("read", 0)]
 
 
+def logged(store: Store, path: str = "runs/x") -> list[dict[str, str]]:
+    return [json.loads(line) for line in store.read(f"{path}/log.jsonl").decode().splitlines()]
+
+
+@pytest.fixture
+def told() -> Iterator[logging.Logger]:
+    """A job's logger that lets INFO pass, as the commands have it."""
+    logger = logging.getLogger("jobs.told")
+    logger.setLevel(logging.INFO)
+    yield logger
+    logger.setLevel(logging.NOTSET)
+
+
+def test_what_is_said_is_kept_as_lines(any_root: str, told: logging.Logger):
+    store = Store(any_root)
+    with RunFolder(store, "runs/x"):
+        told.info("extract: %d tracks", 3)
+        assert [line["message"] for line in logged(store)] == [
+            "extract: 3 tracks"
+        ]  # at once, it was long ago
+        told.warning("naïve \n name")
+    told.info("after")
+    with RunFolder(store, "runs/x"):
+        told.info("again")
+    lines = logged(store)
+    assert [line["message"] for line in lines] == ["extract: 3 tracks", "naïve \n name", "again"]
+    assert [line["level"] for line in lines] == ["INFO", "WARNING", "INFO"]
+    assert {line["logger"] for line in lines} == {"jobs.told"}
+    assert datetime.fromisoformat(lines[0]["time"]).tzinfo is not None
+
+
+def test_how_it_failed_is_in_log_and_summary(any_root: str):
+    store = Store(any_root)
+    for error, code in ((ValueError("a bug"), 1), (KeyboardInterrupt(), 130), (Incomplete("2 missing"), 4)):
+        with pytest.raises(type(error)), RunFolder(store, f"runs/{code}"):
+            raise error
+        assert json.loads(store.read(f"runs/{code}/summary.json"))["exit_code"] == code
+    assert "ValueError: a bug" in logged(store, "runs/1")[-1]["traceback"]
+    assert logged(store, "runs/4")[-1]["message"] == "2 missing"
+
+
+def test_a_log_that_cannot_be_written_is_no_reason_to_fail(
+    tmp_path: Path, told: logging.Logger, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(runs, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(runs, "LOG_LINES", 3)
+    store = Store(str(tmp_path))
+    with RunFolder(store, "runs/x"):
+        write = store.write
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "write", lambda *_: (_ for _ in ()).throw(StorageError("full")))
+            told.info("1")
+        assert store.write == write
+        told.info("2")
+        assert [line["message"] for line in logged(store)] == ["1", "2"]
+        told.info("3")
+        told.info("4")
+    assert [line["message"] for line in logged(store)] == ["2", "3", "4"]
+
+
 def test_events_survive_a_failure(any_root: str):
     store = Store(any_root)
 
@@ -75,4 +141,5 @@ def test_events_survive_a_failure(any_root: str):
 
     with pytest.raises(ValueError, match="x"):
         failing()
-    assert len(store.read("runs/x/events.jsonl").decode().splitlines()) == 2
+    kinds = [json.loads(line)["kind"] for line in store.read("runs/x/events.jsonl").decode().splitlines()]
+    assert kinds == ["one", "two", "end"]

@@ -1,6 +1,7 @@
 """What exists under a root."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,39 @@ def test_an_extracted_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "vectors" not in tables
     status.main(root=config.root)
     assert "b.mp3: as asked" in capsys.readouterr().out
+
+
+def test_watching(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    store, now = Store(str(tmp_path)), datetime.now(UTC)
+    line = {"time": (now - timedelta(seconds=90)).isoformat(), "message": "train: 3/9 steps"}
+    store.write(
+        "runs/train-m/log.jsonl", (json.dumps({**line, "message": "x"}) + "\n" + json.dumps(line)).encode()
+    )
+    store.write(
+        "runs/extract-a/summary.json", json.dumps({"time": "now", "exit_code": 4, "error": "gone"}).encode()
+    )
+    store.write("runs/new/config.json", b"{}")
+    store.write("runs/odd/log.jsonl", b'{"time": 3}\n[]\n')
+    assert [*status.watched(store)] == [
+        ("extract-a", "ended with 4, now", "gone"),
+        ("new", "nothing heard yet", "-"),
+        ("odd", "nothing heard yet", "-"),
+        ("train-m", "heard 90 s ago", "train: 3/9 steps"),
+    ]
+    looks = []
+
+    def sleep(_: float) -> None:
+        looks.append(len(looks))
+        if len(looks) == 1:
+            more = {"time": now.isoformat(), "message": "train: 4/9 steps"}
+            store.write("runs/train-m/log.jsonl", json.dumps(more).encode())
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(status.time, "sleep", sleep)
+    status.main(root=str(tmp_path), is_watched=True)
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("train-m")]
+    assert [line.rpartition(": train: ")[2] for line in told] == ["3/9 steps", "4/9 steps"]
 
 
 def test_an_empty_root(tmp_path: Path):
