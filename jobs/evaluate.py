@@ -5,8 +5,10 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
@@ -62,7 +64,8 @@ def score(config: Config, model: str | None = None) -> tuple[Evaluated, list[Sum
     cells, computed = answer(config, inputs, grid)
     summaries, against = summarise(cells), differences(cells, lambda name: name.startswith(OURS))
     notes += more
-    about = {b"hdpgmm": json.dumps({"key": key, "notes": notes}, ensure_ascii=False).encode()}
+    kept = [work.path for work in grid]  # what `jobs.gc` leaves there
+    about = {b"hdpgmm": json.dumps({"key": key, "notes": notes, "cells": kept}, ensure_ascii=False).encode()}
     store.write(f"scores/{inputs.model}/grid.parquet", encode_grid(cells, about))
     store.write(_differences_path(inputs.model), encode_rows(Difference, against, about))
     store.write(path, encode_rows(Summary, summaries, about))
@@ -97,9 +100,20 @@ def read_summary(store: Store, path: str) -> tuple[list[Summary], Notes, str] | 
         table = decode(store.read(path))
     except FileNotFoundError:
         return None
-    about = json.loads((table.schema.metadata or {}).get(b"hdpgmm", b"{}"))
+    about = _about_of(table)
     notes = [(task, note) for task, note in about.get("notes", [])]
     return decode_rows(Summary, table), notes, about.get("key", "")
+
+
+def _about_of(table: pa.Table) -> dict[str, Any]:
+    return json.loads((table.schema.metadata or {}).get(b"hdpgmm", b"{}"))
+
+
+def cells_in_use(store: Store) -> set[str]:
+    """Paths of the kept cells that the scores under a root consist of."""
+    names = (name for name in store.names("scores") if name != "cells")
+    tables = (decode(store.read(path)) for name in names if store.exists(path := summary_path(name)))
+    return {path for table in tables for path in _about_of(table).get("cells", [])}
 
 
 def show(summaries: Sequence[Summary], against: Sequence[Difference] = ()) -> None:

@@ -2,8 +2,9 @@
 
 Kept are the newest snapshots of every tree and corpus, those that were the newest some time within `--older-than`,
 their shards and tables, the tables of songs that models were trained on, and the checkpoint that is a finished model.
-Everything else of trees and models goes once it is older than that: superseded shards, snapshots, tables and
-checkpoints, data that lost the race for a commit, and temporary files of writers that died. A run that takes up an old
+Everything else of trees, models and scores goes once it is older than that: superseded shards, snapshots, tables and
+checkpoints, moments of songs that no snapshot and no model has, answers that no score consists of, data that lost the
+race for a commit, and temporary files of writers that died. A run that takes up an old
 commit writes it again, so that it is young. `--older-than` must be longer than any run takes.
 """
 
@@ -21,33 +22,31 @@ from rich.console import Console
 from rich.table import Table
 
 from infra import cli, models
+from infra.checkpoints import Checkpoints
 from infra.config import load
 from infra.errors import ConfigError
 from infra.ledger import Snapshot, Tree
 from infra.local import TEMPORARY, Entry
 from infra.progress import Progress
 from infra.storage import Store
+from jobs.evaluate import cells_in_use
 
 log = logging.getLogger(__name__)
 
 KINDS = ("features", "vectors")
 UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
-SNAPSHOT, COMMIT, DATA, TABLE, CHECKPOINT, LEFT = (
+SNAPSHOT, COMMIT, DATA, TABLE, MOMENTS, CHECKPOINT, ANSWER, LEFT = (
     "superseded snapshot",
     "superseded shard: its commit",
     "superseded shard or orphan: its data",
     "table of a superseded snapshot",
+    "moments of a superseded snapshot",
     "checkpoint of a finished training",
+    "answer of a superseded score",
     "left by a writer that died",
 )
-ORDER = (
-    SNAPSHOT,
-    COMMIT,
-    DATA,
-    TABLE,
-    CHECKPOINT,
-    LEFT,
-)  # a stop in between leaves nothing that names what is gone
+# A stop in between leaves nothing that names what is gone.
+ORDER = (SNAPSHOT, COMMIT, DATA, TABLE, MOMENTS, CHECKPOINT, ANSWER, LEFT)
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,10 @@ def garbage(store: Store, older_than: float, keep: int) -> Iterator[Garbage]:
             yield from of_tree(Tree(store, f"{kind}/{name}"), entries, older_than, keep, trained_on)
         elif kind == "models":
             yield from of_model(store, name, entries, older_than)
+        elif (kind, name) == ("scores", "cells"):
+            used = cells_in_use(store)
+            old = (entry for entry in entries if entry.age > older_than and entry.path not in used)
+            yield from (Garbage(entry.path, entry.bytes, ANSWER) for entry in old)
 
 
 def songs_of_models(store: Store) -> set[str]:
@@ -117,6 +120,12 @@ def of_tree(
     tables = {path for _, snapshot in living for path in (snapshot.songs, snapshot.quarantine)}
     shards = {item["shard"]: item["path"] for _, snapshot in living for item in snapshot.shards}
     data = {*shards.values()}
+    songs = {*trained_on, *(path.rpartition("/")[2] for path in tables)}
+    gone = {
+        key
+        for key in tree.store.names(f"{tree.prefix}/moments")
+        if _songs_of(tree, key) not in {None, *songs}
+    }
     old = [entry for entry in entries if entry.age > older_than]
     young = {
         _stem(entry.path) for entry in entries if _in(tree, entry, "commits") and entry.age <= older_than
@@ -132,6 +141,17 @@ def of_tree(
             yield Garbage(entry.path, entry.bytes, COMMIT)
         elif _in(tree, entry, "data") and entry.path not in data and _shard(entry.path) not in young:
             yield Garbage(entry.path, entry.bytes, DATA)
+        elif (
+            _in(tree, entry, "moments")
+            and entry.path.removeprefix(f"{tree.prefix}/moments/").split("/")[0] in gone
+        ):
+            yield Garbage(entry.path, entry.bytes, MOMENTS)
+
+
+def _songs_of(tree: Tree, key: str) -> str | None:
+    """Name of the table of songs that moments are of; None where they do not say or are not whole."""
+    found = Checkpoints(tree.store, f"{tree.prefix}/moments/{key}").load()
+    return found[2].get("songs") if found else None
 
 
 def living_snapshots(

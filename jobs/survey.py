@@ -23,7 +23,8 @@ class Survey:
 
     def __init__(self, store: Store, songs: str, plan: Plan) -> None:
         tree, _, name = songs.partition("/snapshots/")
-        key = hashlib.sha256(name.rpartition("/")[2].encode() + plan.heldout.tobytes()).hexdigest()
+        self._songs = name.rpartition("/")[2]
+        key = hashlib.sha256(self._songs.encode() + plan.heldout.tobytes()).hexdigest()
         self._kept = Checkpoints(store, f"{tree}/moments/{key[:32]}")
         self._plan = plan
 
@@ -56,7 +57,7 @@ class Survey:
     def _keep(self, total: Moments | None) -> Moments:
         assert total is not None  # a plan without songs was refused by the job
         arrays = {"count": np.array(total.count), "mean": total.mean, "scatter": total.scatter}
-        self._kept.save(0, arrays, {}, keep=1)
+        self._kept.save(0, arrays, {"songs": self._songs}, keep=1)
         return total
 
 

@@ -90,6 +90,13 @@ def test_scores_of_every_repeat_are_kept(scored: tuple[Path, list[Summary], str]
     assert sum(mine) / 2 == pytest.approx(mean_of(rows, "G1", "mood", "macro_auroc"))
 
 
+def test_the_summary_names_the_cells_it_consists_of(scored: tuple[Path, list[Summary], str]):
+    """gc leaves these; here there are no others."""
+    root, _, _ = scored
+    kept = {f"scores/cells/{path.name}" for path in (root / "scores" / "cells").iterdir()}
+    assert evaluate.cells_in_use(Store(str(root))) == kept
+
+
 def test_run_again_it_does_nothing_until_something_changes(
     scored: tuple[Path, list[Summary], str], capsys: pytest.CaptureFixture[str]
 ):

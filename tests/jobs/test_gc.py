@@ -3,14 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from evaluation.compare import Summary
 from infra import models
+from infra.checkpoints import Checkpoints
 from infra.errors import ConfigError
 from infra.ledger import Commit, Tree, quarantine_table, songs_table
 from infra.storage import Store
-from jobs import gc
+from jobs import evaluate, gc
+from jobs.evaluate_grid import encode_rows
 
 pytestmark = pytest.mark.s3
 
@@ -115,6 +119,35 @@ def test_of_a_model_the_checkpoint_that_it_is_stays_and_the_songs_it_knows(store
         "m/step-00000020.safetensors": gc.CHECKPOINT,
         "m/index/step-00000020.json": gc.CHECKPOINT,
     }
+
+
+def test_moments_and_answers_of_what_is_superseded_go(store: Store) -> None:
+    tree = Tree(store, "features/f00")
+    one, two = commit(tree, "s0", "ab"), commit(tree, "s1", "cd")
+    publish(tree, one)
+    first = tree.latest("default")
+    publish(tree, one, two)
+    newest = tree.latest("default")
+    assert first is not None
+    assert newest is not None
+    for key, songs in (("old", first.songs), ("new", newest.songs)):
+        kept = Checkpoints(store, f"features/f00/moments/{key}")
+        kept.save(0, {"count": np.array(3)}, {"songs": songs.rpartition("/")[2]}, keep=1)
+    Checkpoints(store, "features/f00/moments/unnamed").save(0, {"count": np.array(3)}, {}, keep=1)
+    used, unused = "scores/cells/0a.parquet", "scores/cells/0b.parquet"
+    for path in (used, unused):
+        store.write(path, b"cells")
+    about = {b"hdpgmm": json.dumps({"key": "k", "notes": [], "cells": [used]}).encode()}
+    store.write(evaluate.summary_path("m"), encode_rows(Summary, [], about))
+    store.write("scores/half/grid.parquet", b"its summary is not there yet")
+    found = reasons(gc.run(store.root, -60.0, delete=True))
+    assert {path: reason for path, reason in found.items() if reason in (gc.MOMENTS, gc.ANSWER)} == {
+        "f00/moments/old/index/step-00000000.json": gc.MOMENTS,
+        "f00/moments/old/step-00000000.safetensors": gc.MOMENTS,
+        "cells/0b.parquet": gc.ANSWER,
+    }
+    assert gc.run(store.root, -60.0) == []
+    assert store.exists(used)
 
 
 def test_files_of_writers_that_died_go(tmp_path: Path) -> None:
