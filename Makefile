@@ -62,6 +62,8 @@ bench: $(READY)
 	$(BIN)/python -m tests.bench.represent
 	$(BIN)/python -m tests.bench.engine
 	$(BIN)/python -m tests.bench.faults
+	$(BIN)/python -m tests.bench.storage_faults
+	$(BIN)/python -m tests.bench.capacity
 	$(BIN)/python -m tests.bench.train
 	$(BIN)/python -m tests.bench.train_faults
 	$(BIN)/python -m tests.bench.recovery --seeds 20 --out build/recovery.jsonl

@@ -21,6 +21,7 @@ from evaluation.compare import Cell
 from evaluation.questions import Question
 from infra.cluster import connect
 from infra.config import Config
+from infra.metrics import Metrics
 from infra.progress import Progress
 from infra.shards import decode, encode
 from infra.storage import Store
@@ -28,6 +29,10 @@ from jobs.evaluate_inputs import Inputs
 from jobs.evaluate_sources import Source, load_vectors
 
 VALUES = pa.list_(pa.float64())
+DESCRIBED = {
+    "cells_total": "cells of the table of scores answered since the command began",
+    "cells_waiting": "cells that are not answered yet",
+}
 TYPES = {str: pa.string(), int: pa.int32(), float: pa.float64(), tuple[float, ...]: VALUES}
 
 
@@ -55,9 +60,12 @@ def answer(config: Config, inputs: Inputs, grid: Sequence[Work]) -> tuple[list[C
         wanted = sorted({song for work in missing for song in work.question.songs})
         vectors = load_vectors(sources, inputs, wanted, config.evaluate) if sources else {}
         with connect(config.ray), Progress(len(missing), "cells", "evaluate") as progress:
+            metrics = Metrics("evaluate", inputs.model, DESCRIBED)
             for work, cells in _score_all(missing, wanted, vectors):
                 store.write(work.path, encode_rows(Cell, cells, {}))
                 progress.advance()
+                metrics.add(cells_total=1)
+                metrics.set(cells_waiting=progress.total - progress.done)
     return [_named(cell, work) for work in grid for cell in _read_cells(store, work.path)], len(missing)
 
 
