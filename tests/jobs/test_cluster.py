@@ -30,11 +30,11 @@ pytestmark = [
 ]
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "infra" / "deploy" / "README.md"
-TRACKS = 96
+TRACKS = 64
 NODE = ("--num-cpus=1", "--object-store-memory=104857600")  # else the sizes of the whole machine
 SETTINGS = (
     *("extract.shard_tracks=2", "train.n_components=8", "train.n_atoms=4", "train.batch_songs=16"),
-    *("train.epochs=40", "train.early_stopping=false", "train.checkpoint_steps=5", "train.threads=1"),
+    *("train.epochs=16", "train.early_stopping=false", "train.checkpoint_steps=5", "train.threads=1"),
     *("evaluate.repeats=1", "evaluate.codewords=8", "evaluate.bootstrap=50"),
     *("report.songs=2", "report.components=2", "report.segments=1", "report.song_seconds=2"),
 )
