@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -14,14 +13,12 @@ import ray
 from ray._private import ray_constants
 from ray._private import worker as ray_worker
 from ray._private.state import state
-from ray.autoscaler.sdk import request_resources
 
 from infra.config import RayConfig
 from infra.errors import ConfigError, Incomplete, JobError
 from infra.progress import waiting
 
 log = logging.getLogger(__name__)
-LOOK_SECONDS = 2.0  # between two looks at whether an autoscaler has brought what was asked for
 _kept: list[ExitStack] = []
 
 
@@ -69,41 +66,19 @@ def n_gpus() -> int:
     return int(ray.cluster_resources().get("GPU", 0))
 
 
-def await_room(config: RayConfig, bundles: Sequence[dict[str, float]]) -> None:
-    """Let the cluster's autoscaler bring nodes for `bundles`; wait until they are there, `ray.wait_seconds` at most.
+def patience_seconds(config: RayConfig) -> float:
+    """How long to wait for what has been asked of the cluster: nodes that its autoscaler brings take minutes."""
+    return config.wait_seconds if os.environ.get("RAY_ADDRESS") else 0.0
 
-    A group that scales from zero is no part of the cluster yet, and what a job does not see it does not ask for. Raises
-    Incomplete if they do not come.
+
+def wants_gpu(device: str, setting: str, may_come: bool = False) -> bool:
+    """Whether `device` ("auto", "cpu", "cuda"; the value of `setting`) means GPUs on the connected cluster.
+
+    may_come: whether an autoscaler may bring one that is not there yet. Raises ConfigError for cuda without any.
     """
-    if not (os.environ.get("RAY_ADDRESS") and config.wait_seconds) or _has_room(bundles):
-        return
-    log.info("waiting for the cluster to grow, %g s at most: %s", config.wait_seconds, [*bundles])
-    deadline = time.monotonic() + config.wait_seconds
-    request_resources(bundles=[*bundles])
-    try:
-        while not _has_room(bundles):
-            if time.monotonic() > deadline:
-                raise Incomplete(
-                    f"the cluster did not grow to {[*bundles]} within {config.wait_seconds:g} s (ray.wait_seconds); "
-                    "run the same command again"
-                )
-            time.sleep(LOOK_SECONDS)
-    finally:
-        request_resources(bundles=[])  # or the nodes would stay for good, as it outlives the job
-
-
-def _has_room(bundles: Sequence[dict[str, float]]) -> bool:
-    there = ray.cluster_resources()
-    return all(
-        there.get(name, 0.0) >= sum(bundle.get(name, 0.0) for bundle in bundles) for name in ("CPU", "GPU")
-    )
-
-
-def wants_gpu(device: str, setting: str) -> bool:
-    """Whether `device` ("auto", "cpu", "cuda"; the value of `setting`) means GPUs on the connected cluster."""
-    if device == "cuda" and not n_gpus():
+    if device == "cuda" and not n_gpus() and not may_come:
         raise ConfigError(f"{setting}: cuda was asked for and the Ray cluster has no GPU; set auto or cpu")
-    return n_gpus() > 0 and device != "cpu"
+    return device == "cuda" or (n_gpus() > 0 and device != "cpu")
 
 
 def _open(config: RayConfig, stack: ExitStack) -> None:

@@ -19,8 +19,8 @@ from infra.errors import Incomplete, JobError, StorageError
 Unit = TypeVar("Unit")
 PATIENCE_SECONDS = 60.0
 # Ray takes up to half a minute to know that a node is gone, and until then puts new actors there. A slot whose actors
-# die before they began pauses, twice as long each time, and gives up after so many.
-FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, STILLBORN = 0.5, 15.0, 8
+# die before they began pauses, twice as long each time, and is given up after so many; fewer if their start raises.
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, STILLBORN, REFUSED = 0.5, 15.0, 8, 4
 DEATHS = (RayActorError, OutOfMemoryError, NodeDiedError)  # of an actor that said nothing wrong
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Pool(Generic[Unit]):
         self._failures: Counter[int] = Counter()
         self._queue: deque[tuple[int, Unit]] = deque()
         self._active: dict[Any, tuple[int, Any, tuple[int, Unit] | None]] = {}
-        self._stillborn: Counter[int] = Counter()
+        self._stillborn: Counter[int] = Counter()  # since the slot's last actor that lived
         self._pausing: dict[int, float] = {}  # slot: when it tries again
         self._lost = 0
 
@@ -71,6 +71,7 @@ class Pool(Generic[Unit]):
         failing.
         """
         self._queue, self._active, self._pausing = deque(enumerate(units)), {}, {}
+        self._stillborn.clear()
         self._heard: dict[int, float] = {}
         for slot in range(min(self.size, len(self._queue))):
             self._start(slot)
@@ -110,11 +111,10 @@ class Pool(Generic[Unit]):
             self._assign(ready)
         except DEATHS as error:
             del self._active[ready]
-            reason = Incomplete(f"workers keep dying: {first_line(error)}")
             if work is None:
-                self._pause(slot, reason)
+                self._pause(slot, error)
             else:
-                self._give_back(work, reason)
+                self._give_back(work, Incomplete(f"workers keep dying: {first_line(error)}"))
                 self._start(slot)
         except StorageError as error:
             cause = cause_of(error)
@@ -124,13 +124,19 @@ class Pool(Generic[Unit]):
         except JobError as error:
             raise cause_of(error) from None
 
-    def _pause(self, slot: int, reason: Incomplete) -> None:
+    def _pause(self, slot: int, error: Exception) -> None:
+        """Raises Incomplete when this was the last slot; one bad node does not end what others do well."""
         self._lost += 1
         self._stillborn[slot] += 1
-        if self._stillborn[slot] >= STILLBORN:
-            raise reason
+        refused = getattr(error, "actor_init_failed", False)
+        words = str(error).strip().splitlines()[-1].strip() if refused else first_line(error)
+        if self._stillborn[slot] >= (REFUSED if refused else STILLBORN):
+            log.warning("a worker died %d times before it began: %s", self._stillborn[slot], words)
+            if not self._active and not self._pausing:
+                raise Incomplete(f"workers keep dying: {words}")
+            return
         seconds = min(LAST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (self._stillborn[slot] - 1))
-        log.warning("%s; the next one in %g s", reason, seconds)
+        log.warning("a worker died before it began: %s; the next one in %g s", words, seconds)
         self._pausing[slot] = time.monotonic() + seconds
 
     def _pauses(self) -> list[float]:

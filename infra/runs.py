@@ -4,8 +4,11 @@ import json
 import logging
 import math
 import platform
+import threading
 import time
+from collections import deque
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -15,7 +18,7 @@ from infra.storage import Store
 
 FLUSH_SECONDS = 5.0
 SAMPLE_SECONDS, SAMPLES = 5.0, 2000
-LOG_LINES = 5000
+LOG_LINES, LAST_SECONDS = 5000, 10.0
 PACKAGES = (
     *("hdpgmm", "numpy", "scipy", "librosa", "soundfile", "soxr"),
     *("torch", "scikit-learn", "ray", "pyarrow", "s3fs"),
@@ -33,47 +36,68 @@ def now() -> str:
 class RunLog(logging.Handler):
     """What is logged, as JSON lines in an object: time, level, logger, message; traceback where there is one.
 
-    The newest LOG_LINES are kept, those of earlier runs under this name included. A line that cannot be written now is
-    written with a later one: a log is no reason to fail.
+    The newest LOG_LINES are kept, those of earlier runs under this name included. A thread of its own writes them every
+    few seconds: who logs never waits for the storage, nor calls it from within itself. A line that cannot be written
+    is written with a later one: a log is no reason to fail.
     """
 
     def __init__(self, store: Store, path: str) -> None:
         super().__init__(logging.INFO)
         self.store, self.path = store, path
-        self._lines: list[str] = []
-        self._is_read = self._is_new = False
-        self._flushed = -math.inf
+        self._lines: deque[str] = deque(maxlen=LOG_LINES)
+        self._said = self._kept = 0
+        self._earlier: list[str] | None = None
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._write_now_and_then, daemon=True)
+
+    def begin(self) -> None:
+        """From now on what is logged is kept."""
+        logging.getLogger().addHandler(self)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Until now; writes the rest, unless the storage has been silent for a while."""
+        logging.getLogger().removeHandler(self)
+        self._ending.set()
+        self._thread.join(LAST_SECONDS)
+        if not self._thread.is_alive():
+            self._write()
 
     def emit(self, record: logging.LogRecord) -> None:
-        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = {
-            "time": when,
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["traceback"] = logging.Formatter().formatException(record.exc_info)
-        self._lines.append(json.dumps(line, ensure_ascii=False))
-        self._is_new = True
-        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
-            self.flush()
+        try:
+            when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+            line = {
+                "time": when,
+                "level": record.levelname,
+                "logger": record.name,
+                "message": record.getMessage(),
+            }
+            if record.exc_info:
+                line["traceback"] = logging.Formatter().formatException(record.exc_info)
+            self._lines.append(json.dumps(line, ensure_ascii=False))
+            self._said += 1
+        except (TypeError, ValueError):
+            self.handleError(record)
 
-    def flush(self) -> None:
-        """Write the lines that are not written yet."""
-        self._flushed = time.monotonic()  # before what may itself be logged
-        if not self._is_new:
+    def _write_now_and_then(self) -> None:
+        while not self._ending.wait(FLUSH_SECONDS):
+            self._write()
+
+    def _write(self) -> None:
+        with self.lock or nullcontext():
+            said, lines = self._said, [*self._lines]
+        if said == self._kept:
             return
         try:
-            if not self._is_read:
-                self._lines[:0], self._is_read = self._earlier(), True
-            del self._lines[:-LOG_LINES]
-            self.store.write(self.path, ("\n".join(self._lines) + "\n").encode())
-            self._is_new = False
+            if self._earlier is None:
+                self._earlier = self._read()
+            text = "\n".join([*self._earlier, *lines][-LOG_LINES:]) + "\n"
+            self.store.write(self.path, text.encode(errors="backslashreplace"))
+            self._kept = said
         except StorageError:
             return
 
-    def _earlier(self) -> list[str]:
+    def _read(self) -> list[str]:
         try:
             return self.store.read(self.path).decode(errors="replace").splitlines()
         except FileNotFoundError:
@@ -95,11 +119,22 @@ class RunFolder:
         self._log = RunLog(store, f"{path}/log.jsonl")
 
     def __enter__(self) -> "RunFolder":
-        logging.getLogger().addHandler(self._log)
+        self._log.begin()
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         """A run that fails says how in its summary, with the exit code of its command."""
+        try:
+            self._note(error)
+            self.flush()
+        except StorageError:
+            if error is None:
+                raise
+            log.warning("%s: how it ended could not be written", self.store.uri(self.path))
+        finally:
+            self._log.end()
+
+    def _note(self, error: BaseException | None) -> None:
         if isinstance(error, JobError):
             log.error("%s", error, extra=SHOWN)
             self._end({"exit_code": error.exit_code, "error": str(error)})
@@ -109,9 +144,6 @@ class RunFolder:
         elif error is not None:
             log.info("interrupted", extra=SHOWN)
             self._end({"exit_code": INTERRUPTED, "error": "interrupted"})
-        logging.getLogger().removeHandler(self._log)
-        self._log.flush()
-        self.flush()
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Write the resolved configuration and the versions, and an event that says so. How it ended before goes."""

@@ -109,11 +109,16 @@ def _about_of(table: pa.Table) -> dict[str, Any]:
     return json.loads((table.schema.metadata or {}).get(b"hdpgmm", b"{}"))
 
 
-def cells_in_use(store: Store) -> set[str]:
-    """Paths of the kept cells that the scores under a root consist of."""
-    names = (name for name in store.names("scores") if name != "cells")
-    tables = (decode(store.read(path)) for name in names if store.exists(path := summary_path(name)))
-    return {path for table in tables for path in _about_of(table).get("cells", [])}
+def cells_in_use(store: Store) -> set[str] | None:
+    """Paths of the kept cells that the scores under a root consist of; None where some scores do not say."""
+    found: set[str] = set()
+    for path in (summary_path(name) for name in store.names("scores") if name != "cells"):
+        if store.exists(path):
+            about = _about_of(decode(store.read(path)))
+            if "cells" not in about:
+                return None
+            found.update(about["cells"])
+    return found
 
 
 def show(summaries: Sequence[Summary], against: Sequence[Difference] = ()) -> None:

@@ -54,7 +54,9 @@ class Work:
 def answer(config: Config, inputs: Inputs, grid: Sequence[Work]) -> tuple[list[Cell], int]:
     """The cells of the grid in its order, and how many of its works this call did; each is stored when it is done."""
     store = inputs.store
-    missing = [work for work in grid if not store.exists(work.path)]
+    # Read at once: one of long ago that no score names may be gone a moment later (jobs.gc).
+    found = {work.path: _kept_cells(store, work.path) for work in grid}
+    missing = [work for work in grid if found[work.path] is None]
     if missing:
         sources = [work.who for work in missing if isinstance(work.who, Source)]
         wanted = sorted({song for work in missing for song in work.question.songs})
@@ -63,10 +65,11 @@ def answer(config: Config, inputs: Inputs, grid: Sequence[Work]) -> tuple[list[C
             metrics = Metrics("evaluate", inputs.model, DESCRIBED)
             for work, cells in _score_all(missing, wanted, vectors):
                 store.write(work.path, encode_rows(Cell, cells, {}))
+                found[work.path] = cells
                 progress.advance()
                 metrics.add(cells_total=1)
                 metrics.set(cells_waiting=progress.total - progress.done)
-    return [_named(cell, work) for work in grid for cell in _read_cells(store, work.path)], len(missing)
+    return [_named(cell, work) for work in grid for cell in found[work.path] or ()], len(missing)
 
 
 def _score_all(
@@ -106,8 +109,11 @@ def _named(cell: Cell, work: Work) -> Cell:
     return cell if isinstance(work.who, str) else replace(cell, seed=work.who.seed)
 
 
-def _read_cells(store: Store, path: str) -> list[Cell]:
-    return decode_rows(Cell, decode(store.read(path)))
+def _kept_cells(store: Store, path: str) -> list[Cell] | None:
+    try:
+        return decode_rows(Cell, decode(store.read(path)))
+    except FileNotFoundError:
+        return None
 
 
 def encode_grid(cells: Sequence[Cell], about: Mapping[bytes, bytes]) -> bytes:

@@ -93,10 +93,10 @@ def garbage(store: Store, older_than: float, keep: int) -> Iterator[Garbage]:
             yield from of_tree(Tree(store, f"{kind}/{name}"), entries, older_than, keep, trained_on)
         elif kind == "models":
             yield from of_model(store, name, entries, older_than)
-        elif (kind, name) == ("scores", "cells"):
-            used = cells_in_use(store)
-            old = (entry for entry in entries if entry.age > older_than and entry.path not in used)
-            yield from (Garbage(entry.path, entry.bytes, ANSWER) for entry in old)
+        elif (kind, name) == ("scores", "cells") and (used := cells_in_use(store)) is not None:
+            for entry in entries:
+                if entry.age > older_than and entry.path not in used:
+                    yield Garbage(entry.path, entry.bytes, ANSWER)
 
 
 def songs_of_models(store: Store) -> set[str]:

@@ -15,8 +15,8 @@ from jobs.assignment import Assignment, Event
 from jobs.rank_group import RanksApart
 from jobs.trainer import Trainer
 
-# That ranks wait for the first one's survey or moves; a dead one is noticed otherwise.
-LONGEST_WAIT = timedelta(days=1)
+# That ranks wait to meet, and later for the first one's survey or moves; a dead one is noticed otherwise.
+MEETING, LONGEST_WAIT = timedelta(minutes=5), timedelta(days=1)
 
 
 def trained(
@@ -34,9 +34,12 @@ def trained(
     device = _device()
     if address is not None:
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        own = os.environ.setdefault("GLOO_SOCKET_IFNAME", interface_of(get_node_ip_address()))
+        own = os.environ.get("GLOO_SOCKET_IFNAME") or interface_of(get_node_ip_address())
+        os.environ["GLOO_SOCKET_IFNAME"] = own
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={own}")
         try:
-            dist.init_process_group(backend, address, LONGEST_WAIT, n_ranks, rank)
+            dist.init_process_group(backend, address, MEETING, n_ranks, rank)
+            dist.distributed_c10d._set_pg_timeout(LONGEST_WAIT)
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
             raise RanksApart(

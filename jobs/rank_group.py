@@ -29,7 +29,7 @@ from jobs.data_worker import DataWorker
 log = logging.getLogger(__name__)
 
 STORE_SHARE = 0.7  # of a node's object store, at most, for batches: ready, in the making or in use
-PLACED_SECONDS = 60.0
+FIRST_LOOK_SECONDS, PLACED_SECONDS = 3.0, 60.0
 LOOK_SECONDS = 0.2  # between two looks at whether someone wants an end
 LEAVING_SECONDS = (
     2.0  # between two looks at whether a node will be lost; notices come 30 s to 2 minutes ahead
@@ -77,12 +77,17 @@ class Rank:
 
 
 class RankGroup:
-    """Ranks and data workers on the connected cluster; a context manager."""
+    """Ranks and data workers on the connected cluster; a context manager.
 
-    def __init__(self, assignment: Assignment) -> None:
+    The ranks' placement group is what an autoscaler sees of them, and goes with them; `wait_seconds` is how long room
+    for it may take to come.
+    """
+
+    def __init__(self, assignment: Assignment, wait_seconds: float = 0.0) -> None:
         config = assignment.config
-        self.gpu = wants_gpu(config.device, "train.device")
-        self.n_ranks = config.ranks or (n_gpus() if self.gpu else 1)
+        self.gpu = wants_gpu(config.device, "train.device", wait_seconds > 0.0)
+        self.n_ranks = config.ranks or (max(1, n_gpus()) if self.gpu else 1)
+        self._placed_seconds = max(PLACED_SECONDS, wait_seconds)
         limit = int(STORE_SHARE * _least_store_bytes())
         within = config.model_copy(update={"ahead_bytes": min(config.ahead_bytes, limit)})
         self.assignment = replace(assignment, config=within)
@@ -96,13 +101,21 @@ class RankGroup:
         reader: Any = ray.remote(max_restarts=-1, max_task_retries=-1, **options)(DataWorker)
         self._workers = [reader.remote(self.assignment.root) for _ in range(config.data_workers)]
         self._place()
-        if not self._places.wait(PLACED_SECONDS):
-            there = ray.cluster_resources()
+        if not self._placed():
             self.__exit__()
-            raise ConfigError(
-                f"train.ranks: {self.n_ranks} ranks need a CPU{' and a GPU' if self.gpu else ''} each, the cluster "
-                f"has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs, or they are in use"
-            )
+            kind = "GPU" if self.gpu else "CPU"
+            there = ray.cluster_resources().get(kind, 0)
+            needs = f"train.ranks: {self.n_ranks} ranks need a {kind} each"
+            if there >= self.n_ranks:
+                raise Incomplete(
+                    f"{needs}, and the cluster's {there:g} are in use; run the same command again"
+                )
+            if self._placed_seconds > PLACED_SECONDS:
+                raise Incomplete(
+                    f"{needs}, and the cluster did not grow beyond {there:g} within {self._placed_seconds:g} s "
+                    "(ray.wait_seconds); run the same command again"
+                )
+            raise ConfigError(f"{needs}, the cluster has {there:g}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -119,7 +132,7 @@ class RankGroup:
         if self._will_lose_one():
             remove_placement_group(self._places)
             self._place()
-        if not self._places.wait(PLACED_SECONDS):
+        if not self._placed():
             raise Incomplete(
                 f"no room for {self.n_ranks} ranks since one was lost; run the same command again"
             )
@@ -178,8 +191,15 @@ class RankGroup:
         return bool(leaving) and not leaving.isdisjoint(self._nodes())
 
     def _place(self) -> None:
-        gpus = {"GPU": 1.0} if self.gpu else {}
-        self._places = placement_group([{"CPU": 1.0, **gpus}] * self.n_ranks)
+        # A node with a GPU may have no CPUs to give, so that nothing else brings it.
+        self._places = placement_group([{"GPU" if self.gpu else "CPU": 1.0}] * self.n_ranks)
+
+    def _placed(self) -> bool:
+        """Whether there is room for all ranks, or comes in time."""
+        if not self._places.wait(FIRST_LOOK_SECONDS):
+            log.info("train: waiting for room for %d ranks, %g s at most", self.n_ranks, self._placed_seconds)
+            return bool(self._places.wait(self._placed_seconds))
+        return True
 
     def _nodes(self) -> set[str]:
         """Ids of the nodes that have a place for a rank."""
@@ -214,13 +234,13 @@ class RankGroup:
             except RayError as death:
                 raise RanksDied(first_line(death)) from None
             if isinstance(cause, RanksApart):
-                raise Incomplete(f"train: {cause}") from None
+                raise RanksDied(str(cause)) from None
             raise error.as_instanceof_cause() from None
         raise cause from None
 
     def _rank(self, number: int) -> Any:
         options: Any = {
-            "num_cpus": 1,
+            "num_cpus": int(not self.gpu),
             "num_gpus": int(self.gpu),
             "max_concurrency": 2,  # `stop` while `train` runs
             "runtime_env": {"env_vars": {**PATIENT, **ALL_GPUS}},

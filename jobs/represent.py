@@ -13,7 +13,7 @@ import pyarrow as pa
 import ray
 
 from infra import cli
-from infra.cluster import await_room, connect, n_cpus, n_gpus, wants_gpu
+from infra.cluster import connect, n_cpus, n_gpus, patience_seconds, wants_gpu
 from infra.config import Config, load
 from infra.errors import Incomplete
 from infra.ledger import Commit, Tree, quarantine_table, songs_table
@@ -118,10 +118,9 @@ def describe(model: LoadedModel) -> dict[str, object]:
 
 def _compute(config: Config, work: Work) -> int:
     """Let the workers do what is to do; how many songs they computed."""
-    if config.represent.device == "cuda":
-        await_room(config.ray, [{"CPU": 1.0, "GPU": 1.0}] * (config.represent.workers or 1))
-    gpu = wants_gpu(config.represent.device, "represent.device")
-    options: Any = {"num_cpus": 1, "num_gpus": int(gpu), "max_restarts": 0, "max_task_retries": 0}
+    gpu = wants_gpu(config.represent.device, "represent.device", patience_seconds(config.ray) > 0.0)
+    # A node with a GPU may have no CPUs to give, so that nothing else brings it.
+    options: Any = {"num_cpus": int(not gpu), "num_gpus": int(gpu), "max_restarts": 0, "max_task_retries": 0}
     actor: Any = ray.remote(**options)(Representer)
     arguments = (
         config.root,
@@ -133,7 +132,7 @@ def _compute(config: Config, work: Work) -> int:
     pool: Pool[Unit] = Pool(
         make=lambda _: actor.remote(*arguments),
         call=lambda worker, unit: worker.represent.options(num_returns="streaming").remote(unit),
-        size=config.represent.workers or (n_gpus() if gpu else n_cpus()),
+        size=config.represent.workers or (max(1, n_gpus()) if gpu else n_cpus()),
     )
     computed: dict[Unit, int] = {}
     metrics = WorkMetrics("represent", work.model.run, pool)

@@ -17,6 +17,7 @@ from infra import cli
 from infra.config import Config, load
 from infra.errors import ConfigError
 from infra.ledger import Snapshot, Tree
+from infra.retry import patiently
 from infra.songs import read_quarantine
 from infra.storage import Store
 from jobs.audit import quarantine_lines
@@ -123,7 +124,8 @@ def runs(store: Store) -> Iterator[tuple[str, ...]]:
 def watched(store: Store) -> Iterator[tuple[str, str, str]]:
     """Each run, how it ended or when it was last heard, and the last line of its log."""
     for name in store.names("runs"):
-        summary, last = _summary(store, name), _last_line(store, name)
+        summary = _summary(store, name)
+        last = {} if summary else _last_line(store, name)
         if summary:
             state = f"ended with {summary.get('exit_code')}, {summary.get('time')}"
         elif last:
@@ -131,21 +133,22 @@ def watched(store: Store) -> Iterator[tuple[str, str, str]]:
             state = f"heard {max(0, int(age.total_seconds()))} s ago"
         else:
             state = "nothing heard yet"
-        yield name, state, str(summary.get("error") or last.get("message", "-"))
+        yield name, state, str(summary.get("error", "-") if summary else last.get("message", "-"))
 
 
 def watch(store: Store) -> None:
     """Show `watched` again and again: a table that stays in place, in a log the lines that are new."""
     if sys.stdout.isatty():
-        with Live(_table("watched", [*watched(store)]), console=_console()) as live:
+        with Live(console=_console(), auto_refresh=False) as live:
             while True:
+                live.update(_table("watched", patiently(lambda: [*watched(store)])), refresh=True)
                 time.sleep(WATCH_SECONDS)
-                live.update(_table("watched", [*watched(store)]))
     told: dict[str, str] = {}
     while True:
-        for name, state, words in watched(store):
-            if told.get(name) != words:
-                told[name] = words
+        for name, state, words in patiently(lambda: [*watched(store)]):
+            news = state if words == "-" else words
+            if told.get(name) != news:
+                told[name] = news
                 print(f"{name}: {state}: {words}", flush=True)
         time.sleep(WATCH_SECONDS)
 

@@ -13,7 +13,7 @@ from features.spec import fingerprint
 from hdpgmm.schedule import batch_songs, best
 from infra import cli, models
 from infra.checkpoints import Checkpoints
-from infra.cluster import await_room, connect
+from infra.cluster import connect, patience_seconds
 from infra.config import Config, TrainConfig, load
 from infra.errors import ConfigError, Incomplete
 from infra.lease import Lease
@@ -63,15 +63,16 @@ def run(config: Config) -> Trained:
         log.info("train: model %s is complete (step %d), nothing to do", name, done.step)
         return Trained(name, False)
     assignment = Assignment(store.root, models.prefix(name), snapshot.songs, provenance, config.train)
-    with Lease(store, f"{models.prefix(name)}/lease.json", f"training of model {name}"):
-        with connect(config.ray), RunFolder(store, f"runs/train-{name}") as folder:
-            folder.begin(config.model_dump(mode="json"))
-            gpu = {"GPU": 1.0} if config.train.device == "cuda" else {}
-            await_room(config.ray, [{"CPU": 1.0, **gpu}] * (config.train.ranks or 1))
-            history = _follow(assignment, folder)
-            folder.summary({"model": name, **(history[-1] if history else {})})
+    with (
+        Lease(store, f"{models.prefix(name)}/lease.json", f"training of model {name}"),
+        connect(config.ray),
+        RunFolder(store, f"runs/train-{name}") as folder,
+    ):
+        folder.begin(config.model_dump(mode="json"))
+        history = _follow(assignment, folder, patience_seconds(config.ray))
         epoch, epochs = _finish(store, name, assignment)
-    log.info("train: model %s is complete: the state after epoch %d of %d", name, epoch, epochs)
+        log.info("train: model %s is complete: the state after epoch %d of %d", name, epoch, epochs)
+        folder.summary({"model": name, **(history[-1] if history else {})})
     return Trained(name, True)
 
 
@@ -115,13 +116,14 @@ def plan_text(config: Config) -> str:
     )
 
 
-def _follow(assignment: Assignment, folder: RunFolder) -> list[dict[str, Any]]:
+def _follow(assignment: Assignment, folder: RunFolder, wait_seconds: float) -> list[dict[str, Any]]:
     """Run the ranks and show what the first one reports; the records of the epochs of this call.
 
+    wait_seconds: how long the cluster may take to make room for them.
     Ranks that die are started again, from the last checkpoint. Ctrl-C and SIGTERM leave a checkpoint.
     """
     shown, failures, step = Shown(folder, assignment.prefix.rpartition("/")[2]), 0, -1
-    with RankGroup(assignment) as group:
+    with RankGroup(assignment, wait_seconds) as group:
         while True:
             try:
                 for event in group.train():

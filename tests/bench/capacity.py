@@ -2,8 +2,8 @@
 
 The whole pipeline as its user runs it, on made-up clips: 128 kbit/s stereo mp3s of `--seconds`, K=256, all defaults.
 Rates are those that the jobs log, by core: extraction and representing count their workers, training its epochs
-without moves and with them. What is extrapolated is linear in tracks: nothing per track grows with their number but
-the drivers' tables (`tests.bench.ledger`, 10^6 tracks: 1.8 GB).
+without moves and with them (`train.threads` is two). What is extrapolated is linear in tracks: nothing per track grows
+with their number but the drivers' tables (`tests.bench.ledger`, 10^6 tracks: 1.8 GB).
 """
 
 import argparse
@@ -98,7 +98,9 @@ def write_clips(music: Path, n_tracks: int, seconds: float) -> None:
 
 def _job(name: str, *arguments: str) -> None:
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-m", f"jobs.{name}", *arguments], check=True)
+    subprocess.run(
+        [sys.executable, "-m", f"jobs.{name}", *arguments, "--set", f"ray.num_cpus={CORES}"], check=True
+    )
     print(f"jobs.{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
 

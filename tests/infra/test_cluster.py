@@ -3,9 +3,9 @@
 import pytest
 
 from infra import cluster
-from infra.cluster import await_room, connect
+from infra.cluster import connect
 from infra.config import RayConfig
-from infra.errors import Incomplete, JobError
+from infra.errors import ConfigError, Incomplete, JobError
 
 
 @pytest.mark.parametrize(
@@ -30,52 +30,30 @@ def test_how_a_start_failed(
         pass
 
 
-class Growing:
-    """Resources that come when they are asked for, some looks later."""
-
-    def __init__(self, **there: float) -> None:
-        self.there, self.asked, self.looks = there, [], 0
-
-    def resources(self) -> dict[str, float]:
-        self.looks += 1
-        came = self.asked and self.asked[0] and self.looks > 3
-        return {"CPU": 2.0, "GPU": 1.0} if came else self.there
-
-    def request(self, bundles: list[dict[str, float]]) -> None:
-        self.asked.append(bundles)
-
-
-@pytest.fixture
-def growing(monkeypatch: pytest.MonkeyPatch) -> Growing:
-    found = Growing(CPU=2.0)
-    monkeypatch.setattr(cluster.ray, "cluster_resources", found.resources)
-    monkeypatch.setattr(cluster, "request_resources", found.request)
-    monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.001)
-    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    return found
-
-
-def test_a_cluster_is_asked_to_grow_and_then_left_alone(growing: Growing) -> None:
-    await_room(RayConfig(wait_seconds=60), [{"CPU": 1.0, "GPU": 1.0}])
-    assert growing.asked == [[{"CPU": 1.0, "GPU": 1.0}], []]
-    assert growing.looks == 4
-
-
 @pytest.mark.parametrize(
-    ("config", "bundles"),
+    ("device", "there", "may_come", "expected"),
     [
-        (RayConfig(wait_seconds=60), [{"CPU": 1.0}] * 2),
-        (RayConfig(), [{"CPU": 1.0, "GPU": 1.0}]),
+        ("auto", 0, False, False),
+        ("auto", 0, True, False),
+        ("auto", 1, False, True),
+        ("cpu", 1, True, False),
+        ("cuda", 1, False, True),
+        ("cuda", 0, True, True),
     ],
-    ids=["there is room", "not to wait"],
 )
-def test_nothing_is_asked_for(config: RayConfig, bundles: list[dict[str, float]], growing: Growing) -> None:
-    await_room(config, bundles)
-    assert growing.asked == []
+def test_whether_a_job_takes_gpus(
+    device: str, there: int, may_come: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cluster, "n_gpus", lambda: there)
+    assert cluster.wants_gpu(device, "train.device", may_come) is expected
+    monkeypatch.setattr(cluster, "n_gpus", lambda: 0)
+    with pytest.raises(ConfigError, match=r"train\.device: cuda was asked for"):
+        cluster.wants_gpu("cuda", "train.device")
 
 
-def test_waiting_has_an_end_and_so_has_the_request(growing: Growing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster.ray, "cluster_resources", dict)
-    with pytest.raises(Incomplete, match="did not grow"):
-        await_room(RayConfig(wait_seconds=0.01), [{"CPU": 1.0}])
-    assert growing.asked == [[{"CPU": 1.0}], []]
+def test_only_a_cluster_is_waited_for(monkeypatch: pytest.MonkeyPatch):
+    config = RayConfig(wait_seconds=60)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert cluster.patience_seconds(config) == 60
+    monkeypatch.delenv("RAY_ADDRESS")
+    assert cluster.patience_seconds(config) == 0

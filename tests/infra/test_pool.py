@@ -94,9 +94,21 @@ def test_workers_that_die_before_they_begin_are_no_units_fault(
     pool.make = lambda slot: actor.remote(slot, str(tmp_path), deaths)
     assert done(pool, ["a", "b", "c"]) == ["a", "b", "c"]
     assert pool.retries >= deaths
-    pool.make = lambda slot: actor.remote(slot, str(tmp_path), 99)
+    (tmp_path / "bad").mkdir()
+    pool.make = lambda slot: actor.remote(slot, str(tmp_path / "bad"), 99 if slot else 0)
+    assert done(pool, ["a", "b", "c"]) == ["a", "b", "c"]  # one bad node is not all
+    pool.make = lambda slot: actor.remote(slot, str(tmp_path / "bad"), 99)
     with pytest.raises(Incomplete, match="workers keep dying"):
         done(pool, ["a", "b", "c"])
+
+
+def test_why_a_worker_cannot_even_start_is_told(pool: Pool[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pool_module, "FIRST_PAUSE_SECONDS", 0.01)
+    actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Worker)
+    pool.make = lambda slot: actor.remote(slot, "/no/such", 1)
+    with pytest.raises(Incomplete, match=r"workers keep dying: FileNotFoundError: .*/no/such/"):
+        done(pool, ["a"])
+    assert pool.retries == pool_module.REFUSED
 
 
 def test_a_storage_that_keeps_failing_ends_the_run_with_its_own_words(pool: Pool[str]):

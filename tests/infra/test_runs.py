@@ -2,7 +2,9 @@
 
 import json
 import logging
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -83,13 +85,12 @@ def told() -> Iterator[logging.Logger]:
     logger.setLevel(logging.NOTSET)
 
 
-def test_what_is_said_is_kept_as_lines(any_root: str, told: logging.Logger):
+def test_what_is_said_is_kept_as_lines(any_root: str, told: logging.Logger, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(runs, "FLUSH_SECONDS", 0.05)
     store = Store(any_root)
     with RunFolder(store, "runs/x"):
         told.info("extract: %d tracks", 3)
-        assert [line["message"] for line in logged(store)] == [
-            "extract: 3 tracks"
-        ]  # at once, it was long ago
+        until(lambda: store.exists("runs/x/log.jsonl"))  # while it goes on
         told.warning("naïve \n name")
     told.info("after")
     with RunFolder(store, "runs/x"):
@@ -99,6 +100,56 @@ def test_what_is_said_is_kept_as_lines(any_root: str, told: logging.Logger):
     assert [line["level"] for line in lines] == ["INFO", "WARNING", "INFO"]
     assert {line["logger"] for line in lines} == {"jobs.told"}
     assert datetime.fromisoformat(lines[0]["time"]).tzinfo is not None
+
+
+def test_a_name_that_is_no_utf8_is_kept_too(tmp_path: Path):
+    store = Store(str(tmp_path))
+    log = runs.RunLog(store, "runs/x/log.jsonl")
+    log.begin()
+    log.emit(logging.makeLogRecord({"msg": "a name \ud800"}))  # pytest's own handlers do not take it
+    log.end()
+    assert [line["message"] for line in logged(store)] == ["a name \ud800"]
+
+
+def until(there: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt(), Incomplete("2 missing")])
+def test_a_storage_that_fails_at_the_end_hides_no_error(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    store, before = Store(str(tmp_path)), logging.getLogger().handlers[:]
+    monkeypatch.setattr(store, "write", lambda *_: (_ for _ in ()).throw(StorageError("full")))
+    with pytest.raises(type(error)), RunFolder(store, "runs/x"):
+        raise error
+    with pytest.raises(StorageError, match="full"), RunFolder(store, "runs/x") as folder:
+        folder.event("an event that is lost")
+    assert logging.getLogger().handlers == before
+
+
+def test_who_logs_while_a_line_is_written_does_not_wait(
+    tmp_path: Path, told: logging.Logger, monkeypatch: pytest.MonkeyPatch
+):
+    """As a storage's own thread that warns of something, while the write waits for that thread."""
+    monkeypatch.setattr(runs, "FLUSH_SECONDS", 0.01)
+    store = Store(str(tmp_path))
+    write, heard = store.write, threading.Event()
+
+    def writing(path: str, data: bytes) -> None:
+        other = threading.Thread(target=lambda: (told.warning("from within"), heard.set()))
+        other.start()
+        assert heard.wait(10)
+        write(path, data)
+
+    with RunFolder(store, "runs/x"):
+        monkeypatch.setattr(store, "write", writing)
+        told.info("1")
+        until(heard.is_set)
+    assert {line["message"] for line in logged(store)} == {"1", "from within"}
 
 
 def test_how_it_failed_is_in_log_and_summary(any_root: str):
@@ -114,17 +165,22 @@ def test_how_it_failed_is_in_log_and_summary(any_root: str):
 def test_a_log_that_cannot_be_written_is_no_reason_to_fail(
     tmp_path: Path, told: logging.Logger, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(runs, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(runs, "FLUSH_SECONDS", 0.01)
     monkeypatch.setattr(runs, "LOG_LINES", 3)
-    store = Store(str(tmp_path))
+    store, tried = Store(str(tmp_path)), threading.Event()
+
+    def failing(*_: object) -> None:
+        tried.set()
+        raise StorageError("full")
+
     with RunFolder(store, "runs/x"):
-        write = store.write
         with monkeypatch.context() as patch:
-            patch.setattr(store, "write", lambda *_: (_ for _ in ()).throw(StorageError("full")))
+            patch.setattr(store, "write", failing)
             told.info("1")
-        assert store.write == write
+            assert tried.wait(10)
         told.info("2")
-        assert [line["message"] for line in logged(store)] == ["1", "2"]
+    assert [line["message"] for line in logged(store)] == ["1", "2"]
+    with RunFolder(store, "runs/x"):
         told.info("3")
         told.info("4")
     assert [line["message"] for line in logged(store)] == ["2", "3", "4"]

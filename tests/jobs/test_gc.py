@@ -140,6 +140,10 @@ def test_moments_and_answers_of_what_is_superseded_go(store: Store) -> None:
     about = {b"hdpgmm": json.dumps({"key": "k", "notes": [], "cells": [used]}).encode()}
     store.write(evaluate.summary_path("m"), encode_rows(Summary, [], about))
     store.write("scores/half/grid.parquet", b"its summary is not there yet")
+    older = encode_rows(Summary, [], {b"hdpgmm": b'{"key": "k", "notes": []}'})
+    store.write(evaluate.summary_path("older"), older)  # does not say of which cells it is
+    assert gc.ANSWER not in reasons(gc.run(store.root, -60.0)).values()
+    store.delete(evaluate.summary_path("older"))
     found = reasons(gc.run(store.root, -60.0, delete=True))
     assert {path: reason for path, reason in found.items() if reason in (gc.MOMENTS, gc.ANSWER)} == {
         "f00/moments/old/index/step-00000000.json": gc.MOMENTS,

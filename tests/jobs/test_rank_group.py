@@ -8,15 +8,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from ray.util.placement_group import placement_group, remove_placement_group
 
 from infra import models
 from infra.config import Config, load
-from infra.errors import ConfigError
+from infra.errors import ConfigError, Incomplete
 from infra.storage import Store
-from jobs import train
+from jobs import rank, train
 from tests.faults.processes import actors
 from tests.jobs.trees import clustered_songs, commit_songs
 
@@ -117,10 +121,41 @@ def test_a_second_command_is_refused_and_sigterm_leaves_a_checkpoint_of_the_last
 def test_more_ranks_than_the_cluster_has_room_for(
     tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr("jobs.rank_group.FIRST_LOOK_SECONDS", 0.1)
     monkeypatch.setattr("jobs.rank_group.PLACED_SECONDS", 1.0)
-    config = load(None, (*SETTINGS, "train.ranks=64"), root=str(tree(tmp_path)))
-    with pytest.raises(ConfigError, match=r"train\.ranks: 64 ranks need a CPU each, the cluster has 2 CPUs"):
+    root = str(tree(tmp_path))
+    config = load(None, (*SETTINGS, "train.ranks=64"), root=root)
+    with pytest.raises(ConfigError, match=r"train\.ranks: 64 ranks need a CPU each, the cluster has 2$"):
         train.run(config)
+    # Where an autoscaler may bring more, or others only use what there is, a later run may find room.
+    monkeypatch.setattr("jobs.train.patience_seconds", lambda _: 1.5)
+    with pytest.raises(Incomplete, match=r"did not grow beyond 2 within 1\.5 s \(ray\.wait_seconds\)"):
+        train.run(config)
+    both = placement_group([{"CPU": 2.0}])
+    assert both.wait(60)
+    try:
+        with pytest.raises(Incomplete, match="the cluster's 2 are in use"):
+            train.run(load(None, (*SETTINGS, "train.ranks=2"), root=root))
+    finally:
+        remove_placement_group(both)
+
+
+def test_ranks_that_do_not_meet_say_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rank, "MEETING", timedelta(seconds=1))
+    monkeypatch.setattr(rank, "_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(rank, "get_node_ip_address", lambda: "127.0.0.1")
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "=lo")
+    meeting: Any = (None, (), 1, 2, "tcp://127.0.0.1:9", lambda: False)
+    with pytest.raises(rank.RanksApart, match="rank 1, on interface lo, does not reach the others"):
+        next(rank.trained(*meeting))
+    # What the user says about the interface is not asked of the machine.
+    monkeypatch.setattr(rank, "get_node_ip_address", lambda: "203.0.113.7")
+    with pytest.raises(rank.RanksApart, match="on interface lo,"):
+        next(rank.trained(*meeting))
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME")
+    with pytest.raises(rank.RanksApart, match=r"no network interface has the address 203\.0\.113\.7"):
+        next(rank.trained(*meeting))
 
 
 def newest_step(root: Path) -> int:
