@@ -134,6 +134,8 @@ def test_workers_scale_from_none(overlay: str) -> None:
     assert spec["enableInTreeAutoscaling"]
     assert groups["head"]["rayStartParams"]["num-cpus"] == "0"
     assert all(group["minReplicas"] == 0 for name, group in groups.items() if name != "head")
+    # The autoscaler only prefers nodes without GPUs for work on CPUs: one with CPUs to give would come for it.
+    assert all(group["rayStartParams"]["num-cpus"] == "0" for name, group in groups.items() if name == "gpu")
     options = {option.name.replace("_", "-") for option in start.params if option.name}
     for group in groups.values():
         assert set(group["rayStartParams"]) <= options
@@ -229,6 +231,7 @@ def test_nights_do_not_overlap(overlay: str) -> None:
         spec = cron["spec"]
         assert spec["concurrencyPolicy"] == "Forbid"
         job = spec["jobTemplate"]["spec"]
+        assert job["activeDeadlineSeconds"] >= 86400, "one that hangs would keep all later ones away"
         assert job["template"]["spec"]["restartPolicy"] == "Never", "a podFailurePolicy asks for it"
         useless = [rule["onExitCodes"]["values"] for rule in job["podFailurePolicy"]["rules"][1:]]
         assert useless == [[2, 3, 130]]

@@ -1,5 +1,7 @@
 """`jobs.submit` against a client that is none: what it takes up, what it submits, and the exit code."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -91,6 +93,51 @@ def test_a_job_that_went_with_its_cluster_may_be_submitted_again(monkeypatch: py
     cluster.coming = [OSError("connection refused")] * 2
     with pytest.raises(Incomplete, match="refused"):
         submit.run(cluster, "night", ["true"])
+
+
+def test_a_head_that_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its node is gone and nobody says so: neither the log nor a question ends by itself."""
+    monkeypatch.setattr(submit, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(submit, "SILENCE_SECONDS", 0.2)
+    cluster, gone = Cluster(), threading.Event()
+
+    async def silent(job: str) -> AsyncIterator[str]:
+        gone.wait(30)
+        yield job
+
+    monkeypatch.setattr(cluster, "tail_job_logs", silent)
+    monkeypatch.setattr(cluster, "get_job_info", lambda _: gone.wait(30))
+    with pytest.raises(Incomplete, match="night: no answer within"):
+        submit.run(cluster, "night", ["true"])
+    monkeypatch.setattr(cluster, "list_jobs", lambda: gone.wait(30))
+    with pytest.raises(Incomplete, match="night: no answer within"):
+        submit.run(cluster, "night", ["true"])
+    gone.set()
+
+
+def test_a_job_that_another_pod_has_just_submitted_is_taken_up() -> None:
+    cluster = Cluster()
+
+    def submit_job(entrypoint: str, submission_id: str) -> None:
+        cluster.known[submission_id] = JobStatus.RUNNING
+        raise RuntimeError("Request failed with status code 500: Job night already exists")
+
+    cluster.submit_job = submit_job
+    assert submit.run(cluster, "night", ["true"]) == 0
+
+
+def test_the_last_lines_of_the_log_are_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = Cluster()
+
+    async def slow(job: str) -> AsyncIterator[str]:
+        await asyncio.sleep(0.3)
+        yield "the last line\n"
+
+    monkeypatch.setattr(cluster, "tail_job_logs", slow)
+    assert submit.run(cluster, "night", ["true"]) == 0
+    assert "the last line\n" in capsys.readouterr().out
 
 
 def test_a_head_that_is_starting_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
