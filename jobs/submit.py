@@ -109,7 +109,7 @@ def _print_log(client: Any, job: str) -> None:
 
     try:
         asyncio.run(follow())
-    except (RuntimeError, OSError) as error:  # aiohttp's errors of a connection are OSErrors
+    except Exception as error:  # noqa: BLE001 - aiohttp has many; how the job ended is in its record
         print(f"submit: lost the log of {job} ({' '.join(str(error).split())})", flush=True)
 
 

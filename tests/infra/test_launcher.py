@@ -56,7 +56,14 @@ def test_nodes_come_and_go_with_the_jobs(cluster: dict[str, Any]) -> None:
     workers = types["cpu"]["max_workers"] * types["cpu"]["resources"]["CPU"]
     assert told.extract.workers == told.represent.workers == workers
     assert told.train.device == "cuda"
-    assert types["gpu"]["resources"]["GPU"] == 1
+    assert types["gpu"]["resources"] == {"CPU": 0, "GPU": 1}, "work for CPUs would bring it"
+
+
+def test_nothing_is_set_for_a_drain_that_does_not_come(cluster: dict[str, Any]) -> None:
+    """Ray drains a node on SIGTERM in `ray start --block` alone, which the launcher must not wait for."""
+    commands = (*cluster["head_start_ray_commands"], *cluster["worker_start_ray_commands"])
+    assert not any("--block" in command for command in commands)
+    assert not any("DRAIN" in option for option in cluster["docker"]["run_options"])
 
 
 def test_images_are_those_of_kubernetes(cluster: dict[str, Any]) -> None:

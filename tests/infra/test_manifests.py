@@ -115,7 +115,19 @@ def test_pods_are_confined(overlay: str) -> None:
         assert {"name": "HOME", "value": "/tmp"} in pod.container["env"], pod.owner
     beside = ray_cluster(build(overlay))["autoscalerOptions"]
     assert beside["securityContext"] == inner
-    assert {mount["mountPath"] for mount in beside["volumeMounts"]} == {"/tmp"}
+    assert {mount["mountPath"] for mount in beside["volumeMounts"]} == {"/tmp", "/tmp/ray"}
+
+
+@every_overlay
+def test_what_ray_writes_on_the_head_has_a_limit(overlay: str) -> None:
+    spec = ray_cluster(build(overlay))
+    pod = spec["headGroupSpec"]["template"]["spec"]
+    limited = {v["name"] for v in pod["volumes"] if v.get("emptyDir", {}).get("sizeLimit")}
+    for container in (pod["containers"][0], spec["autoscalerOptions"]):
+        # KubeRay adds an emptyDir without a limit to each container that has nothing mounted at this very path.
+        (logs,) = [mount for mount in container["volumeMounts"] if mount["mountPath"] == "/tmp/ray"]
+        assert logs["name"] in limited
+        assert logs["subPath"] == "ray", "or it would hold the caches of /tmp as well"
 
 
 @every_overlay

@@ -1,12 +1,17 @@
 """`jobs.submit` against a client that is none: what it takes up, what it submits, and the exit code."""
 
 import asyncio
+import os
+import socket
+import subprocess
+import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp import ServerDisconnectedError
 from ray.job_submission import JobStatus
 
 from infra.errors import ConfigError, Incomplete
@@ -40,8 +45,12 @@ class Cluster:
 
 
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(submit, "LOOK_SECONDS", 0.0)
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:  # or they would print into the next test
+        thread.join(10)
 
 
 def test_a_first_attempt_is_submitted_word_for_word(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,8 +111,8 @@ def test_a_head_that_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
     cluster, gone = Cluster(), threading.Event()
 
     async def silent(job: str) -> AsyncIterator[str]:
-        gone.wait(30)
-        yield job
+        if not gone.wait(30):
+            yield job
 
     monkeypatch.setattr(cluster, "tail_job_logs", silent)
     monkeypatch.setattr(cluster, "get_job_info", lambda _: gone.wait(30))
@@ -113,6 +122,66 @@ def test_a_head_that_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(Incomplete, match="night: no answer within"):
         submit.run(cluster, "night", ["true"])
     gone.set()
+
+
+def test_a_head_that_starts_anew_while_it_is_asked_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster()
+    errors: list[Exception] = [ConnectionError("refused"), RuntimeError("status code 503: starting")]
+
+    def once(name: str) -> None:
+        working = getattr(cluster, name)
+
+        def call(**options: Any) -> Any:
+            if errors:
+                raise errors.pop()
+            return working(**options)
+
+        monkeypatch.setattr(cluster, name, call)
+
+    for name in ("list_jobs", "submit_job"):
+        errors[:] = [ConnectionError("refused"), RuntimeError("status code 503: starting")]
+        once(name)
+        assert submit._begin(cluster, "night", ["true"]) == ("night", True)
+    assert cluster.submitted == [("night", "true")] * 2
+    monkeypatch.setattr(submit, "SILENCE_SECONDS", -1.0)
+    errors[:] = [ConnectionError("refused")]
+    with pytest.raises(Incomplete, match="job night: refused"):
+        submit.run(cluster, "night", ["true"])
+
+
+def test_an_error_of_the_log_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """aiohttp's own are neither OSErrors nor RuntimeErrors."""
+    cluster = Cluster()
+
+    async def lost(job: str) -> AsyncIterator[str]:
+        yield f"log of {job}\n"
+        raise ServerDisconnectedError
+
+    monkeypatch.setattr(cluster, "tail_job_logs", lost)
+    assert submit.run(cluster, "night", ["true"]) == 0
+    printed = capsys.readouterr()
+    assert "lost the log of night (Server disconnected)" in printed.out
+    assert "Traceback" not in printed.err
+
+
+def test_who_waits_for_a_silent_head_ends_when_told() -> None:
+    """At once: no thread that waits for an answer keeps the process."""
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        head.settimeout(60)
+        address = f"http://127.0.0.1:{head.getsockname()[1]}"
+        command = (sys.executable, "-m", "jobs.submit", "--name", "night", "--address", address, "--", "true")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        follows = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        try:
+            asked, _ = head.accept()
+            with asked:
+                follows.terminate()
+                assert follows.wait(20) == 143
+        finally:
+            follows.kill()
+        assert "the job goes on" in follows.communicate()[0]
 
 
 def test_a_job_that_another_pod_has_just_submitted_is_taken_up() -> None:
