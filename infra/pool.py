@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 import ray
@@ -64,8 +64,10 @@ class Pool(Generic[Unit]):
         """How often a unit went back, or an actor died before it had one."""
         return sum(self._failures.values()) + self._lost
 
-    def run(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, Any]]:
+    def run(self, units: Iterable[Unit]) -> Generator[tuple[Unit, Any]]:
         """(unit, item) for all that the generators yield, as it comes; a unit tried again starts over.
+
+        The actors live until it ends or is closed: who may stop early closes it.
 
         Raises Incomplete for a unit or a slot whose actors keep dying, StorageError for a unit whose storage keeps
         failing.

@@ -39,8 +39,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self._bar:
             self._bar.stop()
-        console.print(self.line())
-        self._record()
+        self._tell()
 
     def advance(self, n: int = 1, **figures: object) -> None:
         """`n` more units are done; `figures` are shown beside the count."""
@@ -51,9 +50,7 @@ class Progress:
             self._bar.update(self._task, completed=self.done, text=self._text())
         if now - self._logged >= LOG_SECONDS:
             self._logged = now
-            self._record()
-            if not self._bar:
-                console.print(self.line())
+            self._tell()
 
     @property
     def rate(self) -> float:
@@ -70,9 +67,12 @@ class Progress:
         left = "" if self.done >= self.total or not self.rate else f", {self._left()} left"
         return f"{self.label}: {self.done}/{self.total} {self._text()}{left}"
 
-    def _record(self) -> None:
-        """For the run's log; the console has it already."""
-        log.info("%s", self.line(), extra={"shown": True})
+    def _tell(self) -> None:
+        """One line for the run's log, and for a console that has no bar or has it no more."""
+        line = self.line()
+        log.info("%s", line, extra={"shown": True})
+        if not (self._bar and self._bar.live.is_started):
+            console.print(line)
 
     def _text(self) -> str:
         return "  ".join([f"{self.unit} {_number(self.rate)}/s", *_pairs(self.figures)])

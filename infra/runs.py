@@ -136,7 +136,7 @@ class RunFolder:
 
     def _note(self, error: BaseException | None) -> None:
         if isinstance(error, JobError):
-            log.error("%s", error, extra=SHOWN)
+            log.error("%s", str(error), extra=SHOWN)
             self._end({"exit_code": error.exit_code, "error": str(error)})
         elif isinstance(error, Exception):
             log.error("%r", error, exc_info=error, extra=SHOWN)

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -105,7 +106,8 @@ def _extract(
         work.tree.write_spec(spec.to_json())
         pool = _pool(config, work.tree, command or child_command(spec), workers)
         started = time.monotonic()
-        commits = _collect(config, work, pool.run(todo), WorkMetrics("extract", config.corpus, pool))
+        with closing(pool.run(todo)) as items:
+            commits = _collect(config, work, items, WorkMetrics("extract", config.corpus, pool))
         remember_speed(work, folder, min(workers, len(todo)), time.monotonic() - started)
     if len(commits) < len(todo):
         raise Incomplete(f"{len(todo) - len(commits)} of {len(todo)} shards are missing; run again")

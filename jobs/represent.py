@@ -6,6 +6,7 @@ Run again after anything: only feature shards whose vectors no commit holds are 
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,8 +137,8 @@ def _compute(config: Config, work: Work) -> int:
     )
     computed: dict[Unit, int] = {}
     metrics = WorkMetrics("represent", work.model.run, pool)
-    with Progress(work.n_songs, "songs", "represent") as progress:
-        for unit, songs in pool.run(work.todo):
+    with closing(pool.run(work.todo)) as done, Progress(work.n_songs, "songs", "represent") as progress:
+        for unit, songs in done:
             computed[unit] = songs
             progress.advance(sum(computed.values()) - progress.done)
             metrics.tell(songs_total=progress.done)
