@@ -226,7 +226,7 @@ class RayConfig(Section):
     object_store_bytes: Positive = Field(1 << 30, description="object store of a local Ray, bytes")
     wait_seconds: Annotated[float, Field(ge=0)] = Field(
         0.0,
-        description="how long to wait on a cluster for CPUs and GPUs that its autoscaler may bring, seconds",
+        description="how long a job may wait on a cluster for the first nodes that its autoscaler brings, seconds",
     )
 
 

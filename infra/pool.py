@@ -30,6 +30,7 @@ class Pool(Generic[Unit]):
 
     A unit is tried `attempts` times if its actor dies, its storage fails or nothing is heard of it for
     `silence_seconds`; other errors pass at once. Actors that die before they had a unit are no unit's fault.
+    `start_seconds`: how long nothing may be under way because no actor can start; a cluster may have to grow for them.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class Pool(Generic[Unit]):
         size: int,
         attempts: int = 4,
         silence_seconds: float = math.inf,
+        start_seconds: float = math.inf,
     ) -> None:
         self.make, self.call, self.size, self.attempts = make, call, size, attempts
-        self.silence_seconds = silence_seconds
+        self.silence_seconds, self.start_seconds = silence_seconds, start_seconds
         self._failures: Counter[int] = Counter()
         self._queue: deque[tuple[int, Unit]] = deque()
         self._active: dict[Any, tuple[int, Any, tuple[int, Unit] | None]] = {}
@@ -69,18 +71,19 @@ class Pool(Generic[Unit]):
 
         The actors live until it ends or is closed: who may stop early closes it.
 
-        Raises Incomplete for a unit or a slot whose actors keep dying, StorageError for a unit whose storage keeps
-        failing.
+        Raises Incomplete for a unit whose actors keep dying, or where none can start, StorageError for a unit whose
+        storage keeps failing.
         """
         self._queue, self._active, self._pausing = deque(enumerate(units)), {}, {}
         self._stillborn.clear()
         self._heard: dict[int, float] = {}
+        worked = time.monotonic()
         for slot in range(min(self.size, len(self._queue))):
             self._start(slot)
         try:
             while self._queue or any(work for _, _, work in self._active.values()):
                 self._end_pauses()
-                patience = min(PATIENCE_SECONDS, self.silence_seconds, *self._pauses())
+                patience = min(PATIENCE_SECONDS, self.silence_seconds, self.start_seconds, *self._pauses())
                 if not self._active:
                     time.sleep(patience)
                     continue
@@ -89,8 +92,14 @@ class Pool(Generic[Unit]):
                     self._heard[self._active[item][0]] = time.monotonic()
                     yield from self._advance(item)
                 self._replace_silent()
-                if not ready and not self._pausing and not any(work for _, _, work in self._active.values()):
-                    log.warning("no free CPU for a worker yet")
+                if ready or self._pausing or any(work for _, _, work in self._active.values()):
+                    worked = time.monotonic()
+                elif time.monotonic() - worked > self.start_seconds:
+                    raise Incomplete(
+                        f"no worker could start within {self.start_seconds:g} s; run the same command again"
+                    )
+                else:
+                    log.warning("no room for a worker yet")
         finally:
             for _, actor, _ in self._active.values():
                 ray.kill(actor)

@@ -4,6 +4,7 @@ Run again after anything: only what no commit covers is done.
 """
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ import ray
 import typer
 
 from infra import cli
-from infra.cluster import connect, n_cpus
+from infra.cluster import connect, n_cpus, patience_seconds
 from infra.config import Config, load
 from infra.errors import Incomplete, TooManyBadFiles
 from infra.isolate import START_SECONDS
@@ -127,7 +128,10 @@ def _pool(config: Config, tree: Tree, command: Sequence[str], workers: int) -> P
 
     # A track is tried twice, each time after the start of a child; nothing is said until it is done.
     longest = 2 * (extract.track_seconds + START_SECONDS) + 300.0
-    return Pool(make, call, workers, silence_seconds=max(extract.worker_seconds, longest))
+    silence = max(extract.worker_seconds, longest)
+    return Pool(
+        make, call, workers, silence_seconds=silence, start_seconds=patience_seconds(config.ray) or math.inf
+    )
 
 
 def _collect(

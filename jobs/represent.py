@@ -4,6 +4,7 @@ Run again after anything: only feature shards whose vectors no commit holds are 
 """
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -119,7 +120,8 @@ def describe(model: LoadedModel) -> dict[str, object]:
 
 def _compute(config: Config, work: Work) -> int:
     """Let the workers do what is to do; how many songs they computed."""
-    gpu = wants_gpu(config.represent.device, "represent.device", patience_seconds(config.ray) > 0.0)
+    patience = patience_seconds(config.ray)
+    gpu = wants_gpu(config.represent.device, "represent.device", may_come=patience > 0.0)
     # A node with a GPU may have no CPUs to give, so that nothing else brings it.
     options: Any = {"num_cpus": int(not gpu), "num_gpus": int(gpu), "max_restarts": 0, "max_task_retries": 0}
     actor: Any = ray.remote(**options)(Representer)
@@ -134,6 +136,7 @@ def _compute(config: Config, work: Work) -> int:
         make=lambda _: actor.remote(*arguments),
         call=lambda worker, unit: worker.represent.options(num_returns="streaming").remote(unit),
         size=config.represent.workers or (max(1, n_gpus()) if gpu else n_cpus()),
+        start_seconds=patience or math.inf,
     )
     computed: dict[Unit, int] = {}
     metrics = WorkMetrics("represent", work.model.run, pool)

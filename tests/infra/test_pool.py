@@ -111,6 +111,16 @@ def test_why_a_worker_cannot_even_start_is_told(pool: Pool[str], monkeypatch: py
     assert pool.retries == pool_module.REFUSED
 
 
+def test_where_no_worker_can_start_there_is_an_end(pool: Pool[str]):
+    pool.start_seconds = 60.0
+    assert done(pool, ["a", "b"]) == ["a", "b"]
+    pool.start_seconds = 1.0
+    actor = ray.remote(num_cpus=64, max_restarts=0, max_task_retries=0)(Worker)
+    pool.make = lambda slot: actor.remote(slot)
+    with pytest.raises(Incomplete, match="no worker could start within 1 s"):
+        done(pool, ["a"])
+
+
 def test_a_storage_that_keeps_failing_ends_the_run_with_its_own_words(pool: Pool[str]):
     with pytest.raises(StorageError) as raised:
         done(pool, ["a", "storage", "b"])
