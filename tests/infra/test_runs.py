@@ -109,6 +109,9 @@ def test_a_name_that_is_no_utf8_is_kept_too(tmp_path: Path):
     log.emit(logging.makeLogRecord({"msg": "a name \ud800"}))  # pytest's own handlers do not take it
     log.end()
     assert [line["message"] for line in logged(store)] == ["a name \ud800"]
+    store.delete("runs/x/log.jsonl")
+    log._write()
+    assert not store.exists("runs/x/log.jsonl")  # nothing was said since
 
 
 def until(there: Callable[[], bool]) -> None:
@@ -126,8 +129,9 @@ def test_a_storage_that_fails_at_the_end_hides_no_error(
     monkeypatch.setattr(store, "write", lambda *_: (_ for _ in ()).throw(StorageError("full")))
     with pytest.raises(type(error)), RunFolder(store, "runs/x"):
         raise error
+    monkeypatch.setattr(runs, "FLUSH_SECONDS", 1e6)
     with pytest.raises(StorageError, match="full"), RunFolder(store, "runs/x") as folder:
-        folder.event("an event that is lost")
+        folder.event("an event that is written at the end")
     assert logging.getLogger().handlers == before
 
 
