@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,32 +12,37 @@ import soxr
 from numba import njit
 from numpy.typing import NDArray
 
-from features import foreign, mp3
-from features.containers import FOREIGN, missing_end, sniff
+from features import ffmpeg
+from features.containers import MP3, UNREAD, Structure, content, sniff, structure
+from features.containers.tags import after_id3
 from features.errors import BadTrack
 from features.spec import FeatureSpec
 
-_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU"})
+_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF"})
 _RATES_HZ = (1000, 768_000)
 _MAX_CHANNELS = 64
 _BLOCK_SAMPLES = 1 << 17  # of all channels together
 _MARGIN_SECONDS = 0.5
 _UNKNOWN_LENGTH = 1 << 62  # libsndfile reports about 2^63 frames where the file does not say
+_SLACK_SAMPLES = 4096  # encoder delay and padding that a decoder may or may not announce, or drop
+_FINAL = ("NON_FINITE", "TOO_LONG")  # another decoder would say the same
 
 
 @dataclass(frozen=True)
 class Audio:
-    """A decoded track: samples (n,) float32 mono at the specification's rate, and what its source was."""
+    """A decoded track: samples (n,) float32 mono at the specification's rate, and what its source was.
+
+    missing_seconds: what the file's structure promises and no decoder gives, less than a packet. fallback: why the
+    first decoder did not read the file, None where it did.
+    """
 
     samples: NDArray[np.float32]
-    source_samples: int
+    duration_seconds: float
     source_rate: int
     channels: int
     decoder: str
-
-    @property
-    def duration_seconds(self) -> float:
-        return self.source_samples / self.source_rate
+    missing_seconds: float = 0.0
+    fallback: str | None = None
 
 
 class _Bytes(io.BytesIO):
@@ -67,25 +72,108 @@ class _InOrder(sf.SoundFile):
 def decode(data: bytes, name: str, spec: FeatureSpec) -> Audio:
     """Decode a whole file, or as much of it as a `first` excerpt needs; `name` is for messages only.
 
-    Memory: the resampled waveform, at most a quarter more of it, and a block; what a header promises is not allocated.
-    Raises BadTrack, whatever the decoder raises.
+    What libsndfile refuses, or reads less of than the file's structure promises, FFmpeg tries. Of files that follow
+    one another in one, each is decoded, and their waveforms follow one another.
+    Memory: the resampled waveform, at most a quarter more of it (of joined files twice), and a block; what a header
+    promises is not allocated. Raises BadTrack, whatever the decoders raise.
     """
     if not data:
         raise BadTrack("EMPTY", f"{name}: 0 bytes")
-    if mp3.after_id3(data) == len(data):
+    if after_id3(data) == len(data):
         raise BadTrack("EMPTY", f"{name}: {len(data)} bytes, all of them an ID3 tag")
     kind = sniff(data)
-    missing = missing_end(data, kind)
-    if missing:
-        raise BadTrack("TRUNCATED", f"{name}: {missing}")
+    audio = content(data, kind)
+    promised = structure(audio, kind)
+    if promised.cut:
+        raise BadTrack("TRUNCATED", f"{name}: {promised.cut}")
+    if not promised.parts:
+        return _decode(audio, name, kind, promised, spec)
+    return _joined(list(_parts(audio, name, kind, promised, spec)), name)
+
+
+def _parts(data: bytes, name: str, kind: str | None, whole: Structure, spec: FeatureSpec) -> Iterator[Audio]:
+    """Each of several files in one that has any samples, as far as an excerpt needs them."""
+    seconds, count = 0.0, len(whole.parts)
+    enough = spec.excerpt_seconds + _MARGIN_SECONDS if spec.excerpt == "first" else math.inf
+    for number, part in enumerate(whole.parts, start=1):
+        here = f"{name}: part {number} of {count}"
+        if part.structure.cut:
+            raise BadTrack("TRUNCATED", f"{here}: {part.structure.cut}")
+        if part.structure.seconds == 0.0 or seconds >= enough:
+            continue
+        audio = _decode(data[part.start : part.end], here, kind, part.structure, spec)
+        seconds += audio.duration_seconds
+        if seconds > spec.max_seconds:
+            raise _too_long(name, spec)
+        yield audio
+
+
+def _joined(parts: list[Audio], name: str) -> Audio:
+    """Waveforms one after the other; the facts are those of the first, and what any of them lacks."""
+    if not parts:
+        raise BadTrack("EMPTY", f"{name}: several files in one, all without a sample")
+    return replace(
+        parts[0],
+        samples=np.concatenate([part.samples for part in parts]),
+        duration_seconds=sum(part.duration_seconds for part in parts),
+        missing_seconds=sum(part.missing_seconds for part in parts),
+        fallback=next((part.fallback for part in parts if part.fallback), None),
+    )
+
+
+def _decode(data: bytes, name: str, kind: str | None, promised: Structure, spec: FeatureSpec) -> Audio:
+    """One file by the first decoder that gives all of it. Raises BadTrack with the first one's reason."""
+    refusals: list[BadTrack] = []
+    for read in _decoders(kind, promised):
+        try:
+            audio = _checked(read(data, name, kind, promised, spec), promised, name)
+        except BadTrack as bad:
+            if bad.reason in _FINAL:
+                raise
+            refusals.append(bad)
+            continue
+        if kind in ffmpeg.FOREIGN or read is _by_libsndfile:
+            return audio
+        why = str(refusals[0].message if refusals else promised.unsuited)
+        return replace(audio, fallback=why.removeprefix(f"{name}: "))
+    raise _least(refusals[0], kind, promised, name, spec)
+
+
+def _decoders(kind: str | None, promised: Structure) -> list[Any]:
+    """In the order in which they are tried."""
+    if kind in ffmpeg.FOREIGN or (promised.unsuited and kind in ffmpeg.FORMATS):
+        return [_by_ffmpeg]
+    return [_by_libsndfile, _by_ffmpeg] if kind in ffmpeg.FORMATS else [_by_libsndfile]
+
+
+def _checked(audio: Audio, promised: Structure, name: str) -> Audio:
+    """The audio with what it lacks of the promise. Raises BadTrack where that is more than a packet."""
+    lack = (promised.seconds or 0.0) - audio.duration_seconds
+    if lack > promised.packet_seconds:
+        message = (
+            f"{name}: {audio.duration_seconds:.3f} s of at least {promised.seconds:.3f} could be decoded"
+        )
+        raise BadTrack("TRUNCATED", message)
+    return replace(audio, missing_seconds=round(max(0.0, lack - 0.5 / audio.source_rate), 6))
+
+
+def _least(first: BadTrack, kind: str | None, promised: Structure, name: str, spec: FeatureSpec) -> BadTrack:
+    """What is said of a file that no decoder reads: the first one's reason; of an mp3, that there is too little in it."""
+    needed = spec.least_seconds
+    if kind == MP3 and promised.seconds is not None and promised.seconds < needed:
+        reason = "TOO_SHORT" if promised.seconds else "EMPTY"
+        return BadTrack(reason, f"{name}: {promised.seconds:.3f} s of audio, {needed:.3f} s are needed")
+    return first
+
+
+def _by_libsndfile(data: bytes, name: str, kind: str | None, promised: Structure, spec: FeatureSpec) -> Audio:
     stream = _Bytes(data)
     try:
-        if kind is not None and kind in foreign.FORMATS:
-            return _decode_foreign(stream, name, kind, spec)
         with _open(stream, name, kind) as file:
-            audio = _read(_Source.of_libsndfile(file), name, spec)
-            _refuse_short(file, audio, data, name)
-            return audio
+            source = _Source.of_libsndfile(file)
+            audio = _read(source, name, spec)
+            # What it announces of an mp3 is a guess, or the count of an old header.
+            announced = 0 if file.format == "MP3" else source.n_samples or 0
     except sf.LibsndfileError as error:
         # A flac that ends inside a frame: the decoder fails after the last byte, wanting more.
         is_cut = kind == "flac" and stream.tell() >= len(data)
@@ -93,6 +181,23 @@ def decode(data: bytes, name: str, spec: FeatureSpec) -> Audio:
         raise BadTrack(reason, f"{name}: {error.error_string}") from error
     except (sf.SoundFileError, OSError, RuntimeError, ValueError) as error:
         raise BadTrack("DECODE_ERROR", f"{name}: {error}") from error
+    return _checked(audio, _announced(announced, audio.source_rate), name)
+
+
+def _by_ffmpeg(data: bytes, name: str, kind: str, promised: Structure, spec: FeatureSpec) -> Audio:
+    length_known = promised.seconds is not None
+    try:
+        with ffmpeg.opened(io.BytesIO(data), name, kind, length_known) as file:
+            mono = (mean_of_channels(block) for block in file.blocks())
+            audio = _read(_Source(file.rate, file.channels, file.n_samples, file.decoder, mono), name, spec)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BadTrack("DECODE_ERROR", f"{name}: {error}") from error
+    return _checked(audio, _announced(file.n_samples or 0, file.rate), name)
+
+
+def _announced(samples: int, rate: int) -> Structure:
+    """What a decoder says of the length before it has decoded it."""
+    return Structure(seconds=samples / rate, packet_seconds=_SLACK_SAMPLES / rate)
 
 
 @dataclass(frozen=True)
@@ -116,22 +221,12 @@ class _Source:
         return cls(file.samplerate, file.channels, known, decoder, _mono_blocks(file))
 
 
-def _decode_foreign(stream: io.BytesIO, name: str, container: str, spec: FeatureSpec) -> Audio:
-    with foreign.opened(stream, name, container) as file:
-        mono = (mean_of_channels(block) for block in file.blocks())
-        audio = _read(_Source(file.rate, file.channels, file.n_samples, file.decoder, mono), name, spec)
-    if file.n_samples is not None and audio.source_samples < file.n_samples - foreign.SLACK_SAMPLES:
-        message = f"{name}: {audio.source_samples} samples of {file.n_samples} could be decoded"
-        raise BadTrack("TRUNCATED", message)
-    return audio
-
-
 def _open(stream: io.BytesIO, name: str, kind: str | None) -> sf.SoundFile:
     """Raises BadTrack where no decoder knows the content; libsndfile's errors on known content pass."""
     try:
         file = _InOrder(stream)
     except sf.SoundFileError:
-        if kind in FOREIGN:
+        if kind in UNREAD:
             raise BadTrack("DECODE_ERROR", f"{name}: no decoder for {kind}") from None
         if kind is None:
             raise BadTrack("NOT_AUDIO", f"{name}: no decoder recognises the content") from None
@@ -157,8 +252,9 @@ def _read(source: _Source, name: str, spec: FeatureSpec) -> Audio:
             raise _too_long(name, spec)
         resampler.push(mono)
         if decoded >= enough:
-            return Audio(resampler.finish(), max(decoded, source.n_samples or 0), *source.facts())
-    return Audio(resampler.finish(), decoded, *source.facts())
+            decoded = max(decoded, source.n_samples or 0)
+            break
+    return Audio(resampler.finish(), decoded / source.rate, *source.facts())
 
 
 def _enough(source: _Source, spec: FeatureSpec) -> float:
@@ -169,18 +265,6 @@ def _enough(source: _Source, spec: FeatureSpec) -> float:
     if spec.excerpt != "first" or source.n_samples is None:
         return math.inf
     return (spec.excerpt_seconds + _MARGIN_SECONDS) * source.rate
-
-
-def _refuse_short(file: sf.SoundFile, audio: Audio, data: bytes, name: str) -> None:
-    """Raises BadTrack where the decoder stopped early without an error."""
-    message = f"{name}: {audio.source_samples} samples of at least {{}} could be decoded"
-    if file.format == "MP3":
-        # The count in an Info header may be stale, and without one libsndfile guesses and stops there.
-        expected = mp3.fewest_samples(data)
-        if audio.source_samples < expected:
-            raise BadTrack("DECODE_ERROR", message.format(expected))
-    elif audio.source_samples < file.frames < _UNKNOWN_LENGTH:
-        raise BadTrack("TRUNCATED", message.format(file.frames))
 
 
 def _refuse_implausible(source: _Source, name: str) -> None:
@@ -202,11 +286,15 @@ def _mono_blocks(file: sf.SoundFile) -> Iterator[NDArray[np.float32]]:
     """
     is_short = file.subtype == "PCM_16"
     buffer = np.empty((_BLOCK_SAMPLES // file.channels, file.channels), np.int16 if is_short else np.float32)
-    while True:
-        block = file.read(out=buffer)
+    # A flac is asked for what it states, not for more: behind that may stand a tag, which is an error to libsndfile.
+    left = file.frames if file.format == "FLAC" else _UNKNOWN_LENGTH
+    while left > 0:
+        wanted = buffer[:left]
+        block = file.read(out=wanted)
+        left -= len(block)
         if len(block) > 0:
             yield mean_of_channels(block, 2.0**-15 if is_short else 1.0)
-        if len(block) < len(buffer):
+        if len(block) < len(wanted):
             return
 
 

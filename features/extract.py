@@ -15,13 +15,18 @@ from features.spec import FeatureSpec
 
 @dataclass(frozen=True)
 class Track:
-    """The features of one track: frames (n_frames, n_features) `spec.dtype`, and what is known of its source."""
+    """The features of one track: frames (n_frames, n_features) `spec.dtype`, and what is known of its source.
+
+    missing_seconds and fallback: see `features.decode.Audio`.
+    """
 
     frames: NDArray[Any]
     duration_seconds: float
     sample_rate: int
     channels: int
     decoder: str
+    missing_seconds: float = 0.0
+    fallback: str | None = None
 
 
 def extract(data: bytes, name: str, spec: FeatureSpec) -> Track:
@@ -31,7 +36,8 @@ def extract(data: bytes, name: str, spec: FeatureSpec) -> Track:
     _refuse_unusable(parts, audio, name, spec)
     frames = [frame_features(part, spec) for part in parts]
     joined = np.concatenate(frames) if len(frames) > 1 else frames[0]
-    return Track(joined, audio.duration_seconds, audio.source_rate, audio.channels, audio.decoder)
+    facts = (audio.duration_seconds, audio.source_rate, audio.channels, audio.decoder)
+    return Track(joined, *facts, audio.missing_seconds, audio.fallback)
 
 
 def _refuse_unusable(parts: list[NDArray[np.float32]], audio: Audio, name: str, spec: FeatureSpec) -> None:

@@ -14,7 +14,7 @@ import soxr
 # What the code does without a choice; written down because another way would change the last bits.
 _FIXED = {
     "definitions": "librosa 0.11",
-    "decoder": "libsndfile, in order without seeking; FFmpeg (PyAV) for what it does not know",
+    "decoder": "libsndfile, in order without seeking; FFmpeg (PyAV) for what it does not know or read to the end",
     "mono": "mean of the channels, before resampling",
     "resampler": "soxr",
     "stft": "float64 by decimation in time, rounded to complex64, centred, zero padding",
@@ -80,7 +80,7 @@ class FeatureSpec:
     overflow_peak: float = 1e12
     max_seconds: float = 10800.0
     # Raised by hand when a change of our code changes feature values.
-    revision: int = 2
+    revision: int = 3
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -126,6 +126,11 @@ class FeatureSpec:
     def min_frames(self) -> int:
         """Frames that a track needs: librosa's delta fits a polynomial to `delta_width` of them."""
         return self.delta_width if self.kind == "paper" else 1
+
+    @property
+    def least_seconds(self) -> float:
+        """Of audio that give `min_frames`."""
+        return max(1, (self.min_frames - 1) * self.frame_samples) / self.sample_rate
 
     @property
     def frames_per_second(self) -> float:

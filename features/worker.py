@@ -3,7 +3,7 @@
 JSON holds the fields of the feature specification that differ from its defaults.
 Messages are a 4-byte big-endian length, that many bytes of JSON, and raw bytes whose number the JSON gives.
 Request {"id", "name", "bytes"} + the file. Answer {"id", "ok": true, "shape", "dtype", "duration_seconds",
-"sample_rate", "channels", "decoder"} + little-endian frames, or {"id", "ok": false, "reason",
+"sample_rate", "channels", "decoder", "missing_seconds", "fallback"} + little-endian frames, or {"id", "ok": false, "reason",
 "message"}. {"ready": true} comes first; the end of the input ends the process.
 """
 
@@ -66,6 +66,8 @@ def _answer(data: bytes, name: str, spec: FeatureSpec) -> tuple[dict[str, Any], 
         "sample_rate": track.sample_rate,
         "channels": track.channels,
         "decoder": track.decoder,
+        "missing_seconds": track.missing_seconds,
+        "fallback": track.fallback,
     }
     return header, track.frames.astype(spec.dtype, copy=False).tobytes()
 

@@ -33,13 +33,19 @@ _LENGTH = struct.Struct(">I")
 
 @dataclass(frozen=True)
 class Extracted:
-    """What the child made of a track: `frames` (frame, dim)."""
+    """What the child made of a track: `frames` (frame, dim).
+
+    missing_seconds: what its file promises and lacks, less than a packet. fallback: why the first decoder did not read
+    it, None where it did.
+    """
 
     frames: np.ndarray
     duration_seconds: float
     sample_rate: int
     channels: int
     decoder: str
+    missing_seconds: float = 0.0
+    fallback: str | None = None
 
 
 @dataclass(frozen=True)
@@ -228,5 +234,5 @@ class _Child:
 
 def _extracted(answer: Mapping[str, Any], payload: bytearray) -> Extracted:
     frames = np.frombuffer(payload, answer["dtype"]).reshape(answer["shape"])
-    names = ("duration_seconds", "sample_rate", "channels", "decoder")
-    return Extracted(frames, *(answer[name] for name in names))
+    names = ("duration_seconds", "sample_rate", "channels", "decoder", "missing_seconds", "fallback")
+    return Extracted(frames, **{name: answer[name] for name in names})

@@ -37,18 +37,21 @@ KEPT_MEMORY = {
     "MALLOC_TOP_PAD_": str(16 << 20),
 }
 NOT_READ = ("MISSING", "SIZE_MISMATCH", "TOO_LARGE")
+SOURCE_FACTS = ("duration_seconds", "sample_rate", "channels", "decoder", "missing_seconds", "fallback")
 LARGEST_BYTES = 4 << 30  # of a file; it is read whole, and the longest that are used (3 hours) are smaller
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
 class Tick:
-    """How far a shard is."""
+    """How far a shard is. fallbacks: tracks that the second decoder read; incomplete: that lack less than a packet."""
 
     tracks: int = 0
     quarantined: int = 0
     audio_seconds: float = 0.0
     audio_bytes: int = 0
+    fallbacks: int = 0
+    incomplete: int = 0
 
     def __add__(self, other: "Tick") -> "Tick":
         return Tick(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
@@ -88,7 +91,8 @@ class Extractor:
                 tick += Tick(1, 1, 0.0, track.bytes)
             else:
                 rows.append((track, result))
-                tick += Tick(1, 0, result.duration_seconds, track.bytes)
+                second, lacks = result.fallback is not None, result.missing_seconds > 0
+                tick += Tick(1, 0, result.duration_seconds, track.bytes, int(second), int(lacks))
             if time.monotonic() - told >= TICK_SECONDS:
                 told = time.monotonic()
                 yield tick
@@ -166,6 +170,8 @@ def feature_schema(spec: FeatureSpec) -> pa.Schema:
             ("sample_rate", pa.int32()),
             ("channels", pa.int32()),
             ("decoder", pa.string()),
+            ("missing_seconds", pa.float64()),
+            ("fallback", pa.string()),
         ]
     )
 
@@ -181,10 +187,7 @@ def feature_table(rows: Sequence[tuple[Track, Extracted]], spec: FeatureSpec) ->
         "version": [track.version for track, _ in rows],
         "n_frames": lengths,
         "frames": pa.ListArray.from_arrays(offsets, values),
-        **{
-            name: [getattr(result, name) for _, result in rows]
-            for name in ("duration_seconds", "sample_rate", "channels", "decoder")
-        },
+        **{name: [getattr(result, name) for _, result in rows] for name in SOURCE_FACTS},
     }
     return pa.table(columns, schema=feature_schema(spec))
 

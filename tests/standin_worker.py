@@ -49,6 +49,8 @@ def answer(text: str) -> tuple[dict, bytes]:
         "sample_rate": 22050,
         "channels": 1,
         "decoder": "none",
+        "missing_seconds": 0.0,
+        "fallback": None,
     }
     return {"ok": True, "shape": frames.shape, "dtype": "<f4", **facts}, frames.tobytes()
 

@@ -64,11 +64,17 @@ FOREIGN = {
     "matroska, pcm": ("matroska", "pcm_s16le"),
     "aac without a container": ("adts", "aac"),
 }
+_OTHERS = {
+    "ogg, opus": ("ogg", "libopus"),
+    "ogg, flac": ("ogg", "flac"),
+    "caf, alac": ("caf", "alac"),
+    "wav, mp3": ("wav", "libmp3lame"),
+}
 
 
 def encode_foreign(kind: str, samples: np.ndarray, rate_hz: int = 48000) -> bytes:
     """samples (n, 2) in [-1, 1] as the bytes of a file."""
-    container, codec = FOREIGN[kind]
+    container, codec = {**FOREIGN, **_OTHERS}[kind]
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
         stream = out.add_stream(codec, rate=rate_hz)
@@ -79,5 +85,6 @@ def encode_foreign(kind: str, samples: np.ndarray, rate_hz: int = 48000) -> byte
         frame.sample_rate = rate_hz
         convert = av.AudioResampler(stream.format, "stereo", rate_hz)  # pyright: ignore
         for part in [*convert.resample(frame), *convert.resample(None), None]:
-            out.mux(stream.encode(part))  # pyright: ignore
+            # The last packet of flac holds nothing but a new header, which Ogg refuses.
+            out.mux([packet for packet in stream.encode(part) if packet.size])  # pyright: ignore
     return file.getvalue()
