@@ -158,7 +158,7 @@ def _checked(audio: Audio, promised: Structure, name: str) -> Audio:
 
 
 def _least(first: BadTrack, kind: str | None, promised: Structure, name: str, spec: FeatureSpec) -> BadTrack:
-    """What is said of a file that no decoder reads: the first one's reason; of an mp3, that there is too little in it."""
+    """What is said of a file that no decoder reads: the first one's reason, or that an mp3 has too little in it."""
     needed = spec.least_seconds
     if kind == MP3 and promised.seconds is not None and promised.seconds < needed:
         reason = "TOO_SHORT" if promised.seconds else "EMPTY"

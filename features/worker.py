@@ -3,8 +3,8 @@
 JSON holds the fields of the feature specification that differ from its defaults.
 Messages are a 4-byte big-endian length, that many bytes of JSON, and raw bytes whose number the JSON gives.
 Request {"id", "name", "bytes"} + the file. Answer {"id", "ok": true, "shape", "dtype", "duration_seconds",
-"sample_rate", "channels", "decoder", "missing_seconds", "fallback"} + little-endian frames, or {"id", "ok": false, "reason",
-"message"}. {"ready": true} comes first; the end of the input ends the process.
+"sample_rate", "channels", "decoder", "missing_seconds", "fallback"} + little-endian frames, or {"id", "ok": false,
+"reason", "message"}. {"ready": true} comes first; the end of the input ends the process.
 """
 
 import argparse

@@ -77,13 +77,17 @@ def run(config: Config, command: Sequence[str] | None = None, retry: Collection[
     with RunFolder(work.tree.store, run_path(config)) as folder:
         folder.begin(config.model_dump(mode="json"))
         started = time.monotonic()
-        made = _extract(config, work, command, folder) if work.todo else {}
+        made, done = _extract(config, work, command, folder) if work.todo else ({}, Tick())
         result = contents(work.tracks, work.covered, [*work.commits.values(), *made.values()])
         _judge(result.quarantine, work.tracks.num_rows, config.extract.max_bad_fraction)
         snapshot = work.tree.publish(config.corpus, result.shards, result.songs, result.quarantine)
         text = summary_line(snapshot, result)
         log.info("extract: %s", text)
-        folder.summary({"new_shards": len(made), "seconds": time.monotonic() - started, "outcome": text})
+        if said := decoding_line(done):
+            log.info("extract: %s", said)
+        seconds = time.monotonic() - started
+        counts = {"second_decoder": done.fallbacks, "incomplete": done.incomplete}
+        folder.summary({"new_shards": len(made), "seconds": seconds, **counts, "outcome": text})
     return ExtractResult(work.tree.prefix, snapshot, len(made))
 
 
@@ -97,9 +101,19 @@ def summary_line(snapshot: Snapshot, result: Contents) -> str:
     )
 
 
+def decoding_line(done: Tick) -> str:
+    """What was out of the ordinary in the tracks that were read, in one line; nothing where nothing was."""
+    parts = []
+    if done.fallbacks:
+        parts.append(f"{done.fallbacks} read by the second decoder (column fallback says why)")
+    if done.incomplete:
+        parts.append(f"{done.incomplete} lack less than a packet (column missing_seconds)")
+    return "; ".join(parts)
+
+
 def _extract(
     config: Config, work: Work, command: Sequence[str] | None, folder: RunFolder
-) -> dict[str, Commit]:
+) -> tuple[dict[str, Commit], Tick]:
     todo = work.todo
     with connect(config.ray):
         spec, workers = specification(config.extract), config.extract.workers or n_cpus()
@@ -108,11 +122,11 @@ def _extract(
         pool = _pool(config, work.tree, command or child_command(spec), workers)
         started = time.monotonic()
         with closing(pool.run(todo)) as items:
-            commits = _collect(config, work, items, WorkMetrics("extract", config.corpus, pool))
+            commits, done = _collect(config, work, items, WorkMetrics("extract", config.corpus, pool))
         remember_speed(work, folder, min(workers, len(todo)), time.monotonic() - started)
     if len(commits) < len(todo):
         raise Incomplete(f"{len(todo) - len(commits)} of {len(todo)} shards are missing; run again")
-    return commits
+    return commits, done
 
 
 def _pool(config: Config, tree: Tree, command: Sequence[str], workers: int) -> Pool[Shard]:
@@ -136,7 +150,7 @@ def _pool(config: Config, tree: Tree, command: Sequence[str], workers: int) -> P
 
 def _collect(
     config: Config, work: Work, items: Iterable[tuple[Shard, Tick | Commit]], metrics: WorkMetrics
-) -> dict[str, Commit]:
+) -> tuple[dict[str, Commit], Tick]:
     """Keep count of what the workers report; stop when it is clear that too many tracks are bad."""
     commits: dict[str, Commit] = {}
     ticks: dict[str, Tick] = {}
@@ -158,8 +172,10 @@ def _collect(
                     tracks_total=total.tracks,
                     audio_bytes_total=total.audio_bytes,
                     audio_seconds_total=total.audio_seconds,
+                    second_decoder_total=total.fallbacks,
+                    incomplete_total=total.incomplete,
                 )
-    return commits
+    return commits, total
 
 
 def _show(progress: Progress, total: Tick) -> None:

@@ -11,6 +11,8 @@ DESCRIBED = {
     "tracks_total": "tracks done since the command began, those set aside included",
     "audio_bytes_total": "bytes of their files",
     "audio_seconds_total": "seconds of their audio",
+    "second_decoder_total": "tracks that the second decoder read",
+    "incomplete_total": "tracks that lack less than a packet of what their files promise",
     "quarantined_total": "tracks set aside, by reason",
     "songs_total": "songs done since the command began",
     "units_waiting": "units of work that no worker has begun",

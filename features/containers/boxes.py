@@ -136,7 +136,8 @@ def adts(data: bytes) -> Structure:
     cut = beyond("last aac frame", position, data)
     if cut or not rate:
         return Structure(cut=cut)
-    return Structure(seconds=blocks * _AAC_BLOCK / rate, packet_seconds=_SLACK_SECONDS)
+    # Decoders give nothing for the first block.
+    return Structure(seconds=max(0, blocks - 1) * _AAC_BLOCK / rate, packet_seconds=_SLACK_SECONDS)
 
 
 def is_adts(data: bytes, position: int = 0) -> bool:

@@ -46,7 +46,7 @@ def wav(data: bytes) -> Structure:
         position = _riff_end(data, position)
     if len(starts) == 1:
         return _one_wav(data)
-    bounds = zip(starts, starts[1:] + [len(data)], strict=True)
+    bounds = zip(starts, [*starts[1:], len(data)], strict=True)
     return Structure(parts=tuple(Part(start, end, _one_wav(data[start:end])) for start, end in bounds))
 
 
@@ -57,7 +57,7 @@ def _riff_end(data: bytes, start: int) -> int | None:
     order = ">" if data[start : start + 4] == b"RIFX" else "<"
     (size,) = struct.unpack_from(order + "I", data, start + 4)
     if data[start : start + 4] in (b"RF64", b"BW64") and data[start + 12 : start + 16] == b"ds64":
-        (size,) = struct.unpack_from("<Q", data, start + 20) if len(data) >= start + 28 else (0,)
+        size = int.from_bytes(data[start + 20 : start + 28], "little")
     end = start + 8 + size
     return end if start + 12 < end < len(data) else None
 
@@ -65,11 +65,9 @@ def _riff_end(data: bytes, start: int) -> int | None:
 def _one_wav(data: bytes) -> Structure:
     order = ">" if data[:4] == b"RIFX" else "<"
     (riff_size,) = struct.unpack_from(order + "I", data, 4) if len(data) >= 8 else (0,)
-    form, long_size, fact, samples = None, 0, 0, list[tuple[int, int]]()
-    for identifier, size, start in _riff_chunks(data, order, lambda: long_size):
-        if identifier == b"ds64" and len(data) >= start + 16:
-            (long_size,) = struct.unpack_from("<Q", data, start + 8)
-        elif identifier == b"fmt " and len(data) >= start + 16:
+    form, fact, samples = None, 0, list[tuple[int, int]]()
+    for identifier, size, start in _riff_chunks(data, order, _long_size(data)):
+        if identifier == b"fmt " and len(data) >= start + 16:
             form = _wav_format(data, start, size, order)
         elif identifier == b"fact" and len(data) >= start + 4:
             (fact,) = struct.unpack_from(order + "I", data, start)
@@ -106,13 +104,18 @@ def _are_chunks(data: bytes, position: int) -> bool:
     return len(data) - 1 <= position <= len(data) + 1
 
 
-def _riff_chunks(data: bytes, order: str, long_size) -> Iterator[tuple[bytes, int, int]]:  # type: ignore[no-untyped-def]
-    """(identifier, size, offset of the content); the data chunk's size may stand in ds64."""
+def _long_size(data: bytes) -> int:
+    """The size of the data chunk that the ds64 chunk of RF64 and BW64 states, 0 without one."""
+    return struct.unpack_from("<Q", data, 28)[0] if data[12:16] == b"ds64" and len(data) >= 36 else 0
+
+
+def _riff_chunks(data: bytes, order: str, long_size: int) -> Iterator[tuple[bytes, int, int]]:
+    """(identifier, size, offset of the content); long_size: of a data chunk that leaves it to ds64."""
     position = 12
     while position + 8 <= len(data):
         identifier, size = struct.unpack_from(order + "4sI", data, position)
-        if identifier == b"data" and size == 0xFFFFFFFF and long_size():
-            size = long_size()
+        if identifier == b"data" and size == 0xFFFFFFFF and long_size:
+            size = long_size
         yield identifier, size, position + 8
         position += 8 + size + size % 2
 

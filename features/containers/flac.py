@@ -26,7 +26,7 @@ def structure(data: bytes) -> Structure:
         return _by_frames(data, 0, 0)
     if len(starts) == 1:
         return _one(data)
-    bounds = zip(starts, starts[1:] + [len(data)], strict=True)
+    bounds = zip(starts, [*starts[1:], len(data)], strict=True)
     return Structure(parts=tuple(Part(start, end, _one(data[start:end])) for start, end in bounds))
 
 
@@ -117,42 +117,59 @@ def _frame(octets, start, rate, checksums, rates):  # type: ignore[no-untyped-de
     block, hz, channels = octets[start + 2] >> 4, octets[start + 2] & 15, octets[start + 3] >> 4
     if block == 0 or hz == 15 or channels > 10 or octets[start + 3] & 1:
         return nothing
-    at = start + 4
-    extra = 0  # bytes of the number after its first
-    while extra < 7 and octets[at] & (0x80 >> extra):
-        extra += 1
-    if extra == 1 or extra > 7:
+    number, at = _number(octets, start + 4)
+    if number < 0:
         return nothing
-    number = octets[at] & (0x7F >> extra) if extra else octets[at]
-    number = np.int64(number)
-    for i in range(1, extra):
-        if octets[at + i] & 0xC0 != 0x80:
-            return nothing
-        number = number << 6 | np.int64(octets[at + i] & 0x3F)
-    at += max(extra, 1)
-    samples = 0
-    if block == 1:
-        samples = 192
-    elif block <= 5:
-        samples = 576 << (block - 2)
-    elif block == 6:
-        samples, at = np.int64(octets[at]) + 1, at + 1
-    elif block == 7:
-        samples, at = (np.int64(octets[at]) << 8 | np.int64(octets[at + 1])) + 1, at + 2
-    else:
-        samples = 256 << (block - 8)
-    found = rates[hz] if hz else rate
-    if hz == 12:
-        found, at = np.int64(octets[at]) * 1000, at + 1
-    elif hz == 13 or hz == 14:
-        found = np.int64(octets[at]) << 8 | np.int64(octets[at + 1])
-        found, at = found * (10 if hz == 14 else 1), at + 2
+    samples, at = _block_samples(octets, at, block)
+    found, at = _rate(octets, at, hz, rate, rates)
     checksum = 0
     for i in range(start, at):
         checksum = checksums[checksum ^ octets[i]]
     if checksum != octets[at]:
         return nothing
     return samples, found, channels + 1 if channels < 8 else 2, number
+
+
+@njit(cache=True)
+def _number(octets, at):  # type: ignore[no-untyped-def]
+    """The number that is coded as UTF-8 codes characters, up to 36 bits, and the offset behind; -1 where none is."""
+    n_bytes = 0
+    while n_bytes < 8 and octets[at] & (0x80 >> n_bytes):
+        n_bytes += 1
+    if n_bytes == 1 or n_bytes == 8:
+        return -1, at
+    number = np.int64(octets[at] & (0x7F >> n_bytes))
+    for i in range(1, n_bytes):
+        if octets[at + i] & 0xC0 != 0x80:
+            return -1, at
+        number = number << 6 | np.int64(octets[at + i] & 0x3F)
+    return number, at + max(n_bytes, 1)
+
+
+@njit(cache=True)
+def _block_samples(octets, at, code):  # type: ignore[no-untyped-def]
+    """Samples a channel by their code, some with bytes of their own, and the offset behind these."""
+    if code == 1:
+        return 192, at
+    if code <= 5:
+        return 576 << (code - 2), at
+    if code == 6:
+        return np.int64(octets[at]) + 1, at + 1
+    if code == 7:
+        return (np.int64(octets[at]) << 8 | np.int64(octets[at + 1])) + 1, at + 2
+    return 256 << (code - 8), at
+
+
+@njit(cache=True)
+def _rate(octets, at, code, rate, rates):  # type: ignore[no-untyped-def]
+    """The rate in Hz by its code, some with bytes of their own, and the offset behind these."""
+    if code == 0:
+        return np.int64(rate), at
+    if code == 12:
+        return np.int64(octets[at]) * 1000, at + 1
+    if code >= 13:
+        return (np.int64(octets[at]) << 8 | np.int64(octets[at + 1])) * (10 if code == 14 else 1), at + 2
+    return np.int64(rates[code]), at
 
 
 @lru_cache(maxsize=1)

@@ -26,9 +26,13 @@ _KBITS = {  # by (MPEG version is 1, layer): bitrate index 1..14
 }
 _RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _SEARCH_BYTES = 1 << 20  # for a first frame
-_CHAIN = 4  # frames that follow one another where frames are searched among other bytes
+_NEAR_BYTES = 1 << 16  # where one frame alone may be found
+_CHAIN = 3  # frames like it that follow a frame among other bytes
 _SHORT_FRAME_BYTES = 32  # some encoders end with a frame a few bytes short
 _COUNT_SLACK_FRAMES = 1  # encoders disagree on whether the Info frame counts itself
+_DECODER_SAMPLES = (
+    1105 + 32
+)  # that a decoder drops where an Info frame states no delay; decoders differ by some
 _RESERVOIR_BYTES = 511  # that a frame may borrow from those before it: without them it is silent
 _MOST_RUNS = 10_000  # of a file that is mostly something else
 
@@ -76,15 +80,16 @@ class _Walk:
 def first_frame(data: bytes, start: int = 0) -> int | None:
     """The offset of the first frame at `start`, or among the bytes after it; None where there is none.
 
-    At `start` one frame is enough that another, a tag or the end follows; further on it takes four.
+    At `start` one frame is enough that another, a tag or the end follows; further on it takes three of these.
     """
     octets = np.frombuffer(data, np.uint8)
     if _chain(octets, start, 1, _lengths()):
         return start
-    found = _search(octets, start, min(len(data), start + _SEARCH_BYTES), _lengths())
-    if found < 0:
-        found = _only_frame(octets, start, min(len(data), start + (1 << 16)), _lengths())
-    return None if found < 0 else int(found)
+    for reach, needed in ((_SEARCH_BYTES, _CHAIN), (_NEAR_BYTES, 1)):
+        found = int(_search(octets, start, start + reach, needed, _lengths()))
+        if found >= 0:
+            return found
+    return None
 
 
 def structure(data: bytes) -> Structure:
@@ -112,7 +117,8 @@ def _seconds(data: bytes, walk: _Walk, streams: int) -> float:
     for run in walk.runs:
         total += run.seconds(run.frames - run.infos)
     first = walk.runs[0]
-    total -= first.seconds(streams - 1) + _gap_samples(data, first) / first.rate_hz
+    gap = _gap_samples(data, first) or (_DECODER_SAMPLES if walk.starts_with_info else 0)
+    total -= first.seconds(streams - 1) + gap / first.rate_hz
     return max(0.0, total)
 
 
@@ -127,7 +133,8 @@ def _cut(data: bytes, walk: _Walk) -> str | None:
     """What says that the end is missing, or None.
 
     A tag at the end proves that the end arrived, whatever an old header says. Otherwise the bytes and frames
-    that the last Xing, Info or VBRI header states decide, and in files without one a last frame that is cut.
+    that the last Xing, Info or VBRI header states decide, and in files without one a last frame that is cut: but for
+    what was captured from a stream, which begins inside one too.
     """
     if walk.ends_with_tag:
         return None
@@ -143,7 +150,8 @@ def _cut(data: bytes, walk: _Walk) -> str | None:
     )
     if not frames or since > frames + _COUNT_SLACK_FRAMES:
         lack = max(0, last.end - len(data))
-        return f"the last frame lacks {lack} bytes" if lack > _SHORT_FRAME_BYTES else None
+        is_cut = lack > _SHORT_FRAME_BYTES and not _is_captured(data, walk)
+        return f"the last frame lacks {lack} bytes" if is_cut else None
     if since < frames - _COUNT_SLACK_FRAMES:
         return f"{since} of {frames} MPEG frames are there"
     return None
@@ -153,12 +161,12 @@ def _walk(data: bytes, first: int) -> _Walk:
     octets, runs = np.frombuffer(data, np.uint8), list[_Run]()
     position, lost, tags_between, info = first, 0.0, False, _declared(data, first) is not None
     while len(runs) < _MOST_RUNS:
-        run = _Run(position, *(int(x) for x in _run(octets, position, _lengths())), _header(data, position))
+        run = _run_at(data, octets, position)
         runs.append(run)
         if run.end >= len(data) - 3:
             return _Walk(tuple(runs), info, False, lost, tags_between)
         after = after_tags(data, run.end)
-        following = int(_search(octets, after, len(data), _lengths()))
+        following = int(_search(octets, after, len(data), _CHAIN, _lengths()))
         if following < 0:
             break
         tags_between = tags_between or after > run.end
@@ -169,16 +177,30 @@ def _walk(data: bytes, first: int) -> _Walk:
     return _Walk(tuple(runs), info, ends, lost, tags_between)
 
 
+def _run_at(data: bytes, octets: NDArray[np.uint8], start: int) -> _Run:
+    end, frames, infos, last_info, since = (int(found) for found in _run(octets, start, _lengths()))
+    return _Run(start, end, frames, infos, last_info, since, _header(data, start))
+
+
 def _is_hole(data: bytes, run: _Run, following: int) -> bool:
     """Whether frames of a run are damaged up to where it goes on; a file that begins there borrows nothing."""
     header = _header(data, following)
     if following - run.end < run.frame_bytes or _kind(header) != _kind(run.header):
         return False
-    if _layer(header) != 3:
-        return True
-    at = following + (4 if header >> 16 & 1 else 6)
-    borrowed = int.from_bytes(data[at : at + 2], "big") >> (7 if _is_mpeg1(header) else 8)
-    return borrowed > 0
+    return _layer(header) != 3 or _borrows(data, following)
+
+
+def _is_captured(data: bytes, walk: _Walk) -> bool:
+    """Whether a file begins inside a stream: with a part of a frame, or a frame that borrows from one before it."""
+    first = walk.runs[0]
+    return first.start > after_id3(data) or (_layer(first.header) == 3 and _borrows(data, first.start))
+
+
+def _borrows(data: bytes, frame: int) -> bool:
+    """Whether a frame of layer III needs bytes of the frames before it (main_data_begin)."""
+    header = _header(data, frame)
+    at = frame + (4 if header >> 16 & 1 else 6)
+    return int.from_bytes(data[at : at + 2], "big") >> (7 if _is_mpeg1(header) else 8) > 0
 
 
 @njit(cache=True)
@@ -257,23 +279,14 @@ def _is_mark(octets, position):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _search(octets, start, limit, lengths):  # type: ignore[no-untyped-def]
-    """The first offset in start..limit from which several frames follow one another, or -1."""
+def _search(octets, start, limit, needed, lengths):  # type: ignore[no-untyped-def]
+    """The first offset in start..limit of a frame that `needed` like it, a tag or the end follow, or -1."""
     for position in range(start, min(limit, len(octets) - 4)):
         if (
             octets[position] == 0xFF
             and octets[position + 1] >= 0xE0
-            and _chain(octets, position, _CHAIN - 1, lengths)
+            and _chain(octets, position, needed, lengths)
         ):
-            return position
-    return -1
-
-
-@njit(cache=True)
-def _only_frame(octets, start, limit, lengths):  # type: ignore[no-untyped-def]
-    """The first offset in start..limit of a frame that one other, a tag or the end follows, or -1."""
-    for position in range(start, min(limit, len(octets) - 4)):
-        if octets[position] == 0xFF and octets[position + 1] >= 0xE0 and _chain(octets, position, 1, lengths):
             return position
     return -1
 

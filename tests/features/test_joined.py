@@ -98,7 +98,7 @@ def test_a_tag_with_nothing_behind_it_is_an_end():
 
 
 def test_a_last_mp3_that_is_cut():
-    with pytest.raises(BadTrack, match="TRUNCATED: track: .* MPEG frames are there"):
+    with pytest.raises(BadTrack, match=r"TRUNCATED: track: .* MPEG frames are there"):
         decode(_MP3_SPOT + _ID3V2 + _MP3_SHOW[:-8000], "track", _SPEC)
 
 
@@ -116,6 +116,13 @@ def test_a_header_that_says_nothing():
     data = _mp3(_SHOW, "VARIABLE")
     place = data.index(b"Xing") + 8
     _assert_hears(decode(data[:place] + bytes(8) + data[place + 8 :], "track", _SPEC), _SHOW)
+
+
+def test_an_mp3_that_was_captured_begins_and_ends_inside_a_frame():
+    stream = _bare(_MP3_SHOW)
+    audio = decode(stream[5000:-5200], "track", _SPEC)
+    assert audio.duration_seconds == pytest.approx(4.0 * (len(stream) - 10_200) / len(stream), abs=0.1)
+    assert _reason(stream[:-5200]) == "TRUNCATED"
 
 
 def test_a_hole_is_not_passed_over():

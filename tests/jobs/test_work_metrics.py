@@ -48,5 +48,6 @@ def test_totals_never_fall(told: dict[str, Any]) -> None:
 def test_every_name_is_described(told: dict[str, Any]) -> None:
     metrics = WorkMetrics("represent", "m", Pool())  # pyright: ignore[reportArgumentType]
     metrics.tell(songs_total=1, tracks_total=1, audio_bytes_total=1, audio_seconds_total=1)
+    metrics.tell(second_decoder_total=1, incomplete_total=1)
     metrics.quarantined({"SILENT": 1})
     assert told.keys() == DESCRIBED.keys()
