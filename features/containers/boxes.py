@@ -3,13 +3,14 @@
 import struct
 from collections.abc import Iterator
 
-from features.containers.structure import Structure, beyond
+from features.containers.structure import Structure, beyond, one_or_more
 from features.containers.tags import after_tags
 
 _SEGMENT, _INFO, _TRACKS, _CLUSTER = (
     bytes.fromhex(x) for x in ("18538067", "1549a966", "1654ae6b", "1f43b675")
 )
 _TIMESTAMP_SCALE, _DURATION, _TRACK, _TYPE = (bytes.fromhex(x) for x in ("2ad7b1", "4489", "ae", "83"))
+_EBML, _ASF_HEADER = bytes.fromhex("1a45dfa3"), bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ASF_STREAM = bytes.fromhex("9107dcb7b7a9cf118ee600c00c205365")
 _ASF_VIDEO = bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b")
@@ -19,8 +20,33 @@ _SLACK_SECONDS = 0.1  # encoder delay and padding that a player may or may not d
 
 
 def mp4(data: bytes) -> Structure:
-    """Boxes at the top: one that is cut, or no index of the samples (ISO/IEC 14496-12). FFmpeg reads the duration."""
-    position, kinds = 0, set[bytes]()
+    """Boxes at the top: one that is cut, or no index of the samples (ISO/IEC 14496-12). FFmpeg reads the duration.
+
+    Another `ftyp` behind a `moov` begins another file.
+    """
+    return one_or_more(data, b"", _mp4_end, _one_mp4)
+
+
+def _mp4_end(data: bytes, start: int) -> int:
+    has_index = False
+    for kind, position, _ in _boxes(data, start):
+        if kind == b"ftyp" and has_index:
+            return position
+        has_index = has_index or kind == b"moov"
+    return len(data)
+
+
+def _one_mp4(data: bytes) -> Structure:
+    boxes = list(_boxes(data, 0))
+    kinds, end = {kind for kind, _, _ in boxes}, boxes[-1][2] if boxes else 0
+    if end > len(data):
+        return Structure(cut=beyond("last box", end, data))
+    lacks_index = b"moov" not in kinds and end + 8 > len(data)
+    return Structure(cut="no moov box, which says where the samples are" if lacks_index else None)
+
+
+def _boxes(data: bytes, position: int) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start, end) of the boxes from a position on, up to what is none."""
     while position + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, position)
         if size == 1 and position + 16 <= len(data):
@@ -28,25 +54,30 @@ def mp4(data: bytes) -> Structure:
         if size == 0:  # up to the end of the file
             size = len(data) - position
         if size < 8:
-            return Structure()
-        kinds.add(kind)
+            return
+        yield kind, position, position + size
         position += size
-    if position > len(data):
-        return Structure(cut=beyond("last box", position, data))
-    return Structure(cut=None if b"moov" in kinds else "no moov box, which says where the samples are")
 
 
 def asf(data: bytes) -> Structure:
     """Objects at the top, one of which may be cut: each has a GUID and a size of 8 bytes. Play time, without video."""
-    position = 0
-    while position + 24 <= len(data):
+    return one_or_more(data, _ASF_HEADER, _asf_end, _one_asf)
+
+
+def _asf_end(data: bytes, start: int) -> int:
+    """Where another header begins, or after the last object."""
+    position = start
+    while position + 24 <= len(data) and (position == start or not data.startswith(_ASF_HEADER, position)):
         (size,) = struct.unpack_from("<Q", data, position + 16)
         if size < 24:  # a stream whose length was not known
-            return Structure()
+            return len(data)
         position += size
-    return Structure(
-        cut=beyond("last object", position, data), seconds=_asf_seconds(data), packet_seconds=_SLACK_SECONDS
-    )
+    return position
+
+
+def _one_asf(data: bytes) -> Structure:
+    cut = beyond("last object", _asf_end(data, 0), data)
+    return Structure(cut=cut, seconds=_asf_seconds(data), packet_seconds=_SLACK_SECONDS)
 
 
 def _asf_seconds(data: bytes) -> float | None:
@@ -66,6 +97,19 @@ def _asf_seconds(data: bytes) -> float | None:
 
 def matroska(data: bytes) -> Structure:
     """A segment that is cut; a live one does not state its size. The duration it states, without video."""
+    return one_or_more(data, _EBML, _matroska_end, _one_matroska)
+
+
+def _matroska_end(data: bytes, start: int) -> int:
+    """The end of the segment behind a header; that of the data where it is not known."""
+    _, _, after_header = _element(data, start)
+    if after_header is None:
+        return len(data)
+    _, _, end = _element(data, after_header)
+    return len(data) if end is None else end
+
+
+def _one_matroska(data: bytes) -> Structure:
     _, _, after_header = _element(data, 0)
     if after_header is None:
         return Structure()

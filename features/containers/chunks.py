@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from features.containers import mpeg
-from features.containers.structure import Part, Structure
-from features.containers.tags import after_tags
+from features.containers.structure import Structure, one_or_more
 
 RIFF = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 WAVE64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
@@ -36,30 +35,16 @@ class _Format:
 
 
 def wav(data: bytes) -> Structure:
-    """RIFF, RIFX, RF64 and BW64; WAV files one after the other are parts."""
-    starts, position = [0], _riff_end(data, 0)
-    while position is not None:
-        position = after_tags(data, position)
-        if data[position : position + 4] not in RIFF or data[position + 8 : position + 12] != b"WAVE":
-            break
-        starts.append(position)
-        position = _riff_end(data, position)
-    if len(starts) == 1:
-        return _one_wav(data)
-    bounds = zip(starts, [*starts[1:], len(data)], strict=True)
-    return Structure(parts=tuple(Part(start, end, _one_wav(data[start:end])) for start, end in bounds))
+    """RIFF, RIFX, RF64 and BW64; files one after the other are parts."""
+    return one_or_more(data, data[:4], _riff_end, _one_wav)
 
 
-def _riff_end(data: bytes, start: int) -> int | None:
-    """Where a RIFF file ends by its own size; None where that lies outside the data."""
-    if len(data) < start + 12:
-        return None
-    order = ">" if data[start : start + 4] == b"RIFX" else "<"
-    (size,) = struct.unpack_from(order + "I", data, start + 4)
-    if data[start : start + 4] in (b"RF64", b"BW64") and data[start + 12 : start + 16] == b"ds64":
+def _riff_end(data: bytes, start: int) -> int:
+    order = "big" if data.startswith((b"RIFX", b"FORM"), start) else "little"
+    size = int.from_bytes(data[start + 4 : start + 8], order)
+    if data.startswith((b"RF64", b"BW64"), start) and data.startswith(b"ds64", start + 12):
         size = int.from_bytes(data[start + 20 : start + 28], "little")
-    end = start + 8 + size
-    return end if start + 12 < end < len(data) else None
+    return start + 8 + size
 
 
 def _one_wav(data: bytes) -> Structure:
@@ -154,6 +139,14 @@ def _of_samples(
 
 def wave64(data: bytes) -> Structure:
     """Sony Wave64: chunks are named by 16 bytes, sizes of 8 bytes include the head and are padded to 8."""
+    return one_or_more(data, WAVE64, _wave64_end, _one_wave64)
+
+
+def _wave64_end(data: bytes, start: int) -> int:
+    return start + int.from_bytes(data[start + 16 : start + 24], "little")
+
+
+def _one_wave64(data: bytes) -> Structure:
     position, form, samples = 40, None, list[tuple[int, int]]()
     while position + 24 <= len(data):
         identifier, size = struct.unpack_from("<4s12xQ", data, position)
@@ -163,6 +156,8 @@ def wave64(data: bytes) -> Structure:
         elif identifier == b"data":
             known = 24 < size < 1 << 62
             samples.append((start, size - 24 if known else len(data) - start))
+            if not known:
+                break
         if size < 24:
             break
         position += size + -size % 8
@@ -173,6 +168,10 @@ def wave64(data: bytes) -> Structure:
 
 def aiff(data: bytes) -> Structure:
     """AIFF and AIFC: COMM says how many samples of which kind, SSND where they lie."""
+    return one_or_more(data, b"FORM", _riff_end, _one_aiff)
+
+
+def _one_aiff(data: bytes) -> Structure:
     form, frames, samples, position = None, 0, list[tuple[int, int]](), 12
     while position + 8 <= len(data):
         identifier, size = struct.unpack_from(">4sI", data, position)
@@ -207,6 +206,15 @@ def _aiff_format(data: bytes, start: int) -> tuple[_Format, int]:
 
 def au(data: bytes) -> Structure:
     """Sun's AU, and its little-endian sister."""
+    return one_or_more(data, data[:4], _au_end, _one_au)
+
+
+def _au_end(data: bytes, start: int) -> int:
+    order = "big" if data.startswith(b".snd", start) else "little"
+    return start + sum(int.from_bytes(data[start + at : start + at + 4], order) for at in (4, 8))
+
+
+def _one_au(data: bytes) -> Structure:
     if len(data) < 24:
         return Structure(cut=f"the file ends in its header, at byte {len(data)}")
     order = ">" if data[:4] == b".snd" else "<"
@@ -219,6 +227,21 @@ def au(data: bytes) -> Structure:
 
 def caf(data: bytes) -> Structure:
     """Apple's Core Audio Format: `desc` says what a packet is, `pakt` how many samples count."""
+    return one_or_more(data, b"caff", _caf_end, _one_caf)
+
+
+def _caf_end(data: bytes, start: int) -> int:
+    """After the last chunk; the end of the data where one does not say its size."""
+    position = start + 8
+    while position + 12 <= len(data) and not data.startswith(b"caff", position):
+        (size,) = struct.unpack_from(">q", data, position + 4)
+        if size < 0:
+            return len(data)
+        position += 12 + size
+    return position
+
+
+def _one_caf(data: bytes) -> Structure:
     position, form, frames, samples = 8, None, 0, list[tuple[int, int]]()
     while position + 12 <= len(data):
         identifier, size = struct.unpack_from(">4sq", data, position)

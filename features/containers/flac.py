@@ -7,8 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from features.containers.structure import Part, Structure, beyond
-from features.containers.tags import after_id3
+from features.containers.structure import Structure, beyond, one_or_more
 
 _MARKER = b"fLaC"
 _HEADS = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")  # of STREAMINFO, which comes first
@@ -22,12 +21,10 @@ _RATES_HZ = np.array(
 def structure(data: bytes) -> Structure:
     """What a FLAC file says of its length; each file of several that were joined is a part."""
     starts = _starts(data)
-    if not starts:
+    if starts[:1] != [0]:
         return _by_frames(data, 0, 0)
-    if len(starts) == 1:
-        return _one(data)
-    bounds = zip(starts, [*starts[1:], len(data)], strict=True)
-    return Structure(parts=tuple(Part(start, end, _one(data[start:end])) for start, end in bounds))
+    following = dict(zip(starts, [*starts[1:], len(data)], strict=True))
+    return one_or_more(data, _MARKER, lambda _, start: following[start], _one)
 
 
 def is_frame(data: bytes, start: int = 0) -> bool:
@@ -51,7 +48,7 @@ def _starts(data: bytes) -> list[int]:
 
 
 def _one(data: bytes) -> Structure:
-    position, is_last = after_id3(data) + 4, False
+    position, is_last = len(_MARKER), False
     start = position + 4
     while not is_last:
         if position + 4 > len(data):

@@ -1,6 +1,9 @@
 """What the structure of an audio file says of its length, before anything is decoded."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from features.containers.tags import after_tags
 
 
 @dataclass(frozen=True)
@@ -34,3 +37,23 @@ def beyond(what: str, promised_end: int, data: bytes) -> str | None:
     if promised_end <= len(data):
         return None
     return f"the {what} ends at byte {promised_end}, the file at {len(data)}"
+
+
+def one_or_more(
+    data: bytes, magic: bytes, end: Callable[[bytes, int], int], one: Callable[[bytes], Structure]
+) -> Structure:
+    """The structure of one file, or of several as parts: another begins where one ends by its own size, or behind tags.
+
+    end: where the file that begins at an offset ends; magic: how each begins.
+    """
+    starts, position = [0], end(data, 0)
+    while position - starts[-1] > 0 and position < len(data):
+        position = after_tags(data, position)
+        if not data.startswith(magic, position):
+            break
+        starts.append(position)
+        position = end(data, position)
+    if len(starts) == 1:
+        return one(data)
+    bounds = zip(starts, [*starts[1:], len(data)], strict=True)
+    return Structure(parts=tuple(Part(start, stop, one(data[start:stop])) for start, stop in bounds))

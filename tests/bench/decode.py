@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,34 +27,9 @@ from infra.progress import Progress
 _FAR = 0.01
 _SECONDS = 0.1
 _LAGS = 3000  # samples
-_ENDINGS = tuple(
-    [
-        ".mp3",
-        ".mp2",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".spx",
-        ".flac",
-        ".wav",
-        ".rf64",
-        ".w64",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".au",
-        ".snd",
-        ".caf",
-        ".m4a",
-        ".mp4",
-        ".aac",
-        ".wma",
-        ".webm",
-        ".mka",
-        ".mkv",
-        ".mov",
-        ".3gp",
-    ]
+_ENDINGS = re.compile(
+    r"\.(mp[23]|og[ga]|opus|spx|flac|wav|rf64|w64|aif[fc]?|au|snd|caf|m4a|mp4|aac|wma|webm|mk[av]|mov|3gp)$",
+    re.I,
 )
 
 
@@ -175,7 +151,7 @@ def _known(out: Path | None) -> dict[str, dict[str, Any]]:
 def _audio(folder: Path) -> Iterator[Path]:
     for base, _, names in os.walk(folder):
         for name in sorted(names):
-            if name.lower().endswith(_ENDINGS):
+            if _ENDINGS.search(name):
                 yield Path(base, name)
 
 

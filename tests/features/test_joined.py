@@ -296,3 +296,25 @@ def test_flac_frames_without_a_header():
 def test_the_frames_of_a_flac_say_how_long_it_is():
     unknown = _FLAC[:21] + bytes([_FLAC[21] & 0xF0]) + bytes(4) + _FLAC[26:]
     assert structure(unknown, sniff(unknown)).seconds == pytest.approx(4.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("file_format", ["aiff", "au", "w64", "caf"])
+def test_other_chunks_one_after_the_other(file_format):
+    parts = [signals.encode(samples, _RATE_HZ, file_format) for samples in (_SPOT, _SHOW)]
+    audio = decode(b"".join(parts), "track", _SPEC)
+    alone = [decode(part, "track", _SPEC).samples for part in parts]
+    np.testing.assert_array_equal(audio.samples, np.concatenate(alone))
+
+
+@pytest.mark.parametrize("kind", ["m4a, aac", "m4a, alac", "wma", "webm, opus", "matroska, pcm", "caf, alac"])
+def test_what_ffmpeg_reads_one_after_the_other(kind):
+    parts = [signals.encode_foreign(kind, _music(s, rate_hz=48000)) for s in (1.0, 2.0)]
+    audio = decode(b"".join(parts), "track", _SPEC)
+    alone = [decode(part, "track", _SPEC).samples for part in parts]
+    np.testing.assert_array_equal(audio.samples, np.concatenate(alone))
+
+
+@pytest.mark.parametrize("kind", ["wma", "webm, opus", "matroska, pcm"])
+def test_the_duration_that_a_container_states(kind):
+    data = signals.encode_foreign(kind, _music(2.0, rate_hz=48000))
+    assert structure(data, sniff(data)).seconds == pytest.approx(2.0, abs=0.1)
