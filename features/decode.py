@@ -171,9 +171,9 @@ def _by_libsndfile(data: bytes, name: str, kind: str | None, promised: Structure
     try:
         with _open(stream, name, kind) as file:
             source = _Source.of_libsndfile(file)
+            if file.format == "MP3":  # what it announces is a guess, or the count of an old header
+                source = replace(source, n_samples=_samples(promised, source.rate))
             audio = _read(source, name, spec)
-            # What it announces of an mp3 is a guess, or the count of an old header.
-            announced = 0 if file.format == "MP3" else source.n_samples or 0
     except sf.LibsndfileError as error:
         # A flac that ends inside a frame: the decoder fails after the last byte, wanting more.
         is_cut = kind == "flac" and stream.tell() >= len(data)
@@ -181,7 +181,7 @@ def _by_libsndfile(data: bytes, name: str, kind: str | None, promised: Structure
         raise BadTrack(reason, f"{name}: {error.error_string}") from error
     except (sf.SoundFileError, OSError, RuntimeError, ValueError) as error:
         raise BadTrack("DECODE_ERROR", f"{name}: {error}") from error
-    return _checked(audio, _announced(announced, audio.source_rate), name)
+    return _checked(audio, _announced(source), name)
 
 
 def _by_ffmpeg(data: bytes, name: str, kind: str, promised: Structure, spec: FeatureSpec) -> Audio:
@@ -189,15 +189,23 @@ def _by_ffmpeg(data: bytes, name: str, kind: str, promised: Structure, spec: Fea
     try:
         with ffmpeg.opened(io.BytesIO(data), name, kind, length_known) as file:
             mono = (mean_of_channels(block) for block in file.blocks())
-            audio = _read(_Source(file.rate, file.channels, file.n_samples, file.decoder, mono), name, spec)
+            announced = file.n_samples or _samples(promised, file.rate)
+            source = _Source(file.rate, file.channels, announced, file.decoder, mono)
+            audio = _read(source, name, spec)
     except (OSError, RuntimeError, ValueError) as error:
         raise BadTrack("DECODE_ERROR", f"{name}: {error}") from error
-    return _checked(audio, _announced(file.n_samples or 0, file.rate), name)
+    return _checked(audio, _announced(source), name)
 
 
-def _announced(samples: int, rate: int) -> Structure:
-    """What a decoder says of the length before it has decoded it."""
-    return Structure(seconds=samples / rate, packet_seconds=_SLACK_SAMPLES / rate)
+def _samples(promised: Structure, rate: int) -> int | None:
+    return None if promised.seconds is None else round(promised.seconds * rate)
+
+
+def _announced(source: "_Source") -> Structure:
+    """What is known of the length before anything is decoded, less precise than the structure's promise."""
+    return Structure(
+        seconds=(source.n_samples or 0) / source.rate, packet_seconds=_SLACK_SAMPLES / source.rate
+    )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from features.containers import mpeg, sniff, structure
 from features.decode import decode
 from features.errors import BadTrack
 from features.extract import extract
-from features.spec import PRESETS
+from features.spec import PRESETS, FeatureSpec
 from tests.features import signals
 
 _SPEC = PRESETS["paper-52"]
@@ -318,3 +318,26 @@ def test_what_ffmpeg_reads_one_after_the_other(kind):
 def test_the_duration_that_a_container_states(kind):
     data = signals.encode_foreign(kind, _music(2.0, rate_hz=48000))
     assert structure(data, sniff(data)).seconds == pytest.approx(2.0, abs=0.1)
+
+
+def test_a_guessed_length_is_not_too_long():
+    # By its first frames libsndfile takes it for half as long again.
+    quiet = np.concatenate(
+        [np.zeros((2 * _RATE_HZ, 2), np.float32), signals.noise(2.0, _RATE_HZ)[:, None] * [1, 1]]
+    )
+    data = _bare(_mp3(quiet.astype(np.float32), "VARIABLE"))
+    with sf.SoundFile(io.BytesIO(data)) as file:
+        guess = file.frames / _RATE_HZ
+    assert guess > 5.0
+    spec = FeatureSpec(max_seconds=5.0)
+    assert decode(data, "track", spec).duration_seconds == pytest.approx(4.0, abs=0.1)
+
+
+def test_a_first_excerpt_of_joined_files():
+    spec = FeatureSpec(excerpt="first", excerpt_seconds=2.0)
+    for parts in ([_MP3_SPOT, _MP3_SHOW], [_FLAC, _FLAC], [_ogg(_music(1.0, rate_hz=48000), "vorbis")] * 4):
+        data = b"".join(parts)
+        whole = extract(data, "track", _SPEC)
+        first = extract(data, "track", spec)
+        assert len(first.frames) == 1 + 2 * 22050 // 512
+        np.testing.assert_allclose(first.frames[:60, 0], whole.frames[:60, 0], atol=0.5)
