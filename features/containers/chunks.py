@@ -189,7 +189,7 @@ def _one_aiff(data: bytes) -> Structure:
             cut=f"the FORM chunk ends at byte {8 + promised}, the file at {len(data)}" if cut else None
         )
     found = _of_samples(data, samples, form, 0, "SSND chunk")
-    if found.cut or not form.frame_bytes or not frames:
+    if found.cut or not form.frame_bytes or frames <= 0:
         return found
     return Structure(
         seconds=min(frames / form.rate, found.seconds or 0.0), packet_seconds=found.packet_seconds
@@ -254,7 +254,9 @@ def _one_caf(data: bytes) -> Structure:
             (frames,) = struct.unpack_from(">q", data, start + 8)
         elif identifier == b"data":
             size = len(data) - start if size < 0 else size
-            samples.append((start + 4, size - 4))
+            samples.append((start + 4, max(0, size - 4)))
+        elif size < 0:
+            break
         position = start + size
     if not samples or form is None:
         return Structure(cut=None if samples else f"no data chunk in {len(data)} bytes")

@@ -11,7 +11,7 @@ from features.containers.structure import Structure, beyond, one_or_more
 
 _MARKER = b"fLaC"
 _HEADS = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")  # of STREAMINFO, which comes first
-_SEARCH_BYTES = 1 << 16  # for a first frame without metadata
+_SEARCH_BYTES = 1 << 16  # for a first frame without metadata, or what says that it has some
 _ROUNDING_SECONDS = 1e-5
 _RATES_HZ = np.array(
     [0, 88200, 176400, 192000, 8000, 16000, 22050, 24000, 32000, 44100, 48000, 96000, 0, 0, 0, 0]
@@ -33,7 +33,12 @@ def is_frame(data: bytes, start: int = 0) -> bool:
 
 
 def has_frames(data: bytes) -> bool:
-    """Whether frames without metadata begin somewhere in the first bytes: two that follow one another."""
+    """Whether frames without metadata begin somewhere in the first bytes: two that follow one another.
+
+    Not those of another container, behind whose marker they lie.
+    """
+    if any(data.find(marker, 0, _SEARCH_BYTES) >= 0 for marker in (_MARKER, b"OggS")):
+        return False
     octets = np.frombuffer(data, np.uint8)[: 4 * _SEARCH_BYTES]
     return bool(_walk(octets, 0, 0, _checksums(), _RATES_HZ)[0] > 1)
 

@@ -4,9 +4,10 @@ Valid files of each kind are spoilt at random: bits and bytes changed, sizes and
 doubled, moved or put in from elsewhere, text with odd characters, paths that climb, JSON with other types. Each goes
 the way that a user's would: track lists and label files through `jobs.index`, tables and records of the ledger through
 the plan of an extraction and `jobs.audit`, plays and split lists through their readers, audio through the isolated
-child. Right is a result or a one-line error (JobError), and for audio a result or a quarantine reason; the child may be
-killed for its memory or its time, but must not crash. `wrong` lists what was not, with kind and seed; `--inputs 1
---kind K --seed S` repeats one. `child_peak_mb` is the most that a child held.
+child. `joined` is audio files one after the other, with tags and other bytes between: half as they are, of which all
+seconds must be heard, half spoilt. Right is a result or a one-line error (JobError), and for audio a result or a
+quarantine reason; the child may be killed for its memory or its time, but must not crash. `wrong` lists what was not,
+with kind and seed; `--inputs 1 --kind K --seed S` repeats one. `child_peak_mb` is the most that a child held.
 """
 
 import argparse
@@ -80,6 +81,14 @@ VALUES: list[Any] = [
     [None],
     {"a": 1},
 ]
+SECONDS = 0.6  # of each sound
+ID3V2, ID3V1 = b"ID3\x03\x00\x00\x00\x00\x03\x74" + bytes(500), b"TAG" + bytes(125)
+TAGGED = ("wav", "flac", "aiff", "au", "w64", "ogg", "oga")  # behind which a tag may stand, and another file
+BETWEEN = {
+    "mp3": [b"", ID3V2, ID3V1, ID3V1 + ID3V2, bytes(700), b"some other bytes" * 20],
+    "tagged": [b"", ID3V2, ID3V1],
+    "bare": [b""],
+}
 CHILD_SECONDS = 20.0
 Check = Callable[[np.random.Generator], str]  # -> how it ended
 
@@ -148,8 +157,9 @@ class Fuzz:
         self.child = Isolated(child_command(PRESETS["paper-52"]), child_environment(0), CHILD_SECONDS)
         self.child_peak = 0
         self.checks: dict[str, Check] = {
-            "audio": self.audio, "labels": self.labels, "lists": self.lists, "tracks": self.table,
-            "commits": self.commits, "snapshots": self.snapshots, "plays": self.plays, "splits": self.splits,
+            "audio": self.audio, "joined": self.joined, "labels": self.labels, "lists": self.lists,
+            "tracks": self.table, "commits": self.commits, "snapshots": self.snapshots, "plays": self.plays,
+            "splits": self.splits,
         }  # fmt: skip
 
     def config(self, **fields: str) -> Config:
@@ -169,18 +179,37 @@ class Fuzz:
 
     def audio(self, rng: np.random.Generator) -> str:
         name = sorted(self.sounds)[rng.integers(len(self.sounds))]
-        others = [self.sounds[other][:64] for other in sorted(self.sounds)]
-        data = spoil(self.sounds[name], rng, [*ODD, *others])
+        return self._heard(name, self._spoilt_sound(self.sounds[name], rng))[0]
+
+    def joined(self, rng: np.random.Generator) -> str:
+        name = sorted(self.sounds)[rng.integers(len(self.sounds))]
+        count = int(rng.integers(2, 6))
+        between = BETWEEN["mp3" if name.endswith(".mp3") else "tagged" if name[2:] in TAGGED else "bare"]
+        fillers = [between[rng.integers(len(between))] for _ in range(count + 1)]
+        front = fillers[0] if between is BETWEEN["mp3"] else fillers[0].removeprefix(ID3V1)
+        data = front + b"".join(self.sounds[name] + filler for filler in fillers[1:])
+        if rng.random() < 0.5:
+            return "spoilt: " + self._heard(name, self._spoilt_sound(data, rng))[0]
+        outcome, seconds = self._heard(name, data)
+        if abs(seconds - count * SECONDS) > 0.08 * count:
+            raise AssertionError(f"{count} {name}: {outcome}, {seconds:.2f} s of {count * SECONDS:.2f}")
+        return outcome
+
+    def _spoilt_sound(self, data: bytes, rng: np.random.Generator) -> bytes:
+        return spoil(data, rng, [*ODD, *(self.sounds[other][:64] for other in sorted(self.sounds))])
+
+    def _heard(self, name: str, data: bytes) -> tuple[str, float]:
+        """How it ended, and the seconds that were heard."""
         found = self.child.extract(name, data)
         child = self.child._child
         self.child_peak = max(self.child_peak, child.resident_bytes() if child else 0)
         if isinstance(found, Extracted):
             if not np.isfinite(found.frames).all() or len(found.frames) == 0:
                 raise AssertionError(f"{name}: frames that are not finite, or none")
-            return "frames"
+            return "frames", found.duration_seconds
         if found.reason == "CRASH" or "\n" in found.message or "Traceback" in found.message:
             raise AssertionError(f"{name}: {found.reason} {found.message}")
-        return found.reason
+        return found.reason, 0.0
 
     def labels(self, rng: np.random.Generator) -> str:
         path = self._spoilt(rng, [name for name in self.valid if name.startswith("labels")])
@@ -293,15 +322,18 @@ class Fuzz:
         }
 
     def _sounds(self) -> dict[str, bytes]:
-        sound = signals.chords(0.6, 22050)
+        sound = signals.chords(SECONDS, 22050)
         own = {
             f"a.{kind}": signals.encode(sound, 22050, kind)
-            for kind in ("wav", "flac", "ogg", "mp3", "aiff", "au")
+            for kind in ("wav", "flac", "ogg", "mp3", "aiff", "au", "w64", "caf")
         }
-        wide = signals.stereo(signals.chords(0.6, 48000), 48000)
+        wide = signals.stereo(signals.chords(SECONDS, 48000), 48000)
         return own | {
             "a.m4a": signals.encode_foreign("m4a, aac", wide),
             "a.wma": signals.encode_foreign("wma", wide),
+            "a.webm": signals.encode_foreign("webm, opus", wide),
+            "a.oga": signals.encode_foreign("ogg, flac", wide),
+            "a.alac.caf": signals.encode_foreign("caf, alac", wide),
         }
 
 
@@ -347,7 +379,7 @@ def main() -> None:
     options = parser.parse_args()
     shares = None
     if options.kind:
-        kinds = ("audio", "labels", "lists", "tracks", "commits", "snapshots", "plays", "splits")
+        kinds = ("audio", "joined", "labels", "lists", "tracks", "commits", "snapshots", "plays", "splits")
         shares = {kind: float(kind == options.kind) for kind in kinds}
     print(json.dumps(fuzz(options.inputs, options.seed, shares)))
 

@@ -341,3 +341,8 @@ def test_a_first_excerpt_of_joined_files():
         first = extract(data, "track", spec)
         assert len(first.frames) == 1 + 2 * 22050 // 512
         np.testing.assert_allclose(first.frames[:60, 0], whole.frames[:60, 0], atol=0.5)
+
+
+def test_another_container_behind_other_bytes_is_not_its_frames():
+    for data in (_ogg(_music(1.0, rate_hz=48000), "flac"), _FLAC):
+        assert _reason(_ID3V1 + data) == "NOT_AUDIO"
