@@ -198,10 +198,11 @@ def _one_aiff(data: bytes) -> Structure:
 
 def _aiff_format(data: bytes, start: int) -> tuple[_Format, int]:
     channels, frames, bits, exponent, mantissa = struct.unpack_from(">hIhHQ", data, start)
-    rate = mantissa * 2.0 ** ((exponent & 0x7FFF) - 16383 - 63)
+    power = (exponent & 0x7FFF) - 16383  # of an 80-bit float
+    rate = mantissa * 2.0 ** (power - 63) if 0 <= power < 32 else 0.0
     kind = data[start + 18 : start + 22] if data[8:12] == b"AIFC" else b"NONE"
     frame_bytes = channels * ((bits + 7) // 8) if kind in _AIFC_UNCOMPRESSED else 0
-    return _Format(0, rate if 0 < rate < 1e9 else 0.0, max(0, frame_bytes), 0), frames
+    return _Format(0, rate, max(0, frame_bytes), 0), frames
 
 
 def au(data: bytes) -> Structure:
