@@ -122,7 +122,7 @@ SLOW = (ConnectionError, TimeoutError, RuntimeError, RayError)
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:500]
+    return " ".join(str(error).split())[:500].rstrip(".")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-import ray
+from ray.exceptions import AuthenticationError, ObjectLostError, RayTaskError, RpcError
 
 from infra import cluster
 from infra.cluster import connect
@@ -41,9 +41,9 @@ def inits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[object]]:
 @pytest.mark.parametrize(
     ("raised", "error", "text"),
     [
-        (LATE, Incomplete, r"^Ray did not start in 3 tries: The node timed out during startup\.; the load is \d"),
+        (LATE, Incomplete, r"^Ray did not start in 3 tries: The node timed out during startup; the load is \d"),
         (RuntimeError("no\nport"), Incomplete, "^Ray did not start in 3 tries: no port; .* run the same command again"),
-        (ray.exceptions.RpcError("gone"), Incomplete, "^Ray did not start in 3 tries: gone"),
+        (RpcError("gone"), Incomplete, "^Ray did not start in 3 tries: gone"),
     ],
 )  # fmt: skip
 def test_a_slow_start_is_tried_again_and_not_for_ever(
@@ -68,7 +68,7 @@ def test_a_slow_start_is_tried_again_and_not_for_ever(
     ("raised", "error", "text"),
     [
         (ValueError("object store\ntoo small"), ConfigError, "^Ray: object store too small$"),
-        (ray.exceptions.AuthenticationError("no token"), ConfigError, "^Ray: no token"),
+        (AuthenticationError("no token"), ConfigError, "^Ray: no token"),
         (
             PermissionError(13, "Permission denied", "/tmp/ray"),
             StorageError,
@@ -94,8 +94,8 @@ def test_what_ray_raises_in_a_job_is_one_line_and_what_a_task_raises_is_a_bug(
         pytest.raises(Incomplete, match=r"^Ray: .*lost.*; run the same command again$"),
         connect(RayConfig()),
     ):
-        raise ray.exceptions.ObjectLostError("ab" * 28, None, "call")
-    bug = ray.exceptions.RayTaskError("f", "traceback", ZeroDivisionError("ours"))
+        raise ObjectLostError("ab" * 28, None, "call")
+    bug = RayTaskError("f", "traceback", ZeroDivisionError("ours"))
     with pytest.raises(ZeroDivisionError), connect(RayConfig()):
         raise bug.as_instanceof_cause()
 
