@@ -142,7 +142,7 @@ class Isolated:
     def _pause(self, stillborn: int, patience: float, died: ChildDied) -> None:
         """Before the next start. Raises NotStarted when there have been enough."""
         if stillborn >= START_ATTEMPTS or time.monotonic() >= patience:
-            command = shlex.join(self.command)[:LINE_CHARACTERS]
+            command = " ".join(shlex.join(self.command).split())[:LINE_CHARACTERS]
             tries = "once" if stillborn == 1 else f"{stillborn} times"
             raise NotStarted(
                 f"{command} does not start, tried {tries} on {platform.node()}: {died} "

@@ -1,7 +1,7 @@
 """Speaks the protocol of `features.worker` and does what the bytes of a track say, without any audio.
 
 "ok N" N frames of 52 values, all equal to N; "slow SECONDS" 3 frames after that time; "bad REASON";
-"crash", "exit", "hang", "killed", "stop" (itself), "say WORDS" (to standard error; 3 frames); "half ok N" ends within
+"crash", "exit", "hang", "killed", "stop" (itself); "half ok N" ends within
 its answer; "grow BYTES" keeps so many, frames by the process id;
 "crash-once PATH" crashes unless PATH exists, and creates it. Names go to the file $STANDIN_LOG, if set.
 """
@@ -30,9 +30,6 @@ def answer(text: str) -> tuple[dict, bytes]:
         verb, rest = "ok", "3"
     if verb == "slow":
         time.sleep(float(rest))
-        rest = "3"
-    if verb == "say":
-        print(rest, file=sys.stderr, flush=True)
         rest = "3"
     if verb in SIGNALS:
         print("the decoder's last words" if verb == "crash" else "", file=sys.stderr, flush=True)
