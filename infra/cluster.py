@@ -121,7 +121,7 @@ def _told(error: Exception) -> JobError | None:
 SLOW = (ConnectionError, TimeoutError, RuntimeError, RayError)
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:500].rstrip(".")
 
 
