@@ -99,15 +99,21 @@ class Pool(Generic[Unit]):
                 self._replace_silent()
                 if ready or self._pausing or any(work for _, _, work in self._active.values()):
                     worked = time.monotonic()
-                elif time.monotonic() - worked > self.start_seconds:
-                    raise Incomplete(
-                        f"no worker could start within {self.start_seconds:g} s; run the same command again"
-                    )
                 else:
-                    log.warning("no room for a worker yet")
+                    self._wait_for_room(time.monotonic() - worked)
         finally:
             for _, actor, _ in self._active.values():
                 ray.kill(actor)
+
+    def _wait_for_room(self, seconds: float) -> None:
+        """Raises Incomplete after too long, or where no node is left that could make any."""
+        if not any(node["Alive"] for node in ray.nodes()):
+            raise Incomplete("Ray's node died, most likely out of memory; run the same command again")
+        if seconds > self.start_seconds:
+            raise Incomplete(
+                f"no worker could start within {self.start_seconds:g} s; run the same command again"
+            )
+        log.warning("no room for a worker yet")
 
     def _start(self, slot: int) -> None:
         """An actor gets work only once it is alive: with fewer CPUs than slots the others do it all."""

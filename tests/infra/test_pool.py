@@ -155,6 +155,17 @@ def test_where_no_worker_can_start_there_is_an_end(pool: Pool[str]):
         done(pool, ["a"])
 
 
+def test_where_no_node_is_left_there_is_an_end(pool: Pool[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pool_module, "PATIENCE_SECONDS", 0.2)
+    actor = ray.remote(num_cpus=64, max_restarts=0, max_task_retries=0)(Worker)
+    pool.make = lambda slot: actor.remote(slot)
+    nodes = iter([ray.nodes()])
+    monkeypatch.setattr(pool_module.ray, "nodes", lambda: next(nodes, [{"Alive": False}]))
+    with pytest.raises(Incomplete, match="Ray's node died"):
+        done(pool, ["a"])
+    assert next(nodes, None) is None  # while one lived it waited
+
+
 def test_a_storage_that_keeps_failing_ends_the_run_with_its_own_words(pool: Pool[str]):
     with pytest.raises(StorageError) as raised:
         done(pool, ["a", "storage", "b"])
