@@ -5,19 +5,26 @@ import os
 import signal
 import subprocess
 import threading
+import time
+import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import ray
 from ray._private import ray_constants
 from ray._private import worker as ray_worker
+from ray._private.node import Node
 from ray._private.state import state
+from ray.exceptions import AuthenticationError, RayError, RayTaskError
 
 from infra.config import RayConfig
-from infra.errors import ConfigError, Incomplete, JobError
+from infra.errors import ConfigError, Incomplete, JobError, StorageError
 from infra.progress import waiting
 
+# Ray gives its processes fixed times to start: 15 s each agent, 30 s the node. Only that of the server can be set.
+SERVER_SECONDS = ("RAY_gcs_server_port_wait_time_s", "120")
+START_ATTEMPTS, FIRST_PAUSE_SECONDS = 3, 5.0
 log = logging.getLogger(__name__)
 _kept: list[ExitStack] = []
 
@@ -26,15 +33,18 @@ _kept: list[ExitStack] = []
 def connect(config: RayConfig) -> Iterator[None]:
     """A working Ray inside the block. What it started ends with the block or with `lasting`; inside another, a no-op.
 
-    Raises ConfigError for an address that is no cluster's, JobError if Ray cannot be reached or started, Incomplete if
-    it did not start in time.
+    Raises ConfigError for an address that is no cluster's, Incomplete if Ray cannot be reached, does not start, or
+    fails inside the block, StorageError if it has no room or no permission for its files.
     """
-    if ray.is_initialized():
-        yield
-        return
     with ExitStack() as own:
-        _open(config, _kept[-1] if _kept else own)
-        yield
+        if not ray.is_initialized():
+            _open(config, _kept[-1] if _kept else own)
+        try:
+            yield
+        except RayTaskError:
+            raise  # what a task or an actor raised: a bug in it
+        except RayError as error:
+            raise Incomplete(f"Ray: {_line(error)}; run the same command again") from error
 
 
 @contextmanager
@@ -91,17 +101,28 @@ def _open(config: RayConfig, stack: ExitStack) -> None:
                 _start(config)
                 stack.push(_reaper())
         stack.callback(ray.shutdown)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise JobError(f"Ray: {_line(error)}") from error
     except Exception as error:
-        if type(error) is not Exception:
+        told = _told(error)
+        if told is None:
             raise
-        # Ray's own word for a start that took too long, on a machine with too much to do.
-        raise Incomplete(f"Ray: {_line(error)} Run the same command again") from error
+        raise told from error
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _told(error: Exception) -> JobError | None:
+    """What kept Ray from starting or from being reached, in the words and with the code of ours; None for a bug."""
+    if isinstance(error, (ValueError, AuthenticationError)):
+        return ConfigError(f"Ray: {_line(error)}")
+    if _too_slow(error):
+        return Incomplete(f"Ray: {_line(error)}; run the same command again")
+    return StorageError(f"Ray: {_line(error)}") if isinstance(error, OSError) else None
+
+
+# What Ray raises where something of it did not answer in time, or not at all.
+SLOW = (ConnectionError, TimeoutError, RuntimeError, RayError)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500].rstrip(".")
 
 
 @contextmanager
@@ -111,8 +132,10 @@ def _own_sigterm() -> Iterator[None]:
         yield
         return
     handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _join() -> None:
@@ -126,16 +149,74 @@ def _join() -> None:
 
 
 def _start(config: RayConfig) -> None:
+    """A Ray of our own, tried again where it did not come up in time: the second start finds files in memory."""
     _stay_local()
-    with waiting("starting Ray"):
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            num_cpus=config.num_cpus,
-            object_store_memory=config.object_store_bytes,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
+    os.environ.setdefault(*SERVER_SECONDS)
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            with waiting("starting Ray"):
+                _start_once(config)
+            return
+        except BaseException as error:
+            _end_half_started(error)
+            if not _too_slow(error):
+                raise
+            busy = f"the load is {os.getloadavg()[0]:.3g} on {os.cpu_count()} CPUs"
+            if attempt == START_ATTEMPTS:
+                raise Incomplete(
+                    f"Ray did not start in {attempt} tries: {_line(error)}; {busy}: run the same command again when "
+                    "the machine has less to do; Ray's own words are in /tmp/ray/session_latest/logs"
+                ) from error
+        log.warning(
+            "Ray did not start in time, %s; trying again, %d of %d", busy, attempt + 1, START_ATTEMPTS
         )
+        time.sleep(FIRST_PAUSE_SECONDS * attempt)
+
+
+def _start_once(config: RayConfig) -> None:
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        num_cpus=config.num_cpus,
+        object_store_memory=config.object_store_bytes,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+
+
+def _too_slow(error: BaseException) -> bool:
+    """A plain Exception is Ray's own word for a node that "timed out during startup"."""
+    return type(error) is Exception or (
+        isinstance(error, SLOW) and not isinstance(error, AuthenticationError)
+    )
+
+
+def _end_half_started(error: BaseException) -> None:
+    """End what a start that failed has left; `ray.shutdown` knows only of one that came to its end.
+
+    The half-started node is in the error's traceback; agents outlive it by a minute, and name its session.
+    """
+    ray.shutdown()
+    frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    node = next((found for found in frames if isinstance(found, Node)), None)
+    folder = getattr(node, "_session_dir", None)
+    if node is None or folder is None:
+        return  # it had started nothing
+    node.kill_all_processes(check_alive=False, wait=True)
+    for pid in _of_session(folder):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _of_session(folder: str) -> list[int]:
+    """Processes whose options name this Ray session's folder, which no other Ray has."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            arguments = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if any(part.startswith("--") and f"{folder}/" in f"{part}/" for part in arguments):
+                found.append(int(process.name))
+    return found
 
 
 def _quieten() -> None:

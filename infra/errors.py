@@ -2,7 +2,7 @@
 
 
 class JobError(Exception):
-    """A failure with a one-line message for a person; never a traceback."""
+    """A failure with a one-line message for a person; never a traceback. Itself raised: report it."""
 
     exit_code = 1
 
@@ -23,6 +23,10 @@ class Incomplete(JobError):
     """Some units are missing or do not match their digest; running again may complete them."""
 
     exit_code = 4
+
+
+class NotStarted(Incomplete):
+    """A process that the work needs does not start here; elsewhere or later it may."""
 
 
 class StorageError(JobError):

@@ -2,33 +2,44 @@
 
 One request at a time, so the track in the child is the one that killed it; it is tried once more in a fresh
 child, alone, before it is blamed, because the first child may have been damaged by a track before it.
-The protocol is that of `features.worker`.
+A child that dies or is stopped before it took a byte of the request is no track's fault: another is started, after
+pauses that grow. The protocol is that of `features.worker`.
 """
 
 import fcntl
 import json
+import logging
 import os
+import platform
 import select
+import shlex
 import signal
 import struct
 import subprocess
 import tempfile
+import termios
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from infra.errors import JobError
+from infra.errors import NotStarted
 
 PIPE_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 20
 ATTEMPTS = 2
 START_SECONDS = 300.0  # that a child may take to start
+# A child that does not live to its first request is followed by another after a pause, twice as long each time; after
+# so many, or once START_SECONDS have gone by, whoever gave the work decides where it is tried next.
+START_ATTEMPTS, FIRST_PAUSE_SECONDS = 4, 1.0
+TAIL_BYTES, LINE_CHARACTERS = 2000, 150  # of the child's standard error, and of its last line, that are told
 REASONS = ("CRASH", "TIMEOUT", "OOM")
 _LENGTH = struct.Struct(">I")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,11 +69,11 @@ class Refused:
 
 
 class ChildDied(Exception):
-    """The child ended or was ended; `refusal` says what that means for the track it had."""
+    """The child ended or has to be ended; `refusal` says what that means for the track it had, if it had one."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
-        self.refusal = Refused(reason, message)
+        self.refusal, self.had_track = Refused(reason, message), False
 
 
 class Isolated:
@@ -93,21 +104,27 @@ class Isolated:
         self.close()
 
     def extract(self, name: str, data: bytes) -> Extracted | Refused:
-        """The frames of a track, or why there are none. Raises JobError if the child cannot even start."""
-        refusal = Refused("CRASH", "never tried")
-        for attempt in range(1, ATTEMPTS + 1):
-            child = self._running()
+        """The frames of a track, or why there are none. Raises NotStarted if no child lives until it is asked."""
+        stillborn, patience = 0, time.monotonic() + self.start_seconds
+        attempt = 1
+        while True:
             try:
+                child = self._running()
                 answer, payload = child.ask(name, data, self.deadline_seconds)
             except ChildDied as died:
                 self.close()
-                refusal = replace(died.refusal, attempts=attempt)
+                if died.had_track and attempt == ATTEMPTS:
+                    return replace(died.refusal, attempts=attempt)
+                if died.had_track:
+                    attempt += 1
+                else:
+                    stillborn += 1
+                    self._pause(stillborn, patience, died)
                 continue
             self._recycle(child)
             if not answer["ok"]:
                 return Refused(answer["reason"], answer["message"], attempt)
             return _extracted(answer, payload)
-        return refusal
 
     def close(self) -> None:
         """End the child, if there is one."""
@@ -121,15 +138,27 @@ class Isolated:
 
     def _running(self) -> "_Child":
         if self._child is None:
-            child = _Child(self.command, self.environment)
             try:
-                child.wait_ready(self.start_seconds)
-            except ChildDied as died:
-                child.kill()
-                command = " ".join(self.command)
-                raise JobError(f"{command} does not start: {died.refusal.message}") from died
-            self._child = child
+                self._child = _Child(self.command, self.environment)
+            except OSError as error:  # no such command, no memory to fork, no room for a temporary file
+                raise ChildDied("CRASH", str(error)) from error
+            self._child.wait_ready(self.start_seconds)
         return self._child
+
+    def _pause(self, stillborn: int, patience: float, died: ChildDied) -> None:
+        """Before the next start. Raises NotStarted when there have been enough."""
+        if stillborn >= START_ATTEMPTS or time.monotonic() >= patience:
+            command = " ".join(shlex.join(self.command).split())[:LINE_CHARACTERS]
+            tries = "once" if stillborn == 1 else f"{stillborn} times"
+            raise NotStarted(
+                f"{command} does not start, tried {tries} on {platform.node()}: {died} "
+                "(run it by hand to see all that it says)"
+            ) from died
+        seconds = FIRST_PAUSE_SECONDS * 2 ** (stillborn - 1)
+        log.warning(
+            "an extraction process died before its first track: %s; the next one in %g s", died, seconds
+        )
+        time.sleep(seconds)
 
 
 class _Child:
@@ -152,23 +181,31 @@ class _Child:
         self._requests, self._answers = self._process.stdin.fileno(), self._process.stdout.fileno()
         for pipe in (self._requests, self._answers):
             os.set_blocking(pipe, False)
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            with suppress(
+                OSError
+            ):  # users have a limit for all their pipes together; small ones are only slower
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def wait_ready(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
         self._message()
 
     def ask(self, name: str, data: bytes, seconds: float) -> tuple[dict[str, Any], bytearray]:
-        """Send a track, return the answer and its payload. Raises ChildDied."""
-        self._deadline = time.monotonic() + seconds
-        self._errors.truncate(0)
+        """Send a track, return the answer and its payload. Raises ChildDied, which says whether it had the track."""
+        self._deadline, self._sent = time.monotonic() + seconds, 0
+        self._forget_errors()
         request = json.dumps({"id": 0, "name": name, "bytes": len(data)}).encode()
-        self._send(_LENGTH.pack(len(request)) + request)
-        self._send(data)
-        answer = self._message()
-        shape = answer.get("shape", (0, 0))
+        try:
+            self._send(_LENGTH.pack(len(request)) + request)
+            self._send(data)
+            answer = self._message()
+            shape = answer.get("shape", (0, 0))
+            payload = self._receive(shape[0] * shape[1] * np.dtype(answer.get("dtype")).itemsize)
+        except ChildDied as died:
+            died.had_track = self._unread() < self._sent
+            raise
         self.answered += 1
-        return answer, self._receive(shape[0] * shape[1] * np.dtype(answer.get("dtype")).itemsize)
+        return answer, payload
 
     def resident_bytes(self) -> int:
         """Memory it holds now; 0 where the system does not say."""
@@ -186,16 +223,28 @@ class _Child:
 
     def _message(self) -> dict[str, Any]:
         (length,) = _LENGTH.unpack(self._receive(_LENGTH.size))
-        return json.loads(self._receive(length))
+        text = self._receive(length)
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise ChildDied(
+                "CRASH", f"the worker answered {bytes(text[:40])!r} {self._tail()}".strip()
+            ) from None
+
+    def _unread(self) -> int:
+        """Bytes that are in the pipe still: sent, and never read by the child, even if it is dead."""
+        (count,) = struct.unpack("i", fcntl.ioctl(self._requests, termios.FIONREAD, bytes(4)))
+        return count
 
     def _send(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
             self._wait(self._requests, select.POLLOUT)
             try:
-                rest = rest[os.write(self._requests, rest[:CHUNK_BYTES]) :]
+                written = os.write(self._requests, rest[:CHUNK_BYTES])
             except BrokenPipeError:
                 raise self._death() from None
+            rest, self._sent = rest[written:], self._sent + written
 
     def _receive(self, n_bytes: int) -> bytearray:
         parts = bytearray()
@@ -221,15 +270,22 @@ class _Child:
         except subprocess.TimeoutExpired:
             return ChildDied("CRASH", f"the worker closed its output {self._tail()}".strip())
         if code == -signal.SIGKILL:
-            return ChildDied("OOM", "the worker was killed by the system, most likely out of memory")
+            message = "the worker was killed by the system, most likely out of memory"
+            return ChildDied("OOM", f"{message} {self._tail()}".strip())
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return ChildDied("CRASH", f"the worker ended with {how} {self._tail()}".strip())
 
+    def _forget_errors(self) -> None:
+        """The child writes on from the start: the two share the file's position."""
+        os.lseek(self._errors.fileno(), 0, os.SEEK_SET)
+        os.ftruncate(self._errors.fileno(), 0)
+
     def _tail(self) -> str:
         """The last line that the child wrote to standard error."""
-        self._errors.seek(0)
-        lines = self._errors.read()[-2000:].decode(errors="replace").strip().splitlines()
-        return f"({lines[-1][:150]})" if lines else ""
+        size = os.fstat(self._errors.fileno()).st_size
+        end = os.pread(self._errors.fileno(), TAIL_BYTES, max(0, size - TAIL_BYTES))
+        lines = end.decode(errors="replace").strip().splitlines()
+        return f"({lines[-1][:LINE_CHARACTERS]})" if lines else ""
 
 
 def _extracted(answer: Mapping[str, Any], payload: bytearray) -> Extracted:

@@ -14,13 +14,14 @@ from typing import Any, Generic, TypeVar
 import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError
 
-from infra.errors import Incomplete, JobError, StorageError
+from infra.errors import Incomplete, JobError, NotStarted, StorageError
 
 Unit = TypeVar("Unit")
 PATIENCE_SECONDS = 60.0
 # Ray takes up to half a minute to know that a node is gone, and until then puts new actors there. A slot whose actors
-# die before they began pauses, twice as long each time, and is given up after so many; fewer if their start raises.
-FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, STILLBORN, REFUSED = 0.5, 15.0, 8, 4
+# die before they began pauses, twice as long each time, and is given up after so many; fewer if their start raises,
+# fewest if what they need themselves does not start, which they have tried then for a while.
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, STILLBORN, REFUSED, HELPLESS = 0.5, 15.0, 8, 4, 3
 DEATHS = (RayActorError, OutOfMemoryError, NodeDiedError)  # of an actor that said nothing wrong
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,8 @@ class Pool(Generic[Unit]):
     """`make(slot)` gives an actor for a slot below `size`; `call(actor, unit)` a streaming generator of it.
 
     A unit is tried `attempts` times if its actor dies, its storage fails or nothing is heard of it for
-    `silence_seconds`; other errors pass at once. Actors that die before they had a unit are no unit's fault.
+    `silence_seconds`; other errors pass at once. Actors that die before they had a unit are no unit's fault, nor is a
+    NotStarted that one raises: its slot gives way to others, and the run ends with it only if there are none.
     `start_seconds`: how long nothing may be under way because no actor can start; a cluster may have to grow for them.
     """
 
@@ -48,6 +50,8 @@ class Pool(Generic[Unit]):
         self._queue: deque[tuple[int, Unit]] = deque()
         self._active: dict[Any, tuple[int, Any, tuple[int, Unit] | None]] = {}
         self._stillborn: Counter[int] = Counter()  # since the slot's last actor that lived
+        self._helpless: Counter[int] = Counter()  # since the slot's last unit that was done
+        self._resting: deque[int] = deque()  # slots whose actor ended because nothing was left to do
         self._pausing: dict[int, float] = {}  # slot: when it tries again
         self._lost = 0
 
@@ -75,7 +79,8 @@ class Pool(Generic[Unit]):
         storage keeps failing.
         """
         self._queue, self._active, self._pausing = deque(enumerate(units)), {}, {}
-        self._stillborn.clear()
+        for of_before in (self._stillborn, self._helpless, self._resting):
+            of_before.clear()
         self._heard: dict[int, float] = {}
         worked = time.monotonic()
         for slot in range(min(self.size, len(self._queue))):
@@ -94,15 +99,21 @@ class Pool(Generic[Unit]):
                 self._replace_silent()
                 if ready or self._pausing or any(work for _, _, work in self._active.values()):
                     worked = time.monotonic()
-                elif time.monotonic() - worked > self.start_seconds:
-                    raise Incomplete(
-                        f"no worker could start within {self.start_seconds:g} s; run the same command again"
-                    )
                 else:
-                    log.warning("no room for a worker yet")
+                    self._wait_for_room(time.monotonic() - worked)
         finally:
             for _, actor, _ in self._active.values():
                 ray.kill(actor)
+
+    def _wait_for_room(self, seconds: float) -> None:
+        """Raises Incomplete after too long, or where no node is left that could make any."""
+        if not any(node["Alive"] for node in ray.nodes()):
+            raise Incomplete("Ray's node died, most likely out of memory; run the same command again")
+        if seconds > self.start_seconds:
+            raise Incomplete(
+                f"no worker could start within {self.start_seconds:g} s; run the same command again"
+            )
+        log.warning("no room for a worker yet")
 
     def _start(self, slot: int) -> None:
         """An actor gets work only once it is alive: with fewer CPUs than slots the others do it all."""
@@ -119,11 +130,12 @@ class Pool(Generic[Unit]):
             else:
                 yield work[1], ray.get(next(ready))
         except StopIteration:
+            self._helpless[slot] = 0
             self._assign(ready)
         except DEATHS as error:
             del self._active[ready]
             if work is None:
-                self._pause(slot, error)
+                self._mourn(slot, error)
             else:
                 self._give_back(work, Incomplete(f"workers keep dying: {first_line(error)}"))
                 self._start(slot)
@@ -132,23 +144,38 @@ class Pool(Generic[Unit]):
             assert work is not None
             self._give_back(work, cause if isinstance(cause, StorageError) else error)
             self._assign(ready)
+        except NotStarted as error:
+            ray.kill(self._active.pop(ready)[1])
+            assert work is not None
+            self._queue.append(work)
+            self._pause(slot, self._helpless, HELPLESS, cause_of(error))
         except JobError as error:
             raise cause_of(error) from None
 
-    def _pause(self, slot: int, error: Exception) -> None:
-        """Raises Incomplete when this was the last slot; one bad node does not end what others do well."""
-        self._lost += 1
-        self._stillborn[slot] += 1
+    def _mourn(self, slot: int, error: Exception) -> None:
+        """An actor died that had no unit yet."""
         refused = getattr(error, "actor_init_failed", False)
         words = str(error).strip().splitlines()[-1].strip() if refused else first_line(error)
-        if self._stillborn[slot] >= (REFUSED if refused else STILLBORN):
-            log.warning("a worker died %d times before it began: %s", self._stillborn[slot], words)
-            if not self._active and not self._pausing:
-                raise Incomplete(f"workers keep dying: {words}")
+        ended = Incomplete(f"workers keep dying: {words}")
+        self._pause(slot, self._stillborn, REFUSED if refused else STILLBORN, ended)
+
+    def _pause(self, slot: int, failures: Counter[int], limit: int, error: Exception) -> None:
+        """The slot, or one that rests, tries again in a while.
+
+        Raises the error when this was the last slot; one bad node does not end what others do well.
+        """
+        self._lost += 1
+        failures[slot] += 1
+        if failures[slot] < limit:
+            self._resting.append(slot)
+        seconds = min(LAST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (failures[slot] - 1))
+        if self._resting:
+            log.warning("%s; another worker tries in %g s", error, seconds)
+            self._pausing[self._resting.popleft()] = time.monotonic() + seconds
             return
-        seconds = min(LAST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (self._stillborn[slot] - 1))
-        log.warning("a worker died before it began: %s; the next one in %g s", words, seconds)
-        self._pausing[slot] = time.monotonic() + seconds
+        log.warning("%s; %d times with one worker, which is given up", error, failures[slot])
+        if not self._active and not self._pausing:
+            raise error
 
     def _pauses(self) -> list[float]:
         """Seconds that slots will still pause for."""
@@ -180,6 +207,7 @@ class Pool(Generic[Unit]):
             self._heard[slot] = time.monotonic()
         else:
             ray.kill(actor)
+            self._resting.append(slot)
 
     def _give_back(self, work: tuple[int, Unit], error: Incomplete | StorageError) -> None:
         self._failures[work[0]] += 1

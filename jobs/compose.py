@@ -1,6 +1,7 @@
 """`python -m jobs.compose`: write a small corpus of music composed by this project, with labels."""
 
 from collections import Counter
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from evaluation.compose.corpus import FolderInUse, complete, write_corpus
 from evaluation.compose.files import PLANTED
 from evaluation.compose.plan import Track
 from infra import cli
-from infra.errors import ConfigError, StorageError
+from infra.errors import ConfigError, Incomplete, StorageError
 from infra.progress import Progress
 
 Out = Annotated[
@@ -22,7 +23,7 @@ Processes = Annotated[int, typer.Option("--processes", metavar="N", help="Parall
 
 
 def compose(out: Path, tracks: int, seed: int, processes: int) -> tuple[Track, ...] | None:
-    """Write the corpus or complete it; None if all of it is there. Raises ConfigError, StorageError."""
+    """Write the corpus or complete it; None if all of it is there. Raises ConfigError, StorageError, Incomplete."""
     _at_least("--tracks", tracks, 1)
     _at_least("--seed", seed, 0)
     _at_least("--processes", processes, 1)
@@ -37,6 +38,10 @@ def compose(out: Path, tracks: int, seed: int, processes: int) -> tuple[Track, .
         raise ConfigError(f"--out {error}") from None
     except OSError as error:
         raise StorageError(f"--out {out}: {error.strerror or error}") from None
+    except BrokenProcessPool:
+        raise Incomplete(
+            f"--out {out}: a process that composes died, most likely out of memory; run the same command again"
+        ) from None
 
 
 def main(out: Out, tracks: Tracks = 128, seed: Seed = 0, processes: Processes = 2) -> None:

@@ -131,7 +131,9 @@ def _extract(
 
 def _pool(config: Config, tree: Tree, command: Sequence[str], workers: int) -> Pool[Shard]:
     extract, spec = config.extract, specification(config.extract)
-    actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Extractor)
+    # Over all nodes: on the one whose child does not start the next actor should not be tried again.
+    options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
+    actor = ray.remote(num_cpus=1, **options)(Extractor)
 
     def make(slot: int) -> Any:
         seconds, group_bytes = extract.track_seconds, extract.row_group_bytes
@@ -140,8 +142,9 @@ def _pool(config: Config, tree: Tree, command: Sequence[str], workers: int) -> P
     def call(worker: Any, shard: Shard) -> Any:
         return worker.extract_shard.options(num_returns="streaming").remote(shard)
 
-    # A track is tried twice, each time after the start of a child; nothing is said until it is done.
-    longest = 2 * (extract.track_seconds + START_SECONDS) + 300.0
+    # A track is tried twice, each time after the start of a child, and children that do not live to be asked are
+    # followed by others for START_SECONDS; nothing is said until it is done.
+    longest = 3 * (extract.track_seconds + START_SECONDS) + 300.0
     silence = max(extract.worker_seconds, longest)
     return Pool(
         make, call, workers, silence_seconds=silence, start_seconds=patience_seconds(config.ray) or math.inf

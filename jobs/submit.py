@@ -97,7 +97,7 @@ def exit_code(job: Any) -> int:
         return 0
     if job.status == "STOPPED":
         return cli.INTERRUPTED
-    if job.driver_exit_code is None:
+    if not job.driver_exit_code:
         return 1
     return job.driver_exit_code if job.driver_exit_code > 0 else 128 - job.driver_exit_code
 

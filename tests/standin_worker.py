@@ -1,7 +1,8 @@
 """Speaks the protocol of `features.worker` and does what the bytes of a track say, without any audio.
 
 "ok N" N frames of 52 values, all equal to N; "slow SECONDS" 3 frames after that time; "bad REASON";
-"crash", "exit", "hang", "killed"; "grow BYTES" keeps so many, frames by the process id;
+"crash", "exit", "hang", "killed", "stop" (itself); "half ok N" ends within
+its answer; "grow BYTES" keeps so many, frames by the process id;
 "crash-once PATH" crashes unless PATH exists, and creates it. Names go to the file $STANDIN_LOG, if set.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+SIGNALS = {"crash": signal.SIGSEGV, "killed": signal.SIGKILL, "stop": signal.SIGSTOP}
 _KEPT: list[bytearray] = []
 
 
@@ -29,11 +31,9 @@ def answer(text: str) -> tuple[dict, bytes]:
     if verb == "slow":
         time.sleep(float(rest))
         rest = "3"
-    if verb == "crash":
-        print("the decoder's last words", file=sys.stderr, flush=True)
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if verb == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
+    if verb in SIGNALS:
+        print("the decoder's last words" if verb == "crash" else "", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), SIGNALS[verb])
     if verb == "exit":
         sys.exit(3)
     if verb == "grow":
@@ -65,8 +65,11 @@ def main() -> None:
         if "STANDIN_LOG" in os.environ:
             with open(os.environ["STANDIN_LOG"], "a") as log:
                 log.write(request["name"] + "\n")
-        header, payload = answer(text)
-        write(answers, {"id": request["id"], **header}, payload)
+        header, payload = answer(text.removeprefix("half "))
+        half = len(payload) // 2 if text.startswith("half ") else len(payload)
+        write(answers, {"id": request["id"], **header}, payload[:half])
+        if half < len(payload):
+            return
 
 
 def write(stream, header: dict, payload: bytes = b"") -> None:

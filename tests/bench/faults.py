@@ -2,9 +2,10 @@
 
 Corpora of `--tracks` tracks are extracted on a Ray cluster of two nodes (on 127.0.0.1) until all faults have happened:
 workers killed at any moment, and just before and after each of the two calls that make a shard count; a disk that is
-full; decoders that crash, hang or are killed at an innocent track once; the driver killed; a node lost; two drivers
-at once; then, with root and music on S3, 503s, outages, lost connections and lost replies. One track in a hundred
-kills, hangs or refuses always. A driver that ends or is killed is started again, as its user or scheduler would.
+full; decoders that crash, hang or are killed at an innocent track once, or that die, hang or are stopped before their
+first; the driver killed; a node lost; two drivers at once; then, with root and music on S3, 503s, outages, lost
+connections and lost replies. One track in a hundred kills, hangs or refuses always. A driver that ends or is killed is
+started again, as its user or scheduler would.
 
 After each corpus every song's frames are read and compared with what the track asked for. `lost`: tracks that are
 neither songs nor quarantined; `twice`: rows too many; `wrong_values`: songs whose frames are another's;
@@ -49,13 +50,14 @@ from tests.jobs.standin import write_corpus
 
 ON_DISK = {
     "killed before its data": 70,
-    "killed between data and commit": 120,
+    "killed between data and commit": 90,
     "killed before its commit": 70,
     "killed after its commit": 70,
     "worker killed": 50,
-    "disk full": 120,
-    "decoder crashed once": 90,
-    "decoder killed once": 60,
+    "disk full": 90,
+    "decoder crashed once": 70,
+    "decoder killed once": 40,
+    "decoder dies while it starts": 100,
     "decoder hung once": 30,
     "driver killed": 50,
     "node lost": 20,

@@ -1,11 +1,15 @@
 """`python -m jobs.compose`: what it prints and the exit codes it ends with."""
 
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from evaluation.compose import corpus
 from infra import cli
+from jobs import compose
 from jobs.compose import main
 
 
@@ -67,3 +71,15 @@ def test_a_file_or_a_used_folder_as_out_is_exit_2(tmp_path: Path, capsys: pytest
 def test_a_place_that_cannot_be_written_is_exit_5(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--out", "/proc/music") == 5
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: --out /proc/music:")
+
+
+def test_a_process_that_is_killed_is_one_line_and_exit_4(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def killed(*_: object) -> None:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            pool.submit(os._exit, 9).result()
+
+    monkeypatch.setattr(compose, "write_corpus", killed)
+    assert run("--out", str(tmp_path / "music"), "--tracks", "12") == 4
+    assert "a process that composes died" in capsys.readouterr().err

@@ -25,6 +25,7 @@ KILLED_AT = {  # call of the operating system, part of the path, kinds before an
     "link": ("/commits/", "killed before its commit", "killed after its commit"),
 }
 CHANCE = 0.1
+CHILD_SECONDS = 6.0  # that a child may take to start: one that hangs should not take minutes
 
 
 class FaultyExtractor(Extractor):
@@ -35,6 +36,7 @@ class FaultyExtractor(Extractor):
         os.fsync = _full(tokens, os.fsync)
         threading.Thread(target=_killed_at_any_time, args=(tokens,), daemon=True).start()
         super().__init__(*arguments)
+        self.child.start_seconds = CHILD_SECONDS
 
 
 def _killing(

@@ -2,13 +2,14 @@
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import ray
 
 from infra import pool as pool_module
-from infra.errors import Incomplete, JobError, StorageError
+from infra.errors import Incomplete, JobError, NotStarted, StorageError
 from infra.pool import Pool
 
 pytestmark = pytest.mark.ray
@@ -17,8 +18,8 @@ pytestmark = pytest.mark.ray
 class Worker:
     """Yields a unit's parts; 'die' units kill the process until their file has enough lines."""
 
-    def __init__(self, slot: int, births: str = "", deaths: int = 0) -> None:
-        self.slot = slot
+    def __init__(self, slot: int, births: str = "", deaths: int = 0, helpless: Sequence[int] = ()) -> None:
+        self.slot, self.helpless = slot, helpless
         if deaths:
             with open(f"{births}/{slot}", "a") as file:
                 file.write("x")
@@ -40,6 +41,15 @@ class Worker:
             time.sleep(1000)
         if verb == "refused":
             raise JobError("that will never do")
+        if verb == "start":
+            births, together = Path(rest[:-1]) / str(self.slot), int(rest[-1])
+            with births.open("a") as file:
+                file.write("x")
+            while len(list(births.parent.iterdir())) < together:
+                time.sleep(0.02)
+            if births.stat().st_size <= self.helpless[self.slot]:
+                time.sleep(0.5)
+                raise NotStarted("the decoder does not start: no room")
         if verb == "bug":
             raise ValueError("a bug")
         yield f"{unit} done"
@@ -102,6 +112,30 @@ def test_workers_that_die_before_they_begin_are_no_units_fault(
         done(pool, ["a", "b", "c"])
 
 
+def test_whose_child_does_not_start_gives_its_unit_to_others(
+    pool: Pool[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(pool_module, "FIRST_PAUSE_SECONDS", 0.01)
+    actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Worker)
+    limit, places = 2, iter("abc")
+    monkeypatch.setattr(pool_module, "HELPLESS", limit)
+
+    def tries(units: int, *helpless: int) -> tuple[int, ...]:
+        """How often each slot began, where so many of its first children do not start; all begin together."""
+        (folder := tmp_path / next(places)).mkdir()
+        pool.make = lambda slot: actor.remote(slot, helpless=helpless)
+        names = [f"start {folder}{min(units, 2)}"] * units
+        assert done(pool, names) == names
+        return tuple((folder / str(slot)).stat().st_size for slot in range(min(units, 2)))
+
+    assert tries(2, 0, 99) == (2, 1)  # the first had ended, as nothing was left to do
+    assert tries(1, limit - 1) == (limit,)
+    before = pool.retries
+    with pytest.raises(NotStarted, match=r"^the decoder does not start: no room$"):
+        tries(3, 99, 99)
+    assert pool.retries - before == 2 * limit
+
+
 def test_why_a_worker_cannot_even_start_is_told(pool: Pool[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pool_module, "FIRST_PAUSE_SECONDS", 0.01)
     actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Worker)
@@ -119,6 +153,17 @@ def test_where_no_worker_can_start_there_is_an_end(pool: Pool[str]):
     pool.make = lambda slot: actor.remote(slot)
     with pytest.raises(Incomplete, match="no worker could start within 1 s"):
         done(pool, ["a"])
+
+
+def test_where_no_node_is_left_there_is_an_end(pool: Pool[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pool_module, "PATIENCE_SECONDS", 0.2)
+    actor = ray.remote(num_cpus=64, max_restarts=0, max_task_retries=0)(Worker)
+    pool.make = lambda slot: actor.remote(slot)
+    nodes = iter([ray.nodes()])
+    monkeypatch.setattr(pool_module.ray, "nodes", lambda: next(nodes, [{"Alive": False}]))
+    with pytest.raises(Incomplete, match="Ray's node died"):
+        done(pool, ["a"])
+    assert next(nodes, None) is None  # while one lived it waited
 
 
 def test_a_storage_that_keeps_failing_ends_the_run_with_its_own_words(pool: Pool[str]):

@@ -16,8 +16,9 @@ import pytest
 
 from features.extract import extract as extract_track
 from features.spec import PRESETS
+from infra import pool
 from infra.config import Config, load
-from infra.errors import ConfigError, TooManyBadFiles
+from infra.errors import ConfigError, NotStarted, TooManyBadFiles
 from infra.isolate import Refused
 from infra.ledger import Commit, Tree
 from infra.packing import Shard
@@ -212,6 +213,23 @@ def test_not_one_usable_track(tmp_path: Path, log: Path):
     music = write_corpus(str(tmp_path / "music"), dict.fromkeys(TRACKS, "bad NOT_AUDIO"))
     with pytest.raises(TooManyBadFiles, match=r"14 of 14 tracks are unusable.*NOT_AUDIO \(14\)"):
         run(config_of(str(tmp_path / "root"), music, "extract.max_bad_fraction=1"), log)
+
+
+def test_a_decoder_that_never_starts_ends_the_run_and_blames_no_track(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(pool, "HELPLESS", 1)
+    config = config_of(str(tmp_path / "root"), write_corpus(str(tmp_path / "music"), {"a.mp3": "ok 1"}))
+    index.run(config)
+    with pytest.raises(
+        NotStarted, match=r"does not start, tried 4 times on .*: .* exit code 1 \(no numba here\)"
+    ):
+        extract.run(config, [sys.executable, "-c", "import sys; sys.exit('no numba here')"])
+    store = Store(config.root)
+    assert json.loads(store.read("runs/extract-default/summary.json"))["exit_code"] == 4
+    assert [shard.name for shard in prepare(config).todo] == [shard.name for shard in prepare(config).shards]
+    result = run(config, log)
+    assert (result.snapshot.n_songs, result.snapshot.n_quarantined) == (1, 0)
 
 
 def test_without_a_track_list(tmp_path: Path):
