@@ -89,6 +89,7 @@ OTHER_EXTENSIONS = frozenset(  # audio and video that the decoders do not read
         *("avi", "mpg", "mpeg", "vob", "ts", "m2ts", "mts", "flv", "f4v", "f4a", "ogv", "ogm", "ogx", "divx"),
     )
 )
+MEDIA_EXTENSIONS = AUDIO_EXTENSIONS | OTHER_EXTENSIONS
 UNFINISHED = frozenset(
     ("part", "crdownload", "download", "tmp", "bak", "old", "gz", "bz2", "xz", "zst", "zip")
 )
@@ -154,11 +155,6 @@ def is_audio(name: str) -> bool:
     return not _is_hidden(name) and _extension(name) in AUDIO_EXTENSIONS
 
 
-def is_media_extension(extension: str) -> bool:
-    """Whether it is one of audio or video, read or not."""
-    return extension.lower() in AUDIO_EXTENSIONS or extension.lower() in OTHER_EXTENSIONS
-
-
 def local_version(status: os.stat_result) -> str:
     """A file's version on disk: it changes whenever the file is written."""
     return f"{status.st_mtime_ns}-{status.st_size}"
@@ -172,11 +168,11 @@ def _unlisted(name: str) -> str | None:
     extension = _extension(name)
     if _is_hidden(name):
         is_twin = name.rpartition("/")[2].startswith("._")
-        return "hidden" if is_media_extension(extension) and not is_twin else None
+        return "hidden" if extension in MEDIA_EXTENSIONS and not is_twin else None
     if extension in OTHER_EXTENSIONS:
         return f".{extension}"
     inner = _extension(name[: -1 - len(extension)])
-    if extension in UNFINISHED and is_media_extension(inner):
+    if extension in UNFINISHED and inner in MEDIA_EXTENSIONS:
         return f".{inner}.{extension}"
     return None if extension else "without an extension"
 

@@ -82,6 +82,11 @@ def is_known(column: str) -> bool:
     return _rank(column) < _UNKNOWN
 
 
+def best_named(columns: Sequence[str]) -> str | None:
+    """The column whose name most surely says that it names tracks, the first of equals; None where none does."""
+    return min(filter(is_known, columns), key=_rank, default=None)
+
+
 def _candidate(column: str, values: Sequence[object], names: Names) -> Candidate | None:
     texts = [value if isinstance(value, str) else None for value in values]
     known = [text for text in texts if text]

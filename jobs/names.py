@@ -7,14 +7,15 @@ extension or that of another kind of audio. The same name comes first; what fits
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import unquote
 
-from infra.source import is_media_extension
+from infra.source import MEDIA_EXTENSIONS
 
 LOW = "low"  # MTG-Jamendo's audio-low has 48/948.low.mp3 for 48/948.mp3
 SAME = -1  # the name is the track's id, character by character
 _FEW = 8  # tracks of one name that are compared one by one
+_ODD = re.compile(r"[^\x00-\x7f]|\\|//|(?:^|/)\.\.?(?:/|$)|^/|/$")  # what is not a plain path
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 Fit = tuple[int, int, bool]  # track; how the file names differ, from 0; whether the folders are the same too
@@ -22,36 +23,38 @@ Fit = tuple[int, int, bool]  # track; how the file names differ, from 0; whether
 
 @dataclass(frozen=True)
 class Matched:
-    """The track of each name, None where it has none, and why names have none.
+    """The track of each name, None where it has none, and the names that have none, in order.
 
-    `unknown` fit no track, `unclear` fit several (the name, and two of them), `rivals` want a track that another
-    name wants as well (the name, the other name). Every name is in a list once, in order.
+    `unknown` fit no track; `unclear` fit several, two of them are beside the name; `rivals` want a track that another
+    name, which is beside them, wants as well. That one has it if it fits better, otherwise neither has.
     """
 
     rows: list[int | None]
-    unknown: list[str | None] = field(default_factory=list)
-    unclear: list[tuple[str, str, str]] = field(default_factory=list)
-    rivals: list[tuple[str, str]] = field(default_factory=list)
-    n_unknown: int = 0
-    n_unclear: int = 0
-    n_rivals: int = 0
+    unknown: list[str | None]
+    unclear: list[tuple[str, str, str]]
+    rivals: list[tuple[str, str]]
 
     def told(self, what: str) -> list[str]:
         """What was lost, a phrase a reason; `what` are the names, as in `rows`."""
-        n, phrases = len(self.rows), []
-        if self.n_unknown:
-            first = f"the first is {self.unknown[0]!r}"
-            phrases.append(f"{self.n_unknown} of {n} {what} name no track of the corpus, {first}")
-        if self.n_unclear:
+        if not self.unknown:
+            return self.disputed(what)
+        words = f"{len(self.unknown)} of {len(self.rows)} {what} name no track of the corpus"
+        return [f"{words}, the first is {self.unknown[0]!r}", *self.disputed(what)]
+
+    def disputed(self, what: str) -> list[str]:
+        """The same without the names that fit no track."""
+        phrases = []
+        if self.unclear:
             name, one, other = self.unclear[0]
-            fits = f"the first is {name!r}, which may be {one!r} or {other!r}"
-            phrases.append(f"{self.n_unclear} of {n} {what} fit more than one track and are left out, {fits}")
-        if self.n_rivals:
-            name, other = self.rivals[0]
-            first = f"the first is {name!r}, beside {other!r}"
             phrases.append(
-                f"{self.n_rivals} of {n} {what} name a track that another one names as well or better "
-                f"and are left out, {first}"
+                f"{len(self.unclear)} of {len(self.rows)} {what} fit more than one track and are left out, "
+                f"the first is {name!r}, which may be {one!r} or {other!r}"
+            )
+        if self.rivals:
+            name, other = self.rivals[0]
+            phrases.append(
+                f"{len(self.rivals)} of {len(self.rows)} {what} want a track that another one fits as well or better "
+                f"and are left out, the first is {name!r} beside {other!r}"
             )
         return phrases
 
@@ -92,31 +95,27 @@ class Names:
 
         A name that comes twice is one name, with one track.
         """
-        fits: dict[str | None, list[Fit]] = {value: self._fits(value) for value in values}
-        claims: dict[int, list[str]] = {}
+        fits: dict[str | None, list[Fit]] = {value: self._fits(value) for value in dict.fromkeys(values)}
+        owner: dict[int, str] = {}
+        shared: dict[int, list[str]] = {}
         for value, found in fits.items():
-            if len(found) == 1 and value:
-                claims.setdefault(found[0][0], []).append(value)
+            if len(found) == 1 and value and owner.setdefault(found[0][0], value) is not value:
+                track = found[0][0]
+                shared.setdefault(track, [owner[track]]).append(value)
         lost: dict[str, str] = {}
-        for names in claims.values():
-            if len(names) > 1:
-                lost.update(_losers(names, fits))
-        rows = [
-            fits[value][0][0] if len(fits[value]) == 1 and value not in lost else None for value in values
-        ]
-        unknown = [value for value in values if not fits[value]]
-        unclear = [value for value in values if value and len(fits[value]) > 1]
-        rivals = [value for value in values if value in lost]
-        return Matched(
-            rows,
-            list(dict.fromkeys(unknown)),
-            [
-                (value, self._ids[fits[value][0][0]], self._ids[fits[value][1][0]])
-                for value in dict.fromkeys(unclear)
-            ],
-            [(value, lost[value]) for value in dict.fromkeys(rivals) if value],
-            *map(len, (unknown, unclear, rivals)),
-        )
+        for names in shared.values():
+            lost.update(_losers(names, fits))
+        rows, unknown, unclear, rivals = [], [], [], []
+        for value in values:
+            found = fits[value]
+            rows.append(found[0][0] if len(found) == 1 and value not in lost else None)
+            if not found or not value:
+                unknown.append(value)
+            elif len(found) > 1:
+                unclear.append((value, self._ids[found[0][0]], self._ids[found[1][0]]))
+            elif value in lost:
+                rivals.append((value, lost[value]))
+        return Matched(rows, unknown, unclear, rivals)
 
     def _fits(self, value: str | None) -> list[Fit]:
         """The track alone, nothing, or two or more that cannot be told apart."""
@@ -127,17 +126,15 @@ class Names:
             row = self._exact.get(value[len(self._folder) :])
         if row is not None:
             return [(row, SAME, True)]
-        folders, base = _split(value)
-        if not base:
-            return []
-        group = _opened(self._named, _stem(base), 0, self._ids)
-        return _best(_candidates(group, folders, base, self._ids))
+        folder, base = _split(value)
+        group = _opened(self._named, _stem(base), 0, self._ids) if base else None
+        return _best(_candidates(group, folder, base, self._ids))
 
 
 def same_end(one: str, other: str) -> bool:
     """Whether one of two names is the end of the other, in the sense of `Names`."""
-    (folders, base), (other_folders, other_base) = _split(one), _split(other)
-    return _difference(base, other_base) is not None and _is_end(folders, other_folders)
+    (folder, base), (other_folder, other_base) = _split(one), _split(other)
+    return _difference(base, other_base) is not None and _is_end(folder, other_folder)
 
 
 class _Node:
@@ -150,7 +147,8 @@ class _Node:
             str, list[int]
         ] = {}  # two tracks of each file name are enough to know it is not one
         for row in rows:
-            folders, base = _split(ids[row])
+            folder, base = _split(ids[row])
+            folders = folder.split("/") if folder else []
             some = self.examples.setdefault(base, [])
             if len(some) < 2:
                 some.append(row)
@@ -161,21 +159,22 @@ class _Node:
 
 
 def _candidates(
-    group: "int | list[int] | _Node | None", folders: list[str], base: str, ids: Sequence[str]
+    group: "int | list[int] | _Node | None", folder: str, base: str, ids: Sequence[str]
 ) -> list[Fit]:
     """What may be meant; of many tracks that cannot be told apart some, two at least."""
     found: list[Fit] = []
+    folders = folder.split("/") if folder and isinstance(group, _Node) else []
     for depth in range(len(folders) + 1):
         if not isinstance(group, _Node):
             break
-        found += _compared(group.ended, folders, base, ids)
+        found += _compared(group.ended, folder, base, ids)
         if depth == len(folders):
             some = (row for rows in group.examples.values() for row in rows)
-            return list(dict.fromkeys([*found, *_compared(some, folders, base, ids)]))
+            return list(dict.fromkeys([*found, *_compared(some, folder, base, ids)]))
         group = _opened(group.deeper, folders[-1 - depth], depth + 1, ids)
     if group is None or isinstance(group, _Node):
         return found
-    return found + _compared([group] if isinstance(group, int) else group, folders, base, ids)
+    return found + _compared([group] if isinstance(group, int) else group, folder, base, ids)
 
 
 def _opened(
@@ -187,13 +186,13 @@ def _opened(
     return group
 
 
-def _compared(rows: Iterable[int], folders: list[str], base: str, ids: Sequence[str]) -> list[Fit]:
+def _compared(rows: Iterable[int], folder: str, base: str, ids: Sequence[str]) -> list[Fit]:
     found = []
     for row in rows:
         own, name = _split(ids[row])
         difference = _difference(base, name)
-        if difference is not None and _is_end(folders, own):
-            found.append((row, difference, len(own) == len(folders)))
+        if difference is not None and _is_end(folder, own):
+            found.append((row, difference, folder == own))
     return found
 
 
@@ -224,8 +223,16 @@ def _append(groups: "dict[str, int | list[int] | _Node]", key: str, row: int) ->
         groups[key] = [group, row]  # pyright: ignore[reportArgumentType]
 
 
-def _split(name: str) -> tuple[list[str], str]:
-    """The folders and the file name of a path as people write it."""
+def _split(name: str) -> tuple[str, str]:
+    """The folder, with slashes between its parts alone, and the file name of a path as people write it."""
+    if _ODD.search(name):
+        name = _straight(name)
+    folder, _, base = name.rpartition("/")
+    return folder, base
+
+
+def _straight(name: str) -> str:
+    """A path without address, backslashes, steps in place or up, and in composed letters."""
     address = _ADDRESS.match(name)
     if address:
         name = name[address.end() :]
@@ -233,34 +240,32 @@ def _split(name: str) -> tuple[list[str], str]:
             name = name.partition("?")[0].partition("#")[0]
         if address[1].lower() in ("http", "https", "file"):
             name = unquote(name)
-    if not name.isascii():
-        name = unicodedata.normalize("NFC", name)
     parts: list[str] = []
-    for part in name.replace("\\", "/").split("/"):
+    for part in unicodedata.normalize("NFC", name).replace("\\", "/").split("/"):
         if part == "..":
             del parts[-1:]
         elif part and part != ".":
             parts.append(part)
-    base = parts.pop() if parts else ""
-    return parts, base
+    return "/".join(parts)
 
 
-def _is_end(folders: list[str], others: list[str]) -> bool:
-    shared = min(len(folders), len(others))
-    return not shared or folders[-shared:] == others[-shared:]
+def _is_end(folder: str, other: str) -> bool:
+    """Whether one of two folders ends with all of the other."""
+    shorter, longer = (folder, other) if len(folder) < len(other) else (other, folder)
+    return not shorter or shorter == longer or longer.endswith("/" + shorter)
 
 
 def _bare(base: str) -> str | None:
     """The file name without its extension, if that is one of audio."""
     stem, _, extension = base.rpartition(".")
-    return stem if stem and is_media_extension(extension) else None
+    return stem if stem and extension.lower() in MEDIA_EXTENSIONS else None
 
 
 def _stem(base: str) -> str:
     """What is left of a file name when no extension of audio is: names that may be the same have it in common."""
     while True:
         stem, _, extension = base.rpartition(".")
-        if not stem or not (extension == LOW or is_media_extension(extension)):
+        if not stem or not (extension == LOW or extension.lower() in MEDIA_EXTENSIONS):
             return base
         base = stem
 
