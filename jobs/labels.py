@@ -98,10 +98,11 @@ class LabelFile:
         taken |= {*multi, *filter(None, [group])}
         single = config.single if config.single is not None else self._detect_single(taken)
         value = config.value if config.value is not None else self._detect_value(taken)
-        if config.multi is None:
-            self._hint({*taken, *single, *value})
         special = {column: separators[column] for column in multi if separators.get(column, PIPE) != PIPE}
-        return Columns(key, single, multi, group, value, special)
+        found = Columns(key, single, multi, group, value, special)
+        if config.multi is None and config.single is None:
+            self._tell_unread(found)
+        return found
 
     def rows(self, key: str, names: Names) -> dict[int, int]:
         """Row of the track list -> row of this file. Rows without a track of their own are counted and told.
@@ -157,15 +158,24 @@ class LabelFile:
             )
         )  # fmt: skip
 
-    def _hint(self, taken: set[str]) -> None:
-        """Columns that would be labels if somebody said what separates them."""
+    def _tell_unread(self, found: Columns) -> None:
+        """Say which columns that are called as labels are were not read, or not split, and what would do it."""
+        read = {*found.single, *found.multi, *found.value, found.key, found.group}
         for column, values in self.values.items():
-            separator = None if column in taken else unlisted_commas(column, values)
-            if separator:
+            separator = unlisted_commas(column, values)
+            whole = column not in found.multi or found.separators.get(column, PIPE) == PIPE
+            if separator and whole:
                 log.info(
-                    "labels: %s: column %s is not read, most of its values hold %r; "
-                    "if that separates labels, set 'labels.multi=[%s]' and \"labels.separator='%s'\"",
+                    "labels: %s: column %s holds %r in most rows, taken as part of the label; if it separates "
+                    "labels, set 'labels.multi=[%s]' and \"labels.separator='%s'\"",
                     *(self.name, column, separator, column, separator),
+                )
+            elif column not in read and (is_label_name(column) or column.lower() in SINGLE_NAMES):
+                log.info(
+                    "labels: %s: column %s is not read: labels are 2 to %d words, each in two rows on average, it has "
+                    "%d in %d; 'labels.single=[%s]' reads it",
+                    *(self.name, column, MAX_LABELS, len(set(map(str, values)) - {"None"})),
+                    *(len(values), column),
                 )
 
     def _detect_value(self, taken: set[str]) -> tuple[str, ...]:
