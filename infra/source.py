@@ -232,7 +232,7 @@ def _listed(entry: os.DirEntry[str], name: str, left: LeftOut) -> Iterator[Found
             status = entry.stat()
             yield Found(entry.path, name, status.st_size, local_version(status))
         elif is_audio(name):
-            left.add("no ordinary files", name)
+            left.add("not ordinary files", name)
     except OSError:
         left.add("broken links", name)
 
