@@ -117,7 +117,7 @@ def read_vectors(file: str, wanted: Sequence[str], listed: Sequence[str] | None 
             f"{file}: no column {', '.join(NAME_COLUMNS)} to name the track; it has {', '.join(table.column_names)}"
         )
     texts = {name: _texts(column) for name, column in known.items() if not _is_list(column.type)}
-    key = find_key(file, texts, Names(tracks), "leave one of them, called track_id")
+    key = find_key(file, texts, Names(tracks), "call it track_id and leave out the others")
     matrix = _matrix(table, key.column, file)
     place: dict[str, int] = {}
     for row, track in enumerate(key.matched.rows):

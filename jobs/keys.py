@@ -21,17 +21,21 @@ _UNKNOWN, _NAMELESS = len(KEY_NAMES), len(KEY_NAMES) + 1
 _ROW_NUMBERS = re.compile(
     r"|unnamed:? ?\d+([._]\d+)*|\.\.\.\d+|x|x\.\d+|v1|index|level_0|row(\.?_?(names?|id|num(ber)?))?|#"
 )
-_PLAUSIBLE = 0.5  # of the tracks that the best column names
+_PLAUSIBLE = 0.5  # of the names that the best column has
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A column and the tracks its values name. `rank` is the better the lower; `numbers`: nothing but numbers."""
+    """A column and the tracks its values name. `rank` is the better the lower; `numbers`: nothing but numbers.
+
+    `n_names` are the different values that fit a track, be it one alone or several.
+    """
 
     column: str
     rank: int
     numbers: bool
     matched: Matched
+    n_names: int
     n_exact: int
 
     @property
@@ -53,16 +57,18 @@ def find_key(
 ) -> Candidate:
     """The column whose values name the tracks. Raises ConfigError where none does, or it is not clear which.
 
-    Of the columns that name at least half as many tracks as the best one, that with the best known name; a column
+    Of the columns with at least half as many names of tracks as the best one, that with the best known name; a column
     without a name comes last. Columns of equally good names decide by their number of tracks, if no row is disputed.
     """
     fit = [candidate for column in columns if (candidate := _candidate(column, columns[column], names))]
     trusted = [one for one in fit if one.rank < _UNKNOWN or not one.numbers]
     if not trusted:
         raise ConfigError(_nothing(table, columns, fit, remedy))
-    most = max(candidate.n_tracks for candidate in trusted)
-    plausible = [candidate for candidate in trusted if candidate.n_tracks >= _PLAUSIBLE * most]
+    most = max(candidate.n_names for candidate in trusted)
+    plausible = [candidate for candidate in trusted if candidate.n_names >= _PLAUSIBLE * most]
     best = min(plausible, key=lambda one: (one.rank, -one.n_tracks, -one.n_exact))
+    if not best.n_rows:
+        raise ConfigError(f"{table}: {'; '.join(best.matched.told('rows'))} (column {best.column}); {remedy}")
     rivals = [
         one
         for one in plausible
@@ -93,11 +99,11 @@ def _candidate(column: str, values: Sequence[object], names: Names) -> Candidate
     if not known or _has_row_numbers(column, known):
         return None
     matched = names.match(texts)
-    if all(row is None for row in matched.rows):
+    n_names = len(set(known) - set(matched.unknown))
+    if not n_names:
         return None
-    return Candidate(
-        column, _rank(column), all(map(_is_number, known)), matched, sum(map(names.exact, known))
-    )
+    exact = sum(map(names.exact, known))
+    return Candidate(column, _rank(column), all(map(_is_number, known)), matched, n_names, exact)
 
 
 def _rank(column: str) -> int:
@@ -139,7 +145,7 @@ def _nothing(
     if fit:
         return (
             f"{table}: no column that is known to name files does; bare numbers of {_list(fit)} would fit; "
-            f"{remedy}={fit[0].column or chr(39) * 2} if that column names the files"
+            f"if that names the files, {remedy}"
         )
     n_rows = len(next(iter(columns.values()), ()))
     first = [values[0] if values else None for values in columns.values()][:1]
@@ -149,5 +155,5 @@ def _nothing(
     skipped = f" (column {counts[0]} holds row numbers)" if counts else ""
     return (
         f"{table}: {n_rows} of {n_rows} rows name no track of the corpus in any column{skipped}, "
-        f"the first row begins {first}; {remedy} if a column names the files"
+        f"the first row begins {first}; if a column names the files, {remedy}"
     )

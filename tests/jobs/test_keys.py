@@ -56,7 +56,8 @@ def test_a_known_name_decides_between_numbers(named: str, other: list[int]):
 def test_numbers_below_an_unknown_name_are_not_trusted():
     columns = {"title": ["x"] * 200, "duration": texts(SHUFFLED), "genre": GENRES}
     with pytest.raises(
-        ConfigError, match=r"bare numbers of duration \(200 tracks by 200 rows\) would fit; set labels"
+        ConfigError,
+        match=r"bare numbers of duration \(200 tracks by 200 rows\) would fit; if that names the files, set labels",
     ):
         find_key("l.csv", columns, NAMES)
     columns["excerpt"] = [f"{number}.mp3" for number in IDS]
@@ -111,6 +112,16 @@ def test_of_numbered_files_every_label_is_its_own(data: st.DataObject):
     columns += [(name, texts(sorted(values))) for name, values in others.items()]
     found = find_key("l.csv", dict(data.draw(st.permutations(columns))), NAMES)
     assert found.matched.rows == [int(number) - 1 for number in key]
+
+
+def test_names_that_fit_several_tracks_are_not_left_for_a_column_that_fits_by_accident():
+    """Bare file names of albums, and a title that is called like a file."""
+    tracks = Names([f"{album}/0{number}.mp3" for album in "ab" for number in range(9)] + ["Intro.mp3"])
+    columns = {"file": [f"0{number}.mp3" for number in range(9)], "title": ["Intro", *"abcdefgh"]}
+    with pytest.raises(
+        ConfigError, match=r"9 of 9 rows fit more than one track .* \(column file\); set labels\.key"
+    ):
+        find_key("l.csv", columns, tracks)
 
 
 def test_the_best_name_of_a_header():
