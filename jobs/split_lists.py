@@ -153,11 +153,12 @@ def _names(uri: str, data: bytes) -> tuple[str, ...]:
         )
     except csv.Error as error:
         raise ConfigError(f"{uri}: not a list of names ({error})") from None
-    header = [field.strip().lower() for field in rows[0]] if rows else []
-    column = next((header.index(name) for name in URI_COLUMNS if name in header), None)
-    if column is None:
+    header = [field.strip() for field in rows[0]] if rows else []
+    named = best_named(header)
+    if named is None:
         values = [row[-1] for row in rows if row]
     else:
+        column = header.index(named)
         values = [row[column] for row in rows[1:] if len(row) > column]
     names = tuple(filter(None, (value.strip() for value in values)))
     if not names:

@@ -133,6 +133,15 @@ def test_lists_that_are_not_there_or_not_lists(tmp_path: Path):
         read_split_lists(pattern)
 
 
+def test_lists_with_row_numbers_and_ids(tmp_path: Path):
+    """R's write.csv of a part of a table."""
+    for part, numbers in {"train": (0, 1), "valid": (2,), "test": (3,)}.items():
+        rows = "".join(f'"{row}",{number},"rock"\n' for row, number in enumerate(numbers, 1))
+        (tmp_path / f"{part}.csv").write_text('"","track_id","genre"\n' + rows)
+    parts, note = read_split_lists(f"{tmp_path}/{{}}.csv").of([f"{number}.mp3" for number in range(4)])
+    assert (parts.train, parts.test, note) == ({"0.mp3", "1.mp3"}, {"3.mp3"}, None)
+
+
 HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS\n"
 
 
