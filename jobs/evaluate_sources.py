@@ -14,7 +14,7 @@ from infra.storage import Store
 from infra.tables import read_table
 from jobs.evaluate_inputs import Inputs, Notes, align, digest_of, find_inputs
 from jobs.evaluate_vectors import HDPGMM, Named, baseline_vectors, codebook_name, model_vectors
-from jobs.keys import find_key, is_known
+from jobs.keys import best_named, find_key, is_known
 from jobs.names import Names
 
 NAME_COLUMNS = ("track_id", "track", "path", "file", "filename", "uri", "name", "id")
@@ -112,13 +112,16 @@ def read_vectors(file: str, wanted: Sequence[str], listed: Sequence[str] | None 
     table = read_table(file)
     tracks = list(wanted if listed is None else listed)
     known = {name: table[name] for name in table.column_names if is_known(name)}
-    if not known:
+    likely = best_named(list(known))
+    if likely is None:
         raise ConfigError(
             f"{file}: no column {', '.join(NAME_COLUMNS)} to name the track; it has {', '.join(table.column_names)}"
         )
+    matrix = _matrix(table, likely, file)
     texts = {name: _texts(column) for name, column in known.items() if not _is_list(column.type)}
     key = find_key(file, texts, Names(tracks), "call it track_id and leave out the others")
-    matrix = _matrix(table, key.column, file)
+    if key.column != likely:
+        matrix = _matrix(table, key.column, file)
     place: dict[str, int] = {}
     for row, track in enumerate(key.matched.rows):
         if track is not None and place.setdefault(tracks[track], row) != row:

@@ -72,7 +72,8 @@ def find_key(
     rivals = [
         one
         for one in plausible
-        if (one.rank == best.rank or best.rank >= _UNKNOWN or (best.numbers and not one.numbers))
+        if one is not best
+        and (one.rank == best.rank or best.rank >= _UNKNOWN or (best.numbers and not one.numbers))
         and _differ(one, best)
     ]
     if rivals:
@@ -130,9 +131,17 @@ def _is_number(text: str) -> bool:
 
 def _differ(one: Candidate, other: Candidate) -> bool:
     """Whether two columns give a track different rows."""
-    rows = {track: row for row, track in enumerate(one.matched.rows) if track is not None}
-    others = enumerate(other.matched.rows)
-    return any(track is not None and rows.get(track, row) != row for row, track in others)
+    rows, others = _first_rows(one), _first_rows(other)
+    return any(others.get(track, row) != row for track, row in rows.items())
+
+
+def _first_rows(candidate: Candidate) -> dict[int, int]:
+    """Track -> the first row that names it."""
+    rows: dict[int, int] = {}
+    for row, track in enumerate(candidate.matched.rows):
+        if track is not None:
+            rows.setdefault(track, row)
+    return rows
 
 
 def _list(candidates: Sequence[Candidate]) -> str:

@@ -97,6 +97,13 @@ def test_a_few_hits_by_accident_are_no_rival():
     tracks = Names(["Intro.mp3", "a.mp3", "b.mp3", "c.mp3"])
     columns = {"title": ["x", "y", "Intro", "z"], "rec": ["a.mp3", "b.mp3", "c.mp3", "d.mp3"]}
     assert find_key("l.csv", columns, tracks).column == "rec"
+    columns["name"] = columns.pop("title")  # as columns of files may be called too
+    assert find_key("l.csv", columns, tracks).column == "rec"
+
+
+def test_names_that_come_twice_do_not_disagree_with_themselves():
+    columns = {"file": ["1.mp3", "2.mp3", "1.mp3"], "filename": ["1.wav", "2.wav", "1.wav"]}
+    assert find_key("l.csv", columns, NAMES).column == "file"
 
 
 @settings(max_examples=60, deadline=None)

@@ -156,6 +156,14 @@ def test_an_address_of_the_very_file_is_its_name():
     assert Names(["a.mp3", "data/a.mp3"]).find("/m/data/a.mp3") is None
 
 
+def test_a_track_at_the_top_beside_many_of_its_name():
+    ids = ["01.mp3", *(f"a/{number}/01.mp3" for number in range(20)), "b/01.mp3"]
+    names = Names(ids)
+    assert names.find("x/01.mp3") == 0
+    assert names.find("x/b/01.mp3") is None  # the end of which two are
+    assert (names.find("b/01.wav"), names.find("7/01.mp3"), names.find("a/01.wav")) == (21, None, 0)
+
+
 def test_many_tracks_of_one_name_are_told_apart_by_their_folders():
     ids = [f"artist {a}/album {b}/01.mp3" for a in range(40) for b in range(25)]
     names = Names(ids)

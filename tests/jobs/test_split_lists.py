@@ -84,7 +84,8 @@ def test_names_that_want_one_track(tmp_path: Path):
         "the first is 'a/00.wav' beside 'b/00.wav'"
     )
     pattern = write_lists(tmp_path, train=["a/01.wav", "x/a/01.wav"], valid=["b/02.wav"], test=["b/03.wav"])
-    assert read_split_lists(pattern).of(ids)[0].train == {ids[1]}
+    parts, note = read_split_lists(pattern).of(ids)
+    assert (parts.train, note) == ({ids[1]}, None)
 
 
 def test_a_table_of_parts_names_its_tracks_in_any_known_column(tmp_path: Path):
