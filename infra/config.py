@@ -24,15 +24,26 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class IndexConfig(Section):
+    """The track list."""
+
+    compare_bytes: Count = Field(
+        4 << 30, description="bytes read at most to tell which files are the same under two names; 0: none"
+    )
+
+
 class LabelConfig(Section):
     """Which file says what the tracks are. Empty fields are detected from the columns."""
 
     file: str | None = Field(None, description="CSV or Parquet with one row per track")
     key: str | None = Field(None, description="column that names the audio file")
     single: tuple[str, ...] | None = Field(None, description="columns with one label per track")
-    multi: tuple[str, ...] | None = Field(None, description="columns with |-separated labels")
+    multi: tuple[str, ...] | None = Field(None, description="columns with several labels per track")
+    separator: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="what separates the labels of `multi`, as ',' or '|'; default: what the values show"
+    )
     value: tuple[str, ...] | None = Field(None, description="columns with a number per track")
-    top: Positive | None = Field(None, description="most frequent labels kept of each |-separated column")
+    top: Positive | None = Field(None, description="most frequent labels kept of each column of `multi`")
     folder: str | None = Field(None, description="name of a label that is the folder a track lies in")
     group: str | None = Field(None, description="column that must not be split between train and test")
 
@@ -238,6 +249,7 @@ class Config(Section):
     corpus: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")] = Field(
         "default", description="name of the corpus"
     )
+    index: IndexConfig = IndexConfig()  # pyright: ignore[reportCallIssue]
     labels: LabelConfig = LabelConfig()  # pyright: ignore[reportCallIssue]
     extract: ExtractConfig = ExtractConfig()  # pyright: ignore[reportCallIssue]
     train: TrainConfig = TrainConfig()  # pyright: ignore[reportCallIssue]

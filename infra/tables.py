@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
@@ -38,9 +39,7 @@ def read_table(uri: str) -> pa.Table:
 
 def _parse(data: bytes, uri: str) -> pa.Table:
     data = data.removeprefix(b"\xef\xbb\xbf")
-    first = data.split(b"\n", 1)[0]
-    tabs = uri.lower().endswith(".tsv") or (b"\t" in first and b"," not in first)
-    delimiter = "\t" if tabs else ","
+    delimiter = "\t" if uri.lower().endswith(".tsv") else _delimiter(data.split(b"\n", 1)[0])
     header = next(csv.reader(io.StringIO(data.decode()), delimiter=delimiter), [])
     if delimiter == "\t" and header and header[-1].lower() == "tags":
         data = _joined_tags(data.decode(), len(header)).encode()
@@ -48,11 +47,33 @@ def _parse(data: bytes, uri: str) -> pa.Table:
         raise ConfigError(f"{uri}: the first line must name the columns, each once")
     return arrow_csv.read_csv(
         pa.BufferReader(data),
-        parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        parse_options=arrow_csv.ParseOptions(
+            delimiter=delimiter,
+            quote_char=not _has_bare_quotes(data, delimiter.encode(), len(header)) and '"',
+            newlines_in_values=True,
+        ),
         convert_options=arrow_csv.ConvertOptions(
             column_types={name: pa.string() for name in header}, strings_can_be_null=True, null_values=[""]
         ),
     )
+
+
+def _delimiter(header: bytes) -> str:
+    """The one that separates most names of the first line; a comma where none does."""
+    unquoted = re.sub(rb'"[^"]*"', b"", header).decode(errors="replace")
+    return max(",\t;", key=unquoted.count)
+
+
+def _has_bare_quotes(data: bytes, delimiter: bytes, columns: int) -> bool:
+    """Whether quotes belong to the values, as in a title `"Heroes" - live` that nobody quoted.
+
+    A field begins with one and does not end with one, although every line has its fields: read as quotes, they would
+    join lines up to the next such title, and give the first track the last one's labels.
+    """
+    odd = rb'(?m)(?:^|%b)"[^%b\r\n]*[^"%b\r\n](?:%b|\r?$)' % ((re.escape(delimiter),) * 4)
+    if not re.search(odd, data):
+        return False
+    return all(line.count(delimiter) == columns - 1 for line in data.splitlines() if line)
 
 
 def _joined_tags(text: str, columns: int) -> str:

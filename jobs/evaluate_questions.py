@@ -1,5 +1,6 @@
 """What is asked: every label and number of the track list, on folds or a published split, and what users played."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -33,14 +34,15 @@ def find_questions(config: Config, inputs: Inputs) -> tuple[list[Question], Note
         )
         questions.append(Probed(task, splits, settings.bootstrap, settings.seed))
     if config.taste.plays:
-        taste = _taste(config.taste, config.taste.plays, living, settings.seed)
+        listed = inputs.tracks["track_id"].to_pylist()
+        taste = _taste(config.taste, config.taste.plays, living, listed, settings.seed)
         questions.append(Recommended(taste, settings.bootstrap))
         notes += [(taste.name, note) for note in taste.notes]
     return questions, notes
 
 
-def _taste(config: TasteConfig, uri: str, living: set[str], seed: int) -> Taste:
-    plays = read_plays(uri, config.songs, living, config.min_users, config.min_songs)
+def _taste(config: TasteConfig, uri: str, living: set[str], listed: Sequence[str], seed: int) -> Taste:
+    plays = read_plays(uri, config.songs, living, config.min_users, config.min_songs, listed)
     protocol = Protocol(
         validation=config.validation,
         test=config.test,

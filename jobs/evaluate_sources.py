@@ -14,7 +14,8 @@ from infra.storage import Store
 from infra.tables import read_table
 from jobs.evaluate_inputs import Inputs, Notes, align, digest_of, find_inputs
 from jobs.evaluate_vectors import HDPGMM, Named, baseline_vectors, codebook_name, model_vectors
-from jobs.labels import Names
+from jobs.keys import best_named, find_key, is_known
+from jobs.names import Names
 
 NAME_COLUMNS = ("track_id", "track", "path", "file", "filename", "uri", "name", "id")
 
@@ -96,38 +97,50 @@ def load_vectors(
             found.update({(name, member.seed): x for name, x in rows.items()})
     for source in needed.values():
         if source.file:
-            found[source.representation, 0] = read_vectors(source.file, wanted)
+            listed = inputs.tracks["track_id"].to_pylist()
+            found[source.representation, 0] = read_vectors(source.file, wanted, listed)
     return found
 
 
-def read_vectors(file: str, wanted: Sequence[str]) -> np.ndarray:
+def read_vectors(file: str, wanted: Sequence[str], listed: Sequence[str] | None = None) -> np.ndarray:
     """Another model's vectors of the wanted songs, float64 (song, dim) in their order, from CSV, TSV or Parquet.
 
     A column track_id, path, file or the like names the track; a column of lists holds the vectors, or every other
-    column of numbers is a dimension. Raises ConfigError for a song without a vector, or what cannot be one.
+    column of numbers is a dimension. `listed` are all tracks of the corpus: a name may mean one that is not wanted.
+    Raises ConfigError for a song without a vector, or what cannot be one.
     """
     table = read_table(file)
-    key = next((name for name in NAME_COLUMNS if name in table.column_names), None)
-    if key is None:
+    tracks = list(wanted if listed is None else listed)
+    known = {name: table[name] for name in table.column_names if is_known(name)}
+    likely = best_named(list(known))
+    if likely is None:
         raise ConfigError(
             f"{file}: no column {', '.join(NAME_COLUMNS)} to name the track; it has {', '.join(table.column_names)}"
         )
-    matrix = _matrix(table, key, file)
-    names = Names(list(wanted))
-    place: dict[int, int] = {}
-    for row, name in enumerate(table[key].cast(pa.string()).to_pylist()):
-        song = names.find(name)
-        if song is not None and place.setdefault(song, row) != row:
-            raise ConfigError(f"{file}: more than one row is of the track {wanted[song]!r}")
-    missing = [track for song, track in enumerate(wanted) if song not in place]
+    matrix = _matrix(table, likely, file)
+    texts = {name: _texts(column) for name, column in known.items() if not _is_list(column.type)}
+    key = find_key(file, texts, Names(tracks), "call it track_id and leave out the others")
+    if key.column != likely:
+        matrix = _matrix(table, key.column, file)
+    place: dict[str, int] = {}
+    for row, track in enumerate(key.matched.rows):
+        if track is not None and place.setdefault(tracks[track], row) != row:
+            raise ConfigError(f"{file}: more than one row is of the track {tracks[track]!r}")
+    missing = [track for track in wanted if track not in place]
+    told = "".join(f"; {words}" for words in key.matched.told("rows"))
     if missing:
         raise ConfigError(
             f"{file}: {len(missing)} of the {len(wanted)} songs compared have no vector, the first is {missing[0]!r}"
+            f" (column {key.column}{told})"
         )
-    rows = matrix[[place[song] for song in range(len(wanted))]]
+    rows = matrix[[place[track] for track in wanted]]
     if not np.isfinite(rows).all():
         raise ConfigError(f"{file}: a vector holds a value that is not a finite number")
     return rows
+
+
+def _texts(column: pa.ChunkedArray) -> list[str | None]:
+    return [None if value is None else str(value).strip() for value in column.to_pylist()]
 
 
 def _matrix(table: pa.Table, key: str, file: str) -> np.ndarray:

@@ -10,14 +10,16 @@ import pyarrow as pa
 
 from infra import cli
 from infra.config import Config, LabelConfig, load
+from infra.duplicates import find_duplicates
 from infra.errors import ConfigError
 from infra.shards import encode
-from infra.source import Found, list_audio
+from infra.source import Found, scan
 from infra.storage import Store
 from infra.tables import is_table
 from infra.tracklist import read_list
-from jobs.labels import Columns, LabelFile, Names, attach, metadata
+from jobs.labels import Columns, LabelFile, attach, metadata
 from jobs.layouts import read_labels
+from jobs.names import Names
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +56,11 @@ def build(config: Config) -> tuple[pa.Table, int]:
     """The track list and how many of its tracks have a label or a row in the label file."""
     if not config.music:
         raise ConfigError("music: not set; give --music FOLDER, an s3:// prefix or a .csv or .parquet list")
-    found = read_list(config.music) if is_table(config.music) else list_audio(config.music)
-    tracks = track_table(_representable(found))
+    found = _representable(read_list(config.music) if is_table(config.music) else _scanned(config.music))
+    twice = str(find_duplicates(found, config.index.compare_bytes))
+    if twice:
+        log.info("index: %s", twice)
+    tracks = track_table(found)
     columns, n_labelled = None, 0
     if config.labels.file:
         tracks, columns, n_labelled = _label(tracks, config.labels, config.labels.file)
@@ -104,10 +109,29 @@ def with_folders(tracks: pa.Table, name: str) -> pa.Table:
 
 def _label(tracks: pa.Table, config: LabelConfig, file: str) -> tuple[pa.Table, Columns, int]:
     labels = LabelFile(file.rpartition("/")[2], read_labels(file))
-    columns = labels.columns(config, Names(tracks["track_id"].to_pylist()))
-    log.info("labels: %s: %s", labels.name, columns)
-    labelled, rows = attach(tracks, labels, columns, config.top)
-    return labelled, columns, rows
+    names = Names(tracks["track_id"].to_pylist(), _folder(tracks))
+    columns = labels.columns(config, names)
+    labelled, n = attach(tracks, labels, columns, config.top, names)
+    log.info(
+        "labels: %s: %s; the key names %d of %d tracks by %d of %d rows",
+        *(labels.name, columns, n, tracks.num_rows, n, labels.n_rows),
+    )
+    return labelled, columns, n
+
+
+def _folder(tracks: pa.Table) -> str:
+    """What stands before every track's id in its address, "" where that differs."""
+    ids, uris = tracks["track_id"].to_pylist(), tracks["uri"].to_pylist()
+    folder = uris[0].removesuffix(ids[0]) if ids else ""
+    is_common = all(uri == folder + track for uri, track in zip(uris, ids, strict=True))
+    return folder if is_common else ""
+
+
+def _scanned(music: str) -> list[Found]:
+    found, left = scan(music)
+    if left.counts:
+        log.info("index: left out: %s", left)
+    return found
 
 
 def _representable(found: Sequence[Found]) -> list[Found]:
@@ -146,4 +170,4 @@ def main(
 
 
 if __name__ == "__main__":
-    cli.run(main, "labels")
+    cli.run(main, "index", "labels")

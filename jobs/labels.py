@@ -6,27 +6,41 @@ Detection is conservative: well-known names, checked against the values. What it
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from infra.config import LabelConfig
 from infra.errors import ConfigError
-from infra.source import is_audio
+from jobs.keys import find_key
+from jobs.label_lists import BRACKETS, PIPE, is_label_name, is_plural, separator_of, split, unlisted_commas
+from jobs.names import Names
 
 log = logging.getLogger(__name__)
 
 SINGLE_NAMES = (
     *("genre", "top_genre", "subgenre", "style", "substyle", "label", "class", "category"),
-    *("mood", "emotion", "mode", "tempo", "language", "instrument", "dance", "rhythm", "era", "decade"),
+    *(
+        "mood",
+        "emotion",
+        "mode",
+        "tempo",
+        "language",
+        "lang",
+        "instrument",
+        "dance",
+        "rhythm",
+        "era",
+        "decade",
+    ),
 )
 GROUP_NAMES = (
     *("group", "artist", "artist_id", "artist_name", "performer", "composer", "band", "album", "album_id"),
     *("source", "recording", "recording_id", "song", "song_id", "track", "track_id"),
 )
 VALUE_NAMES = ("valence", "arousal", "valence_mean", "arousal_mean")
-SEPARATOR = "|"
+MISSING = frozenset(("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null"))  # R's, pandas', SQL's
 MAX_LABELS = 100
 KEPT_LABELS = 50  # of more than that, as the paper does with MagnaTagATune's 188
 
@@ -42,43 +56,20 @@ class Columns:
     multi: tuple[str, ...]
     group: str | None
     value: tuple[str, ...] = ()
+    separators: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of the columns `multi` that are not |-separated
 
     def __str__(self) -> str:
-        parts = {"key": self.key, "single": ", ".join(self.single), "multi": ", ".join(self.multi)}
+        key = self.key or "without a name"
+        multi = [f"{name}{self._separated(name)}" for name in self.multi]
+        parts = {"key": key, "single": ", ".join(self.single), "multi": ", ".join(multi)}
         if self.value:
             parts["value"] = ", ".join(self.value)
         return "; ".join(f"{name} {value or '-'}" for name, value in {**parts, "group": self.group}.items())
 
-
-class Names:
-    """Finds a track by its id, by its file name, or by its file name without extension if that is unique.
-
-    The name asked for may end as another kind of audio: GTZAN's lists say .wav where a copy has .au.
-    """
-
-    def __init__(self, track_ids: Sequence[str]) -> None:
-        self._exact = {name: row for row, name in enumerate(track_ids)}
-        self._loose: dict[str, int | None] = {}
-        for row, name in enumerate(track_ids):
-            base = name.rpartition("/")[2]
-            for short in {base, base.rpartition(".")[0]}:
-                self._loose[short] = None if short in self._loose else row
-
-    def exact(self, value: str) -> bool:
-        """Whether the value is a track id as it is."""
-        return _path(value) in self._exact
-
-    def find(self, value: str | None) -> int | None:
-        """The row of the track in the track list, or None."""
-        if not value:
-            return None
-        path = _path(value)
-        if path in self._exact:
-            return self._exact[path]
-        base = path.rpartition("/")[2]
-        if base not in self._loose and is_audio(base):
-            base = base.rpartition(".")[0]
-        return self._loose.get(base)
+    def _separated(self, column: str) -> str:
+        return f" (separated by {self.separators[column]})" if column in self.separators else ""
 
 
 class LabelFile:
@@ -96,54 +87,46 @@ class LabelFile:
         """What is configured, and what is not is detected. Raises ConfigError for columns that are not there."""
         lists = (config.single, config.multi, config.value)
         asked = (config.key, config.group, *(name for names in lists for name in names or ()))
-        for column in filter(None, asked):
-            if column not in self.values:
+        for column in asked:
+            if column is not None and column not in self.values:
                 raise ConfigError(f"{self.name}: no column {column!r}; it has {', '.join(self.values)}")
-        key = config.key or self._detect_key(names)
+        key = find_key(self.name, self.values, names).column if config.key is None else config.key
         taken = {key}
         group = config.group or self._detect_group(taken)
-        multi = config.multi if config.multi is not None else self._detect_multi(taken, config.top)
+        separators = self._separators(config)
+        multi = self._detect_multi(taken, separators, config.top) if config.multi is None else config.multi
         taken |= {*multi, *filter(None, [group])}
         single = config.single if config.single is not None else self._detect_single(taken)
         value = config.value if config.value is not None else self._detect_value(taken)
-        return Columns(key, single, multi, group, value)
+        special = {column: separators[column] for column in multi if separators.get(column, PIPE) != PIPE}
+        found = Columns(key, single, multi, group, value, special)
+        if config.multi is None and config.single is None:
+            self._tell_unread(found)
+        return found
 
     def rows(self, key: str, names: Names) -> dict[int, int]:
-        """Row of the track list -> row of this file. Rows without a track are counted and told.
+        """Row of the track list -> row of this file. Rows without a track of their own are counted and told.
 
-        Raises ConfigError if no row has a track, or two have the same.
+        Raises ConfigError if no row has a track, or two say the very same name.
         """
-        found = [names.find(value) for value in self.values[key]]
-        unknown = [value for value, row in zip(self.values[key], found, strict=True) if row is None]
-        if unknown:
-            words = f"{len(unknown)} of {self.n_rows} rows name no track of the corpus, the first is {unknown[0]!r}"
-            if len(unknown) == self.n_rows:
-                raise ConfigError(f"{self.name}: {words} (column {key}); set labels.key for another column")
-            log.warning("labels: %s: %s", self.name, words)
+        matched = names.match(self.values[key])
+        found = matched.rows
+        n_rows = sum(row is not None for row in found)
+        told = "; ".join(matched.told("rows"))
+        column = f"(column {key or 'without a name'})"
+        if not n_rows:
+            raise ConfigError(f"{self.name}: {told} {column}; set labels.key for another column")
+        if told:
+            log.warning("labels: %s: %s", self.name, told)
         rows = {row: index for index, row in enumerate(found) if row is not None}
-        if len(rows) < len(found) - len(unknown):
+        if len(rows) < n_rows:
             twice = next(
                 value
-                for index, value in enumerate(self.values[key])
-                if found[index] is not None and rows[found[index]] != index  # pyright: ignore[reportArgumentType]
+                for value, row, index in zip(self.values[key], found, range(self.n_rows), strict=True)
+                if row is not None and rows[row] != index
             )
-            raise ConfigError(f"{self.name}: more than one row names the track {twice!r} (column {key})")
+            raise ConfigError(f"{self.name}: more than one row names the track {twice!r} {column}")
         return rows
-
-    def _detect_key(self, names: Names) -> str:
-        def matches(column: str) -> tuple[int, int]:
-            values = [value for value in self.values[column] if isinstance(value, str)]
-            found = {row for row in map(names.find, values) if row is not None}
-            return len(found), sum(map(names.exact, values))
-
-        best = max(self.values, key=matches, default=None)
-        if best is None or not matches(best)[0]:
-            first = next(iter(self.values.values()), [None])[:1]
-            raise ConfigError(
-                f"{self.name}: {self.n_rows} of {self.n_rows} rows name no track of the corpus in any column, "
-                f"the first row begins {first}; set labels.key if a column names the files"
-            )
-        return best
 
     def _detect_single(self, taken: set[str]) -> tuple[str, ...]:
         return tuple(
@@ -152,13 +135,48 @@ class LabelFile:
             if column.lower() in SINGLE_NAMES and column not in taken and _are_labels(values)
         )
 
-    def _detect_multi(self, taken: set[str], top: int | None) -> tuple[str, ...]:
+    def _separators(self, config: LabelConfig) -> dict[str, str]:
+        """What separates labels, of each column that may be one of lists; where it is set, of those meant by it."""
+        found: dict[str, str] = {}
+        for column, values in self.values.items():
+            asked = column in (config.multi or ())
+            meant = asked or (config.multi is None and is_label_name(column))
+            said = config.separator if meant else None
+            separator = said or separator_of(column, values, asked) or PIPE
+            if asked or is_plural(column) or any(_holds(value, separator) for value in values):
+                found[column] = separator
+        return found
+
+    def _detect_multi(
+        self, taken: set[str], separators: Mapping[str, str], top: int | None
+    ) -> tuple[str, ...]:
         return tuple(
             column
-            for column, values in self.values.items()
-            if column not in taken and any(isinstance(value, list) or _has_separator(value) for value in values)
-            and _are_labels([label for value in self.tags(column, top) for label in value or ()])
+            for column in self.values
+            if column in separators and column not in taken and _are_labels(
+                [label for value in self.tags(column, top, separators[column]) for label in value or ()]
+            )
         )  # fmt: skip
+
+    def _tell_unread(self, found: Columns) -> None:
+        """Say which columns that are called as labels are were not read, or not split, and what would do it."""
+        read = {*found.single, *found.multi, *found.value, found.key, found.group}
+        for column, values in self.values.items():
+            separator = unlisted_commas(column, values)
+            whole = column not in found.multi or found.separators.get(column, PIPE) == PIPE
+            if separator and whole:
+                log.info(
+                    "labels: %s: column %s holds %r in most rows, taken as part of the label; if it separates "
+                    "labels, set 'labels.multi=[%s]' and \"labels.separator='%s'\"",
+                    *(self.name, column, separator, column, separator),
+                )
+            elif column not in read and (is_label_name(column) or column.lower() in SINGLE_NAMES):
+                log.info(
+                    "labels: %s: column %s is not read: labels are 2 to %d words, each in two rows on average, it has "
+                    "%d in %d; 'labels.single=[%s]' reads it",
+                    *(self.name, column, MAX_LABELS, len(set(map(str, values)) - {"None"})),
+                    *(len(values), column),
+                )
 
     def _detect_value(self, taken: set[str]) -> tuple[str, ...]:
         return tuple(
@@ -167,15 +185,17 @@ class LabelFile:
             if column.lower() in VALUE_NAMES and column not in taken and _are_numbers(filter(None, values))
         )
 
-    def tags(self, column: str, top: int | None) -> list[list[str] | None]:
+    def tags(self, column: str, top: int | None, separator: str = PIPE) -> list[list[str] | None]:
         """The labels of each row, None where it has none; the `top` most frequent ones.
 
-        Of a column of lists with too many labels the 50 most frequent are kept without being asked.
+        Of a column with too many labels the 50 most frequent are kept without being asked.
         """
-        tags = [split(value) or ([] if isinstance(value, list) else None) for value in self.values[column]]
-        if top is None and any(isinstance(value, list) for value in self.values[column]):
-            distinct = {label for labels in tags for label in labels or ()}
-            top = KEPT_LABELS if len(distinct) > MAX_LABELS else None
+        tags = [
+            split(value, separator) or ([] if isinstance(value, list) or separator == BRACKETS else None)
+            for value in self.values[column]
+        ]
+        if top is None and _n_labels(tags) > MAX_LABELS:
+            top = KEPT_LABELS
         return most_frequent(tags, top)
 
     def numbers(self, column: str) -> list[float | None]:
@@ -194,14 +214,14 @@ class LabelFile:
 
 
 def attach(
-    tracks: pa.Table, file: LabelFile, columns: Columns, top: int | None = None
+    tracks: pa.Table, file: LabelFile, columns: Columns, top: int | None = None, names: Names | None = None
 ) -> tuple[pa.Table, int]:
     """The track list with `label_`, `tags_`, `value_` and `group` columns, and how many tracks have a row.
 
     A track without one has nulls. Of tags the file's `top` most frequent are kept.
     """
     track_ids = tracks["track_id"].to_pylist()
-    rows = file.rows(columns.key, Names(track_ids))
+    rows = file.rows(columns.key, names or Names(track_ids))
     places = [rows.get(row) for row in range(len(track_ids))]
 
     def lay(column: str) -> Values:
@@ -210,7 +230,14 @@ def attach(
     for column in columns.single:
         tracks = tracks.append_column(f"label_{column}", pa.array(map(_joined, lay(column)), pa.string()))
     for column in columns.multi:
-        all_tags = file.tags(column, top)
+        separator = columns.separators.get(column, PIPE)
+        all_tags = file.tags(column, top, separator)
+        n_labels = _n_labels(split(value, separator) for value in file.values[column])
+        if top is None and n_labels > MAX_LABELS:
+            log.info(
+                "labels: %s: the %d most frequent of %d labels of %s are kept; labels.top keeps another number",
+                *(file.name, KEPT_LABELS, n_labels, column),
+            )
         tags = [None if place is None else all_tags[place] for place in places]
         tracks = tracks.append_column(f"tags_{column}", pa.array(tags, pa.list_(pa.string())))
     for column in columns.value:
@@ -233,10 +260,8 @@ def most_frequent(tags: Sequence[list[str] | None], top: int | None) -> list[lis
     return [None if labels is None else [label for label in labels if label in kept] for labels in tags]
 
 
-def split(value: str | list[str] | None) -> list[str]:
-    """The labels of a multi-label value, each once, in order."""
-    parts = value if isinstance(value, list) else (value or "").split(SEPARATOR)
-    return list(dict.fromkeys(filter(None, (part.strip() for part in parts))))
+def _n_labels(tags: Iterable[list[str] | None]) -> int:
+    return len({label for labels in tags for label in labels or ()})
 
 
 def _are_labels(values: Iterable[str | None]) -> bool:
@@ -259,22 +284,21 @@ def _are_numbers(values: Iterable[Any]) -> bool:
         return False
 
 
-def _has_separator(value: Any) -> bool:
-    return isinstance(value, str) and SEPARATOR in value
+def _holds(value: Any, separator: str) -> bool:
+    return isinstance(value, list) or (
+        isinstance(value, str) and (separator == BRACKETS or separator in value)
+    )
 
 
 def _clean(value: Any) -> Any:
     if isinstance(value, list):
         return [str(item) for item in value if item is not None]
-    return None if value is None else str(value).strip() or None
+    text = "" if value is None else str(value).strip()
+    return None if text in MISSING else text or None
 
 
 def _joined(value: str | list[str] | None) -> str | None:
-    return SEPARATOR.join(value) if isinstance(value, list) else value
-
-
-def _path(value: str) -> str:
-    return value.replace("\\", "/").removeprefix("./")
+    return PIPE.join(value) if isinstance(value, list) else value
 
 
 def metadata(music: str, labels: LabelConfig, columns: Columns | None) -> Mapping[str, Any]:

@@ -92,4 +92,16 @@ def main(
 
 
 if __name__ == "__main__":
-    cli.run(main, "labels", "extract", "train", "represent", "evaluate", "taste", "pipeline", "report", "ray")
+    sections = (
+        "index",
+        "labels",
+        "extract",
+        "train",
+        "represent",
+        "evaluate",
+        "taste",
+        "pipeline",
+        "report",
+        "ray",
+    )
+    cli.run(main, *sections)

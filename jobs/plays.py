@@ -4,7 +4,7 @@ Read in batches: of a play only two numbers stay in memory.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 from evaluation.taste import matrix
 from infra.errors import ConfigError
 from infra.storage import Store, read_uri
-from jobs.labels import Names
+from jobs.names import Names
 
 USERS = ("user", "user_id", "userid")
 SONGS = (
@@ -37,20 +37,28 @@ class Plays:
     note: str
 
 
-def read_plays(uri: str, songs: str | None, living: Iterable[str], min_users: int, min_songs: int) -> Plays:
+def read_plays(
+    uri: str,
+    songs: str | None,
+    living: Iterable[str],
+    min_users: int,
+    min_songs: int,
+    listed: Sequence[str] | None = None,
+) -> Plays:
     """The plays of songs whose track is `living`; then songs of `min_users` users, then users of `min_songs` of these.
 
     `songs` names a file that says which tracks a song is (Echonest's song_to_tracks: a song, then its tracks, with tabs
-    between); without it a song is named as a track is. Raises ConfigError for what is not such a file or leaves
-    nothing.
+    between); without it a song is named as a track is. `listed` are all tracks of the corpus: a name may mean one that
+    does not live. Raises ConfigError for what is not such a file or leaves nothing.
     """
-    track_of = _track_of(songs, sorted(living))
+    living = frozenset(living)
+    mapping = None if songs is None else _read_mapping(songs)
     users, codes = _Codes(), _Codes()
     pairs = [(users.of(user), codes.of(song)) for user, song in _batches(uri)]
     if not pairs:
         raise ConfigError(f"{uri}: holds no plays")
     user, song = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    tracks = [track_of(name) for name in codes.names]
+    tracks, disputed = _tracks_of(codes.names, mapping, listed or sorted(living), living)
     known = np.array([track is not None for track in tracks])
     kept = known[song]
     if not kept.any():
@@ -59,6 +67,7 @@ def read_plays(uri: str, songs: str | None, living: Iterable[str], min_users: in
             "taste.songs names a file that says which tracks a song is"
         )
     note = f"{(~known).sum()} of {len(tracks)} songs, with {100 * (1 - kept.mean()):.3g} % of the plays, have no vector"
+    note = "; ".join([note, *disputed])
     plays = matrix(user[kept], song[kept], len(users.names), len(tracks))
     popular = np.bincount(plays.indices, minlength=len(tracks)) >= max(1, min_users)
     plays = _columns(plays, np.flatnonzero(popular))
@@ -160,22 +169,19 @@ def _places(header: Sequence[str], uri: str) -> tuple[int, int]:
     return user, song
 
 
-def _track_of(songs: str | None, living: Sequence[str]) -> Any:
-    """A function from a song's name to its track, or None where it has no living one."""
-    names = Names(living)
-
-    def by_name(name: str) -> str | None:
-        row = names.find(name)
-        return None if row is None else living[row]
-
-    if songs is None:
-        return by_name
-    mapping = _read_mapping(songs)
-
-    def by_mapping(name: str) -> str | None:
-        return next(filter(None, map(by_name, mapping.get(name, ()))), None)
-
-    return by_mapping
+def _tracks_of(
+    songs: Sequence[str],
+    mapping: Mapping[str, Sequence[str]] | None,
+    listed: Sequence[str],
+    living: Collection[str],
+) -> tuple[list[str | None], list[str]]:
+    """The track of each song, None where it has no living one, and what is said of names that fit several."""
+    names = [[song] if mapping is None else mapping.get(song, ()) for song in songs]
+    every = list(dict.fromkeys(name for some in names for name in some))
+    matched = Names(listed).match(every)
+    found = {name: listed[row] for name, row in zip(every, matched.rows, strict=True) if row is not None}
+    tracks = (next((found[name] for name in some if found.get(name) in living), None) for some in names)
+    return list(tracks), matched.disputed("names of songs")
 
 
 def _read_mapping(uri: str) -> Mapping[str, Sequence[str]]:

@@ -3,17 +3,18 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evaluation.splits import Parts
 from infra.errors import ConfigError
 from infra.storage import read_uri
 from infra.tracklist import URI_COLUMNS
-from jobs.labels import Names
+from jobs.keys import best_named
 from jobs.layouts import read_labels
+from jobs.names import Matched, Names, same_end
 
 PLACE = "{}"
-KEY_COLUMNS = (*URI_COLUMNS, "mp3_path", "track_id", "clip")
+KEY_COLUMNS = (*URI_COLUMNS, "clip", "track_id", "id")
 COLUMN, FOLDER = "#", "folder"
 PARTS = {"train": ("train",), "valid": ("valid", "validation"), "test": ("test",)}
 
@@ -39,18 +40,19 @@ class SplitLists:
 
         Raises ConfigError where a list names no track at all, or two lists name the same one.
         """
-        names = Names(track_ids)
+        every = [name for one in self.lists for name in one.names]
+        matched, rows = _matched(Names(track_ids), every)
+        places = iter(rows)
         found: dict[str, set[str]] = {}
         owner: dict[str, str] = {}
-        missing: list[str] = []
         for one in self.lists:
-            rows = [names.find(name) for name in one.names]
-            missing += [name for name, row in zip(one.names, rows, strict=True) if row is None]
-            found[one.part] = {track_ids[row] for row in rows if row is not None}
+            mine = (next(places) for _ in one.names)
+            found[one.part] = {track_ids[row] for row in mine if row is not None}
             if not found[one.part]:
+                disputed = "".join(f"; {words}" for words in matched.disputed("names"))
                 raise ConfigError(
                     f"{one.uri}: none of its {len(one.names)} names is a track of the corpus, "
-                    f"the first is {one.names[0]!r}"
+                    f"the first is {one.names[0]!r}{disputed}"
                 )
             for track in sorted(found[one.part]):
                 if owner.setdefault(track, one.part) != one.part:
@@ -59,9 +61,23 @@ class SplitLists:
                         "a track may be on one list only"
                     )
         parts = Parts(**{part: frozenset(tracks) for part, tracks in found.items()})
-        if not missing:
-            return parts, None
-        return parts, f"{len(missing)} names of the split lists have no track, the first is {missing[0]!r}"
+        notes = matched.disputed("names of the split lists")
+        if matched.unknown:
+            words = f"{len(matched.unknown)} names of the split lists have no track"
+            notes.insert(0, f"{words}, the first is {matched.unknown[0]!r}")
+        return parts, "; ".join(notes) or None
+
+
+def _matched(names: Names, values: Sequence[str]) -> tuple[Matched, list[int | None]]:
+    """The rows, too, of names that want one track because they are one name, here with more folders than there."""
+    matched = names.match(values)
+    lost = dict(matched.rivals)
+    twins = {name for name, other in lost.items() if other in lost and same_end(name, other)}
+    rows = [
+        names.find(value) if value in twins else row for value, row in zip(values, matched.rows, strict=True)
+    ]
+    rivals = [(name, other) for name, other in matched.rivals if name not in twins]
+    return replace(matched, rivals=rivals), rows
 
 
 def read_split_lists(pattern: str) -> SplitLists:
@@ -87,13 +103,13 @@ def read_split_lists(pattern: str) -> SplitLists:
 
 def _from_table(pattern: str, uri: str, column: str) -> SplitLists:
     table = read_labels(uri)
-    key = next((name for name in KEY_COLUMNS if name in table.column_names), None)
+    key = best_named(table.column_names)
     if key is None or (column not in table.column_names and column != FOLDER):
         needed = f"a column {column!r}" if key else f"one of the columns {', '.join(KEY_COLUMNS)}"
         raise ConfigError(
             f"evaluate.split: {uri} needs {needed} for {pattern!r}; it has {', '.join(table.column_names)}"
         )
-    names = [str(name) for name in table[key].to_pylist()]
+    names = [str(name).strip() for name in table[key].to_pylist()]
     words = [_folder_part(name) for name in names] if column == FOLDER else table[column].to_pylist()
     lists = []
     for part, said in PARTS.items():
@@ -137,11 +153,12 @@ def _names(uri: str, data: bytes) -> tuple[str, ...]:
         )
     except csv.Error as error:
         raise ConfigError(f"{uri}: not a list of names ({error})") from None
-    header = [field.strip().lower() for field in rows[0]] if rows else []
-    column = next((header.index(name) for name in URI_COLUMNS if name in header), None)
-    if column is None:
+    header = [field.strip() for field in rows[0]] if rows else []
+    named = best_named(header)
+    if named is None:
         values = [row[-1] for row in rows if row]
     else:
+        column = header.index(named)
         values = [row[column] for row in rows[1:] if len(row) > column]
     names = tuple(filter(None, (value.strip() for value in values)))
     if not names:

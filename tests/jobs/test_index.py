@@ -103,6 +103,73 @@ def test_names_that_are_not_utf8_are_left_out_aloud(tmp_path: Path, caplog: pyte
     assert "1 files left out, their names are not UTF-8: '\\udcff.mp3'" in caplog.text
 
 
+def test_the_log_names_the_key_and_what_is_left_out_or_there_twice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    music = tmp_path / "music"
+    for name, data in {"1.mp3": b"a", "2.mp3": b"b", "3.mp3": b"a", "x.wv": b"a", "y.mid": b"a"}.items():
+        Store(str(music)).write(name, data)
+    (tmp_path / "l.csv").write_text('"","song_id","genre"\n"1",3,"x"\n"2",2,"x"\n"3",7,"y"\n')
+    config = load(root=str(tmp_path / "root"), music=str(music), labels_file=str(tmp_path / "l.csv"))
+    with caplog.at_level("INFO"):
+        index.run(config)
+    assert "index: left out: 1 .mid, 1 .wv" in caplog.text
+    assert (
+        "index: 1 files have the same bytes as another one, the first is '3.mp3', the same as '1.mp3'"
+        in caplog.text
+    )
+    assert (
+        "labels: l.csv: key song_id; single -; multi -; group -; the key names 2 of 3 tracks by 2 of 3 rows"
+        in (caplog.text)
+    )
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        index.run(config.model_copy(update={"index": config.index.model_copy(update={"compare_bytes": 0})}))
+    assert "same bytes" not in caplog.text
+
+
+def test_labels_of_other_folders_stay_there(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """A/ is not in the corpus, B/ is; one row fits two tracks, two rows want one."""
+    for name in ("B/01.mp3", "B/02.mp3", "C/03.mp3", "D/03.mp3", "04.mp3"):
+        Store(str(tmp_path / "music")).write(name, name.encode())
+    names = ["A/01.mp3", "B/01.mp3", "A/02.mp3", "03.mp3", "x/04.mp3", "y/04.mp3"]
+    (tmp_path / "l.csv").write_text(
+        "path,genre\n" + "".join(f"{n},{'uv'[i % 2]}\n" for i, n in enumerate(names))
+    )
+    config = load(
+        root=str(tmp_path / "root"), music=str(tmp_path / "music"), labels_file=str(tmp_path / "l.csv")
+    )
+    assert index.run(config).n_labelled == 1
+    rows = {row["track_id"]: row["label_genre"] for row in tracks_of(config.root).to_pylist()}
+    assert rows == {"04.mp3": None, "B/01.mp3": "v", "B/02.mp3": None, "C/03.mp3": None, "D/03.mp3": None}
+    for words in (
+        "2 of 6 rows name no track of the corpus, the first is 'A/01.mp3'",
+        "1 of 6 rows fit more than one track and are left out, the first is '03.mp3', which may be 'C/03.mp3' or 'D/03",
+        "2 of 6 rows want a track that another one fits as well or better and are left out, the first is 'x/04.mp3'",
+    ):
+        assert words in caplog.text
+
+
+def test_absolute_paths_of_this_very_folder(tmp_path: Path):
+    """The end of an absolute path may also be another track's whole name."""
+    music = tmp_path / "music"
+    for name in ("01.mp3", "a/01.mp3", "a/a/01.mp3"):
+        Store(str(music)).write(name, name.encode())
+    rows = [
+        f"{music}/{name},{label}\n"
+        for name, label in (("01.mp3", "x"), ("a/01.mp3", "y"), ("a/a/01.mp3", "z"))
+    ]
+    (tmp_path / "l.csv").write_text("path,genre\n" + "".join(rows))
+    config = load(
+        *(None, ("labels.single=[genre]",)),
+        root=str(tmp_path / "root"),
+        music=str(music),
+        labels_file=str(tmp_path / "l.csv"),
+    )
+    index.run(config)
+    assert tracks_of(config.root)["label_genre"].to_pylist() == ["x", "y", "z"]
+
+
 @pytest.mark.parametrize(
     ("fields", "error", "message"),
     [

@@ -54,6 +54,49 @@ def test_names_without_a_track_are_counted_and_nobody_takes_their_place(tmp_path
     assert note == "2 names of the split lists have no track, the first is 'rock/rock.00054.wav'"
 
 
+def test_a_list_of_other_folders_gives_nobody_a_side(tmp_path: Path):
+    """jazz/00.wav is not there; rock/00.wav is, on another list."""
+    pattern = write_lists(
+        *[tmp_path],
+        train=["jazz/00.wav", "rock/01.wav"],
+        valid=["rock/02.wav"],
+        test=["rock/00.wav", "03.wav"],
+    )
+    ids = [f"{genre}/{number:02}.wav" for genre in ("rock", "pop") for number in range(4)]
+    parts, note = read_split_lists(pattern).of(ids)
+    assert parts == Parts(frozenset({"rock/01.wav"}), frozenset({"rock/02.wav"}), frozenset({"rock/00.wav"}))
+    assert note == (
+        "1 names of the split lists have no track, the first is 'jazz/00.wav'; 1 of 5 names of the split lists fit "
+        "more than one track and are left out, the first is '03.wav', which may be 'rock/03.wav' or 'pop/03.wav'"
+    )
+
+
+def test_names_that_want_one_track(tmp_path: Path):
+    """Two folders of the lists became one here: nobody's; more folders on one list than on another: the same."""
+    ids = [f"{number:02}.wav" for number in range(4)]
+    pattern = write_lists(
+        tmp_path, train=["a/00.wav", "a/01.wav"], valid=["b/02.wav"], test=["b/00.wav", "b/03.wav"]
+    )
+    parts, note = read_split_lists(pattern).of(ids)
+    assert parts == Parts(frozenset({ids[1]}), frozenset({ids[2]}), frozenset({ids[3]}))
+    assert note == (
+        "2 of 5 names of the split lists want a track that another one fits as well or better and are left out, "
+        "the first is 'a/00.wav' beside 'b/00.wav'"
+    )
+    pattern = write_lists(tmp_path, train=["a/01.wav", "x/a/01.wav"], valid=["b/02.wav"], test=["b/03.wav"])
+    parts, note = read_split_lists(pattern).of(ids)
+    assert (parts.train, note) == ({ids[1]}, None)
+
+
+def test_a_table_of_parts_names_its_tracks_in_any_known_column(tmp_path: Path):
+    rows = "".join(
+        f"{i},t{i},{path},{part}\n"
+        for i, (path, part) in enumerate(zip(IDS[:3], ("train", "valid", "test"), strict=True))
+    )
+    (tmp_path / "r.csv").write_text("X,id,PATH,fold\n" + rows)
+    assert read_split_lists(f"{tmp_path}/r.csv#fold").of(IDS)[0].test == {IDS[2]}
+
+
 def test_lines_with_a_clip_number_and_a_byte_order_mark(any_root: str):
     """MagnaTagATune's lists: number, tab, path."""
     store = Store(any_root)
@@ -89,6 +132,15 @@ def test_lists_that_are_not_there_or_not_lists(tmp_path: Path):
     (tmp_path / "test_x.txt").write_bytes(b"RIFF\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"test_x\.txt: not a text file"):
         read_split_lists(pattern)
+
+
+def test_lists_with_row_numbers_and_ids(tmp_path: Path):
+    """R's write.csv of a part of a table."""
+    for part, numbers in {"train": (0, 1), "valid": (2,), "test": (3,)}.items():
+        rows = "".join(f'"{row}",{number},"rock"\n' for row, number in enumerate(numbers, 1))
+        (tmp_path / f"{part}.csv").write_text('"","track_id","genre"\n' + rows)
+    parts, note = read_split_lists(f"{tmp_path}/{{}}.csv").of([f"{number}.mp3" for number in range(4)])
+    assert (parts.train, parts.test, note) == ({"0.mp3", "1.mp3"}, {"3.mp3"}, None)
 
 
 HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS\n"
