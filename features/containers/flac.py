@@ -44,6 +44,8 @@ def has_frames(data: bytes) -> bool:
 
 
 def _starts(data: bytes) -> list[int]:
+    if data.startswith(_MARKER) and not _has_marker(np.frombuffer(data, np.uint8)[len(_MARKER) :]):
+        return [0]
     starts, position = list[int](), data.find(_MARKER)
     while position >= 0:
         if data.startswith(_HEADS, position + 4):
@@ -80,6 +82,17 @@ def _by_frames(data: bytes, start: int, rate: int) -> Structure:
     # The last header counts although its frame may be cut: nobody says how much is missing behind it.
     unsuited = "rate or channels change inside the file" if changes else None
     return Structure(seconds=float(seconds), packet_seconds=_ROUNDING_SECONDS, unsuited=unsuited)
+
+
+@njit(cache=True)
+def _has_marker(octets):  # type: ignore[no-untyped-def]
+    """Whether fLaC stands anywhere: without a branch, so that the compiler compares many bytes at a time."""
+    found = np.uint8(0)
+    for i in range(len(octets) - 3):
+        found |= np.uint8(
+            (octets[i] == 0x66) & (octets[i + 1] == 0x4C) & (octets[i + 2] == 0x61) & (octets[i + 3] == 0x43)
+        )
+    return found > 0
 
 
 @njit(cache=True)
