@@ -1,5 +1,7 @@
 """Ogg by its pages (RFC 3533): the links of a chain, how long each is, and whether the end arrived.
 
+A file that ends between two pages is whole: many writers do not say of the last one that it is.
+
 A page's granule position counts the samples up to its end: Vorbis I section A.2, RFC 7845 section 4 (Opus, at
 48 kHz, with samples to drop at the start), and the mapping of FLAC to Ogg.
 """
@@ -11,21 +13,23 @@ from dataclasses import dataclass, field
 from features.containers.structure import Part, Structure
 
 _PAGE = struct.Struct("<4sBBqIIIB")
-_FIRST, _LAST = 2, 4
+_FIRST = 2
 _OPUS_HZ = 48000
 _OPUS_PACKET_SAMPLES = 5760  # 120 ms, the most that one holds
 
 
 @dataclass
 class _Stream:
-    """One logical stream of a link: its first packet, and what its pages say."""
+    """One logical stream of a link: its first packet, and what its pages say.
+
+    granules: positions of the first and the newest page on which a packet of audio ends. before: samples up to where
+    positions last went back.
+    """
 
     head: bytes
-    granules: list[int] = field(
-        default_factory=list
-    )  # of its first and its newest page on which a packet ends
+    granules: list[int] = field(default_factory=list)
     first_page_packets: int = 0
-    ended: bool = False
+    before: int = 0
 
 
 @dataclass
@@ -61,8 +65,8 @@ def structure(data: bytes) -> Structure:
         return Structure(cut=f"the last ogg page lacks {last_end - len(data)} bytes")
     if not links:
         return Structure()
-    if any(not stream.ended for stream in links[-1].streams.values()):
-        return Structure(cut="no end-of-stream page")
+    if last_end < len(data) and data.startswith(b"OggS"[: len(data) - last_end], last_end):
+        return Structure(cut="the file ends in the header of an ogg page")
     if len(links) == 1:
         return _of_link(links[0])
     bounds = zip(links, [link.start for link in links[1:]] + [len(data)], strict=True)
@@ -81,11 +85,12 @@ def _note(link: _Link, page: _Page, data: bytes) -> None:
     stream = link.streams.get(page.serial)
     if stream is None:
         return
-    stream.ended = stream.ended or bool(page.flags & _LAST)
     if page.granule == -1 or page.flags & _FIRST or (page.granule == 0 and not stream.granules):
         return  # headers
     if not stream.granules:
         stream.first_page_packets = page.packets
+    elif page.granule < stream.granules[-1]:  # a stream that was cut and put together begins to count anew
+        stream.before += stream.granules[-1] - max(0, page.granule)
     stream.granules = [*stream.granules[:1], page.granule]
 
 
@@ -128,5 +133,5 @@ def _length(stream: _Stream) -> tuple[float, float] | None:
     else:
         return None
     begins = stream.granules[0] > stream.first_page_packets * packet
-    samples = stream.granules[-1] - (stream.granules[0] if begins else 0) - skip
+    samples = stream.before + stream.granules[-1] - (stream.granules[0] if begins else 0) - skip
     return (max(0, samples) / rate, packet / rate) if rate else None
