@@ -25,6 +25,10 @@ class Incomplete(JobError):
     exit_code = 4
 
 
+class TakenOver(Incomplete):
+    """Another run holds the lease now: this one was silent for too long, and must not commit any more."""
+
+
 class StorageError(JobError):
     """The root, a bucket or a file cannot be read or written."""
 
