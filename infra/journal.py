@@ -202,6 +202,14 @@ class Fence:
             self._is_complete = True
 
 
+def make_visible(store: Store, effect: Effect, fence: Fence | None) -> None:
+    """Make it visible with the fence's token, or, where nobody else can be at it, just so."""
+    if fence is None:
+        effect.apply(store)
+    else:
+        fence.commit(effect)
+
+
 def succeed(journal: Journal, head: Entry, entry: Entry) -> Entry | None:
     """Put an entry behind the head of somebody else, complete what that left, and end what it held within.
 

@@ -15,8 +15,10 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import replace
+from typing import TypeVar
 
 from infra.errors import Incomplete, StorageError, TakenOver
 from infra.journal import NOTHING, Entry, Fence, Journal, succeed, taken_over
@@ -28,6 +30,8 @@ BEAT_SECONDS = 10.0
 WATCH_SECONDS = 35.0  # three beats, and a slow one
 log = logging.getLogger(__name__)
 _outer: ContextVar["Lease | None"] = ContextVar("lease", default=None)
+
+T = TypeVar("T")
 
 
 class Lease:
@@ -97,11 +101,6 @@ class Lease:
         """Raises TakenOver once another holds the lease."""
         self._own_head()
 
-    def confirm(self) -> None:
-        """The same, as far as the last beat knows: for loops, it asks the storage nothing."""
-        if self.is_lost:
-            self.check()
-
     def _take(self) -> Entry:
         owner = this_process()
         while True:
@@ -169,3 +168,11 @@ class Lease:
 
     def _beats(self, tenure: int) -> str:
         return f"{self.path}/beat-{tenure:08d}.json"
+
+
+def holding(lease: Lease, items: Iterable[T]) -> Iterator[T]:
+    """The items, until another is known to hold the lease: then raises TakenOver. For work that would be done twice."""
+    for item in items:
+        if lease.is_lost:
+            lease.check()
+        yield item

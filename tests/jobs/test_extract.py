@@ -21,6 +21,7 @@ from infra.errors import ConfigError, TooManyBadFiles
 from infra.isolate import Refused
 from infra.ledger import Commit, Tree
 from infra.packing import Shard
+from infra.runs import read_record
 from infra.songs import read_block, read_quarantine, read_songs
 from infra.storage import Store
 from jobs import audit, extract, index
@@ -111,7 +112,9 @@ def test_too_many_bad_files_and_a_higher_limit(tmp_path: Path, log: Path):
     assert result.snapshot.n_quarantined == 9
     with pytest.raises(TooManyBadFiles, match="9 of 14 tracks"):
         run(config, log)
-    assert json.loads(Store(config.root).read("runs/extract-default/summary.json"))["exit_code"] == 3
+    assert (
+        json.loads(read_record(Store(config.root), "runs/extract-default", "summary.json"))["exit_code"] == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,7 +190,7 @@ def test_what_an_unpublished_run_left_and_what_a_snapshot_says_are_both_retried(
     config = config_of(str(tmp_path / "root"), music, "extract.max_bad_fraction=1")
     run(config, log)
     write_corpus(music, {f"z{number}.mp3": "bad TIMEOUT" for number in range(4)})
-    monkeypatch.setattr(Tree, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(Tree, "publish", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         run(config, log)
     work = prepare(config, ["TIMEOUT"])
