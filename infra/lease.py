@@ -144,7 +144,7 @@ class Lease:
                 continue  # the next beat may be written
 
     def _watch(self, head: Entry) -> Entry:
-        """The head once it is free, or this very one after a while without a sign of life.
+        """The head once it is free or its holder is gone, or this very one after a while without a sign of life.
 
         Looks are counted, not seconds: one who was paused meanwhile has seen nothing.
         """
@@ -153,7 +153,7 @@ class Lease:
             for _ in range(math.ceil(WATCH_SECONDS / seconds)):
                 time.sleep(seconds)
                 latest = self._journal.head()
-                if latest.is_free:
+                if latest.is_free or is_gone(latest.owner):
                     return latest
                 if latest.number != head.number or self._pulse(head) != pulse:
                     owner = described(latest.owner)

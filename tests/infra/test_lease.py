@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -22,6 +23,7 @@ from infra.storage import Store
 pytestmark = pytest.mark.s3
 
 WHAT, PATH = "model m", "runs/m/lease"
+WAITING = "import sys; print(flush=True); sys.stdin.read()"
 
 
 @pytest.fixture
@@ -72,6 +74,23 @@ def test_the_lease_of_a_dead_process_is_taken_over(store: Store):
         with second(store) as now:
             assert Journal(store, PATH).head().owner["pid"] == os.getpid()
             assert now.tenure == number + 1
+
+
+def test_who_dies_while_another_looks_is_mourned_no_longer(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lease, "WATCH_SECONDS", 1e3)
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        seen = owner.look(child.pid)
+        assert seen is not None
+        theirs = {**this_process(), "pid": child.pid, "started": seen.started}
+        assert Journal(store, PATH).put(Entry(1, WHAT, 1, 1, theirs))
+        death = threading.Timer(0.3, child.kill)
+        death.start()
+        with second(store) as held:
+            assert held.tenure == 2
 
 
 def test_a_damaged_lease_is_nobodys(store: Store):
@@ -126,6 +145,19 @@ def test_a_number_that_is_long_past_counts_no_more(store: Store, monkeypatch: py
         other.fence.commit(creating("d"))
     assert not store.exists("old")
     assert len([name for name in store.names(PATH) if "beat" not in name]) == 2
+
+
+def test_who_holds_a_lease_that_was_deleted_commits_no_more(store: Store, monkeypatch: pytest.MonkeyPatch):
+    with silent(monkeypatch):
+        first = second(store).__enter__()
+    for name in "abc":
+        first.fence.commit(creating(name))
+    for name in store.names(PATH):
+        store.delete(f"{PATH}/{name}")
+    with second(store) as other:
+        with pytest.raises(TakenOver):
+            first.fence.commit(creating("d"))
+        assert other.tenure == 1
 
 
 def test_a_token_is_handed_to_another_process_and_taken_back(store: Store):
@@ -208,9 +240,6 @@ def test_another_runs_stage_is_left_alone(store: Store, monkeypatch: pytest.Monk
         lease._outer.set(None)
         with Lease(store, "runs/p/lease", "the pipeline"):
             alone.fence.commit(creating("a"))
-
-
-WAITING = "import sys; print(flush=True); sys.stdin.read()"
 
 
 def test_what_can_be_known_of_a_process():
