@@ -25,6 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -253,6 +254,8 @@ def _moto(parent: Connection) -> None:
     app, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
 
     def alone(environ: Any, start_response: Any) -> list[bytes]:
+        # Read before: one who is stopped in the middle of a request must not keep the others out.
+        environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
         with lock:
             return [*app(environ, start_response)]
 
