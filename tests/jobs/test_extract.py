@@ -16,12 +16,13 @@ import pytest
 
 from features.extract import extract as extract_track
 from features.spec import PRESETS
+from infra import lease
 from infra.config import Config, load
-from infra.errors import ConfigError, TooManyBadFiles
+from infra.errors import ConfigError, Incomplete, TooManyBadFiles
 from infra.isolate import Refused
 from infra.ledger import Commit, Tree
 from infra.packing import Shard
-from infra.runs import read_record
+from infra.runs import RunFolder, events_of, read_record
 from infra.songs import read_block, read_quarantine, read_songs
 from infra.storage import Store
 from jobs import audit, extract, index
@@ -60,6 +61,24 @@ def outcome(config: Config, result: extract.ExtractResult) -> tuple[list[str], d
     songs, quarantine = read_songs(store, result.snapshot), read_quarantine(store, result.snapshot)
     reasons = zip(quarantine["track_id"].to_pylist(), quarantine["reason"].to_pylist(), strict=True)
     return songs["track_id"].to_pylist(), dict(reasons)
+
+
+def test_a_second_extraction_of_the_corpus_is_refused(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """By the lease of the first, whose record stays as it is."""
+    config = config_of(str(tmp_path / "root"), write_corpus(str(tmp_path / "music"), {"a.mp3": "ok 1"}))
+    index.run(config)
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
+    with RunFolder(Store(config.root), "runs/extract-default", "the extraction of corpus default") as first:
+        first.begin({"first": True})
+        with pytest.raises(Incomplete, match=r"the extraction of corpus default is under way \(process "):
+            extract.run(config, COMMAND)
+        first.event("still here")
+        first.flush()
+    kinds = [event["kind"] for event in events_of(Store(config.root), "runs/extract-default")]
+    assert kinds == ["begin", "still here"]
+    assert not (tmp_path / "root/features").exists()
 
 
 def test_complete_and_again_nothing(any_root: str, log: Path):
