@@ -29,6 +29,10 @@ class NotStarted(Incomplete):
     """A process that the work needs does not start here; elsewhere or later it may."""
 
 
+class TakenOver(Incomplete):
+    """Another run holds the lease now: this one was silent for too long, and must not commit any more."""
+
+
 class StorageError(JobError):
     """The root, a bucket or a file cannot be read or written."""
 

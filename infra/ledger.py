@@ -6,6 +6,10 @@ A tree is one table cut into shards, `features/<fingerprint>` or `vectors/<model
     data/<shard>/<sha256>.parquet    one row per song; without a commit it does not exist for anybody
     commits/<shard>.json             created exclusively; rows + quarantined = inputs
     snapshots/<corpus>/<n>.json      created exclusively; readers read snapshots only
+
+Jobs publish snapshots under the token of their lease (infra.journal). Shards need none: whoever commits a shard,
+however late, commits the same rows of the same tracks under a name that says which they are, and only if nobody has;
+and it shows to nobody before a snapshot lists it.
 """
 
 import hashlib
@@ -20,6 +24,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from infra.errors import ConfigError, Incomplete, StorageError
+from infra.journal import Effect, Fence, make_visible
 from infra.shards import encode
 from infra.storage import Store
 
@@ -241,11 +246,13 @@ class Tree:
         songs: pa.Table,
         quarantine: pa.Table,
         after: int | None = None,
+        fence: Fence | None = None,
     ) -> Snapshot:
         """Make these tables the newest snapshot of a corpus; nothing is written if they already are.
 
         `shards` are `Commit.reference()` records. Both tables are expected sorted by track_id. after: number of the
-        snapshot that they were made from; raises Incomplete if that is no longer the newest.
+        snapshot that they were made from; raises Incomplete if that is no longer the newest. fence: whose token the
+        commit bears; raises TakenOver where there is a newer one.
         """
         listed = tuple(sorted((dict(item) for item in shards), key=lambda item: item["shard"]))
         paths = {name: self._write_table(corpus, name, table) for name, table in
@@ -267,7 +274,10 @@ class Tree:
                     f"{self.store.uri(self.prefix)}: corpus {corpus} changed meanwhile; run again"
                 )
             mine = Snapshot(number=latest.number + 1 if latest else 1, digest=digest, **content)
-            if self.store.create(self._snapshot_path(corpus, mine.number), _dumps(asdict(mine))):
+            make_visible(
+                self.store, Effect(create=((self._snapshot_path(corpus, mine.number), _text(mine)),)), fence
+            )
+            if self.read_snapshot(corpus, mine.number).digest == digest:
                 return mine
 
     def latest(self, corpus: str) -> Snapshot | None:
@@ -326,6 +336,10 @@ def _place(table: pa.Table, row_group_rows: Sequence[int]) -> tuple[Placed, ...]
     positions = [(group, row) for group, rows in enumerate(row_group_rows) for row in range(rows)]
     columns = (table[name].to_pylist() for name in ("track_id", "version", "n_frames"))
     return tuple(Placed(*values, *position) for *values, position in zip(*columns, positions, strict=True))
+
+
+def _text(snapshot: Snapshot) -> str:
+    return _dumps(asdict(snapshot)).decode()
 
 
 def _dumps(tree: Any) -> bytes:

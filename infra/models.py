@@ -1,7 +1,7 @@
 """Trained models under `models/<run>/`: checkpoints, and `final.json` once the run has ended.
 
 models/<run>/step-<n>.safetensors, index/   checkpoints (infra.checkpoints)
-models/<run>/final.json             {"run", "step", "finished", "provenance"}: written last
+models/<run>/final.json             {"run", "step", "finished", "provenance"}: created last
 models/<run>/summary.json           weights and sizes, for people and for the report
 models/<run>/history.json           one record per epoch
 """
@@ -15,6 +15,7 @@ import numpy as np
 
 from infra.checkpoints import Checkpoints
 from infra.errors import ConfigError, StorageError
+from infra.journal import Effect, Fence, make_visible
 from infra.runs import now
 from infra.storage import Store
 
@@ -41,12 +42,16 @@ def finish(
     history: Sequence[Any],
     summary: Mapping[str, Any],
     step: int,
+    fence: Fence | None = None,
 ) -> None:
-    """Write what describes the finished model, `final.json` last."""
-    store.write(f"{prefix(run)}/history.json", json.dumps(list(history), indent=1).encode())
-    store.write(f"{prefix(run)}/summary.json", json.dumps(dict(summary)).encode())
+    """Write what describes the finished model, `final.json` last, created exclusively. fence: whose token it bears."""
     final = {"run": run, "step": step, "finished": now(), "provenance": dict(provenance)}
-    store.write(f"{prefix(run)}/final.json", json.dumps(final, indent=1).encode())
+    beside = (
+        (f"{prefix(run)}/history.json", json.dumps(list(history), indent=1)),
+        (f"{prefix(run)}/summary.json", json.dumps(dict(summary))),
+    )
+    marker = (f"{prefix(run)}/final.json", json.dumps(final, indent=1))
+    make_visible(store, Effect(write=beside, create=(marker,)), fence)
 
 
 def find(store: Store, run: str) -> Final | None:

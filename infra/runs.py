@@ -1,4 +1,10 @@
-"""The folder of one run: what was asked, with which versions, what happened, how it ended."""
+"""The records of runs: what was asked, with which versions, what happened, how it ended.
+
+    runs/<name>/lease/                  one run of that name at a time (infra.lease)
+    runs/<name>/00000040-events.jsonl   of the run that took the lease with number 40, as the others; the newest count
+
+So a run that was paused and taken over writes on in a record that nobody reads any more.
+"""
 
 import json
 import logging
@@ -7,13 +13,14 @@ import platform
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from infra.errors import JobError, StorageError
+from infra.lease import Lease
 from infra.storage import Store
 
 FLUSH_SECONDS = 5.0
@@ -41,9 +48,10 @@ class RunLog(logging.Handler):
     is written with a later one: a log is no reason to fail.
     """
 
-    def __init__(self, store: Store, path: str) -> None:
+    def __init__(self, store: Store, path: str, records: Sequence[str] = ()) -> None:
+        """`records`: of earlier runs, the newest first."""
         super().__init__(logging.INFO)
-        self.store, self.path = store, path
+        self.store, self.path, self.records = store, path, records
         self._lines: deque[str] = deque(maxlen=LOG_LINES)
         self._said = self._kept = 0
         self._earlier: list[str] | None = None
@@ -90,49 +98,52 @@ class RunLog(logging.Handler):
             return
         try:
             if self._earlier is None:
-                self._earlier = self._read()
+                self._earlier = _lines(self.store, self.records, self.path.rpartition("-")[2])
             text = "\n".join([*self._earlier, *lines][-LOG_LINES:]) + "\n"
             self.store.write(self.path, text.encode(errors="backslashreplace"))
             self._kept = said
         except StorageError:
             return
 
-    def _read(self) -> list[str]:
-        try:
-            return self.store.read(self.path).decode(errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
-
 
 class RunFolder:
-    """`runs/<name>` of a store: config.json, versions.json, events.jsonl, log.jsonl, summary.json once it has ended.
+    """The record of a run under `path`: config.json, versions.json, events.jsonl, log.jsonl, summary.json once it has
+    ended. One run at a time, by a lease: raises Incomplete, with `what` it is, where another is under way.
 
     Objects cannot be appended to, so events and log are rewritten whole, at most every few seconds and at the end. A
-    run that continues keeps those it had. What the process logs inside the block is in the log.
+    run that continues keeps those it had. What the process logs from `begin` to the end of the block is in the log.
     """
 
-    def __init__(self, store: Store, path: str) -> None:
+    def __init__(self, store: Store, path: str, what: str) -> None:
         self.store, self.path = store, path
+        self.lease = Lease(store, f"{path}/lease", what)
         self._events: list[str] | None = None
         self._flushed = 0.0
         self._sampled: dict[str, float] = {}
-        self._log = RunLog(store, f"{path}/log.jsonl")
+        self._log: RunLog | None = None  # until the record begins
 
     def __enter__(self) -> "RunFolder":
-        self._log.begin()
+        self.lease.__enter__()
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         """A run that fails says how in its summary, with the exit code of its command."""
+        try:
+            if self._log is not None:
+                self._end_record(self._log, error)
+        finally:
+            self.lease.__exit__()
+
+    def _end_record(self, kept: RunLog, error: BaseException | None) -> None:
         try:
             self._note(error)
             self.flush()
         except StorageError:
             if error is None:
                 raise
-            log.warning("%s: how it ended could not be written", self.store.uri(self.path))
+            log.warning("%s: how it ended could not be written", self.store.uri(self._record))
         finally:
-            self._log.end()
+            kept.end()
 
     def _note(self, error: BaseException | None) -> None:
         if isinstance(error, JobError):
@@ -146,11 +157,18 @@ class RunFolder:
             self._end({"exit_code": INTERRUPTED, "error": "interrupted"})
 
     def begin(self, config: Mapping[str, Any]) -> None:
-        """Write the resolved configuration and the versions, and an event that says so. How it ended before goes."""
-        self.store.delete(f"{self.path}/summary.json")
+        """The record begins: resolved configuration, versions, and an event that says so. Older ones go but one."""
+        self._earlier = _records(self.store, self.path)
+        self._record = f"{self.path}/{self.lease.tenure:08d}-"
+        self._log = RunLog(self.store, f"{self._record}log.jsonl", self._earlier)
+        self._log.begin()
         self._write("config.json", config)
         self._write("versions.json", versions())
         self.event("begin")
+        self.flush()
+        for name in self.store.names(self.path):
+            if f"{self.path}/{name}".startswith(tuple(self._earlier[1:])):
+                self.store.delete(f"{self.path}/{name}")
 
     def event(self, kind: str, **fields: Any) -> None:
         """Something that happened: {"time": ..., "kind": kind, **fields}."""
@@ -167,8 +185,8 @@ class RunFolder:
             self.event(kind, **fields)
 
     def file(self, name: str, data: bytes) -> None:
-        """A file of the folder, replaced whole."""
-        self.store.write(f"{self.path}/{name}", data)
+        """A file of the record, replaced whole."""
+        self.store.write(f"{self._record}{name}", data)
 
     def events(self) -> list[dict[str, Any]]:
         """All events so far, those of earlier runs under this name included."""
@@ -182,7 +200,7 @@ class RunFolder:
     def flush(self) -> None:
         """Write the events that are not written yet."""
         if self._events:
-            self.store.write(f"{self.path}/events.jsonl", ("\n".join(self._events) + "\n").encode())
+            self.store.write(f"{self._record}events.jsonl", ("\n".join(self._events) + "\n").encode())
         self._flushed = time.monotonic()
 
     def _end(self, fields: Mapping[str, Any]) -> None:
@@ -191,10 +209,7 @@ class RunFolder:
 
     def _load(self) -> list[str]:
         if self._events is None:
-            try:
-                self._events = self.store.read(f"{self.path}/events.jsonl").decode().splitlines()
-            except FileNotFoundError:
-                self._events = []
+            self._events = _lines(self.store, self._earlier, "events.jsonl")
         return self._events
 
     def _thin(self, kind: str) -> None:
@@ -205,7 +220,39 @@ class RunFolder:
             self._events = [line for place, line in enumerate(events) if place not in gone]
 
     def _write(self, name: str, tree: Mapping[str, Any]) -> None:
-        self.store.write(f"{self.path}/{name}", json.dumps(tree, indent=1, ensure_ascii=False).encode())
+        self.file(name, json.dumps(tree, indent=1, ensure_ascii=False).encode())
+
+
+def events_of(store: Store, path: str) -> list[dict[str, Any]]:
+    """The events of the runs under a path so far."""
+    return [json.loads(line) for line in _lines(store, _records(store, path), "events.jsonl")]
+
+
+def read_record(store: Store, path: str, name: str) -> bytes:
+    """A file of the newest record under a path. Raises FileNotFoundError where it has none."""
+    records = _records(store, path)
+    if not records:
+        raise FileNotFoundError(store.uri(path))
+    return store.read(f"{records[0]}{name}")
+
+
+def has_record(store: Store, path: str) -> bool:
+    """Whether a run under a path has begun."""
+    return bool(_records(store, path))
+
+
+def _records(store: Store, path: str) -> list[str]:
+    """What the paths of their files begin with, the newest first."""
+    numbers = {name.partition("-")[0] for name in store.names(path)}
+    return [f"{path}/{number}-" for number in sorted(numbers, reverse=True) if number.isdigit()]
+
+
+def _lines(store: Store, records: Sequence[str], name: str) -> list[str]:
+    """Of the newest record that has that file; a run that was killed at its start has none."""
+    for record in records:
+        with suppress(FileNotFoundError):
+            return store.read(f"{record}{name}").decode(errors="replace").splitlines()
+    return []
 
 
 def versions() -> dict[str, str]:

@@ -6,19 +6,24 @@ from typing import Any
 
 from infra.config import TrainConfig
 from infra.errors import ConfigError
+from infra.journal import Fence
 
 Event = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What to train, on what, and where to leave it. `provenance` must match that of a checkpoint to resume."""
+    """What to train, on what, and where to leave it. `provenance` must match that of a checkpoint to resume.
+
+    fence: whose token checkpoints are committed with, another one for each start of the ranks.
+    """
 
     root: str
     prefix: str
     songs: str
     provenance: dict[str, Any]
     config: TrainConfig
+    fence: Fence | None = None
 
 
 def refuse_mismatch(found: dict[str, Any], wanted: dict[str, Any]) -> None:

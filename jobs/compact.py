@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from infra import cli
 from infra.config import Config, load
 from infra.errors import Incomplete, StorageError
+from infra.journal import Fence
 from infra.ledger import Commit, Snapshot, Tree, quarantine_table, songs_table
 from infra.packing import row_groups
 from infra.progress import Progress
@@ -71,13 +72,17 @@ def run(config: Config) -> Compacted:
 
     Raises Incomplete where a new snapshot came meanwhile, StorageError where a shard cannot be read.
     """
-    work = prepare(config)
-    store, before, todo = work.tree.store, len(work.snapshot.shards), work.todo
-    if not todo.merged:
-        log.info("compact: %d shards of features, nothing to do", before)
-        return Compacted(before, before, 0, ())
-    carried = vector_trees(config.corpus, work)
-    with RunFolder(store, f"runs/compact-{config.corpus}") as folder:
+    store = Store(config.root)
+    training_snapshot(config, store)
+    with RunFolder(
+        store, f"runs/compact-{config.corpus}", f"the compaction of corpus {config.corpus}"
+    ) as folder:
+        work = prepare(config)
+        before, todo = len(work.snapshot.shards), work.todo
+        if not todo.merged:
+            log.info("compact: %d shards of features, nothing to do", before)
+            return Compacted(before, before, 0, ())
+        carried = vector_trees(config.corpus, work)
         folder.begin(config.model_dump(mode="json"))
         commits = []
         with Progress(sum(part.inputs for part in todo.merged), "tracks", "compact") as progress:
@@ -87,7 +92,7 @@ def run(config: Config) -> Compacted:
                     carry(vectors, commit)
                 commits.append(commit)
                 progress.advance(part.inputs)
-        after = publish(config.corpus, work, commits)
+        after = publish(config.corpus, work, commits, folder.lease.fence)
         names = tuple(vectors.model for vectors in carried)
         for name in names:
             represent.run(config, name)  # publishes: every shard has a commit
@@ -145,7 +150,7 @@ def gather(store: Store, songs: pa.Table) -> pa.Table:
     return pa.concat_tables([row for _, row in sorted(rows, key=lambda item: item[0])]).combine_chunks()
 
 
-def publish(corpus: str, work: Work, commits: Sequence[Commit]) -> Snapshot:
+def publish(corpus: str, work: Work, commits: Sequence[Commit], fence: Fence) -> Snapshot:
     """The snapshot in which the merged shards stand for those they replace."""
     gone = pa.array(work.todo.replaced, pa.string())
     before, new = (work.songs, work.quarantine), (songs_table(commits), quarantine_table(commits))
@@ -158,7 +163,7 @@ def publish(corpus: str, work: Work, commits: Sequence[Commit]) -> Snapshot:
     references += [commit.reference() for commit in commits]
     if any(table.num_rows != old.num_rows for table, old in zip(tables, before, strict=True)):
         raise Incomplete("compaction would lose songs; run python -m jobs.audit")
-    return work.tree.publish(corpus, references, *tables, after=work.snapshot.number)
+    return work.tree.publish(corpus, references, *tables, after=work.snapshot.number, fence=fence)
 
 
 def vector_trees(corpus: str, work: Work) -> list[Carried]:

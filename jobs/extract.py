@@ -21,11 +21,12 @@ from infra.cluster import connect, n_cpus, patience_seconds
 from infra.config import Config, load
 from infra.errors import Incomplete, TooManyBadFiles
 from infra.isolate import START_SECONDS
+from infra.lease import holding
 from infra.ledger import Commit, Snapshot, Tree
 from infra.packing import Shard
 from infra.pool import Pool
 from infra.progress import Progress
-from infra.runs import RunFolder
+from infra.runs import RunFolder, events_of
 from infra.storage import Store
 from jobs.extract_plan import Contents, contents, reasons
 from jobs.extract_work import (
@@ -36,6 +37,8 @@ from jobs.extract_work import (
     likely_workers,
     prepare,
     remember_speed,
+    require_reasons,
+    require_tracks,
     run_path,
 )
 from jobs.extractor import Extractor, Tick, child_command
@@ -70,17 +73,22 @@ def run(config: Config, command: Sequence[str] | None = None, retry: Collection[
     """Extract what is missing and publish a snapshot.
 
     `command` replaces the child process, for tests. Tracks quarantined for a reason in `retry` are tried again.
-    Raises ConfigError without a track list, TooManyBadFiles, Incomplete, StorageError.
+    Raises ConfigError without a track list, TooManyBadFiles, Incomplete (also while another extraction of the corpus is
+    under way), StorageError.
     """
-    work = prepare(config, retry)
-    work.tree.renew(work.commits)
-    with RunFolder(work.tree.store, run_path(config)) as folder:
+    store = Store(config.root)
+    require_tracks(store, config.corpus)
+    require_reasons(retry)
+    with RunFolder(store, run_path(config), f"the extraction of corpus {config.corpus}") as folder:
+        work = prepare(config, retry)
         folder.begin(config.model_dump(mode="json"))
+        work.tree.renew(work.commits)
         started = time.monotonic()
         made, done = _extract(config, work, command, folder) if work.todo else ({}, Tick())
         result = contents(work.tracks, work.covered, [*work.commits.values(), *made.values()])
         _judge(result.quarantine, work.tracks.num_rows, config.extract.max_bad_fraction)
-        snapshot = work.tree.publish(config.corpus, result.shards, result.songs, result.quarantine)
+        tables = (result.songs, result.quarantine)
+        snapshot = work.tree.publish(config.corpus, result.shards, *tables, fence=folder.lease.fence)
         text = summary_line(snapshot, result)
         log.info("extract: %s", text)
         if said := decoding_line(done):
@@ -117,12 +125,13 @@ def _extract(
     todo = work.todo
     with connect(config.ray):
         spec, workers = specification(config.extract), config.extract.workers or n_cpus()
-        log.info("extract: %s; %s", describe(work), expected_time(work, folder, workers))
+        log.info("extract: %s; %s", describe(work), expected_time(work, folder.events(), workers))
         work.tree.write_spec(spec.to_json())
         pool = _pool(config, work.tree, command or child_command(spec), workers)
         started = time.monotonic()
         with closing(pool.run(todo)) as items:
-            commits, done = _collect(config, work, items, WorkMetrics("extract", config.corpus, pool))
+            heard = holding(folder.lease, items)
+            commits, done = _collect(config, work, heard, WorkMetrics("extract", config.corpus, pool))
         remember_speed(work, folder, min(workers, len(todo)), time.monotonic() - started)
     if len(commits) < len(todo):
         raise Incomplete(f"{len(todo) - len(commits)} of {len(todo)} shards are missing; run again")
@@ -237,8 +246,8 @@ def main(
     retry = retry_quarantined or ()
     if dry_run:
         work = prepare(config, retry)
-        folder = RunFolder(work.tree.store, run_path(config))
-        print(f"{describe(work)}; {expected_time(work, folder, likely_workers(config))}")
+        before = events_of(work.tree.store, run_path(config))
+        print(f"{describe(work)}; {expected_time(work, before, likely_workers(config))}")
     else:
         run(config, retry=retry)
 

@@ -1,8 +1,9 @@
 """The plan of an extraction: what the track list and the ledger leave to do, and how long that may take."""
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -10,7 +11,7 @@ from features.errors import REASONS as BAD_TRACK
 from features.excerpts import kept_seconds
 from features.spec import FeatureSpec, fingerprint
 from infra.config import Config
-from infra.errors import ConfigError, StorageError
+from infra.errors import ConfigError
 from infra.isolate import REASONS as CHILD_DIED
 from infra.ledger import Commit, Tree
 from infra.packing import Shard, estimated_seconds
@@ -48,10 +49,7 @@ class Work:
 
 def prepare(config: Config, retry: Collection[str] = ()) -> Work:
     """Read the track list and the ledger, and plan. Raises ConfigError for a `retry` that is no quarantine reason."""
-    if unknown := set(retry) - set(REASONS):
-        raise ConfigError(
-            f"--retry-quarantined {min(unknown)!r}: expected a reason out of {', '.join(REASONS)}"
-        )
+    require_reasons(retry)
     store, spec = Store(config.root), specification(config.extract)
     tracks = read_tracks(store, config.corpus)
     tree = feature_tree(store, spec)
@@ -75,15 +73,25 @@ def feature_tree(store: Store, spec: FeatureSpec) -> Tree:
     return Tree(store, f"features/{fingerprint(spec)}")
 
 
+def require_reasons(retry: Collection[str]) -> None:
+    """Raises ConfigError for what is no quarantine reason."""
+    if unknown := set(retry) - set(REASONS):
+        raise ConfigError(
+            f"--retry-quarantined {min(unknown)!r}: expected a reason out of {', '.join(REASONS)}"
+        )
+
+
+def require_tracks(store: Store, corpus: str) -> str:
+    """Where the track list is. Raises ConfigError if there is none."""
+    path = f"corpus/{corpus}/tracks.parquet"
+    if not store.exists(path):
+        raise ConfigError(f"{store.uri(path)}: no track list yet, run jobs.index first")
+    return path
+
+
 def read_tracks(store: Store, corpus: str) -> pa.Table:
     """The track list. Raises ConfigError if there is none."""
-    path = f"corpus/{corpus}/tracks.parquet"
-    try:
-        return stored_table(store, path, TRACKS)
-    except StorageError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            raise ConfigError(f"{store.uri(path)}: no track list yet, run jobs.index first") from None
-        raise
+    return stored_table(store, require_tracks(store, corpus), TRACKS)
 
 
 def feature_bytes(spec: FeatureSpec) -> Callable[[float], float]:
@@ -117,11 +125,9 @@ def remember_speed(work: Work, folder: RunFolder, workers: int, seconds: float) 
     )
 
 
-def expected_time(work: Work, folder: RunFolder, workers: int | None) -> str:
-    """How long the plan will take, by the speed of the last run into the same tree."""
-    runs = [
-        event for event in folder.events() if event["kind"] == SPEED and event["tree"] == work.tree.prefix
-    ]
+def expected_time(work: Work, events: Sequence[Mapping[str, Any]], workers: int | None) -> str:
+    """How long the plan will take, by the speed of the last run into the same tree; `events` of earlier runs."""
+    runs = [event for event in events if event["kind"] == SPEED and event["tree"] == work.tree.prefix]
     speed, source = FIRST_SPEED, "a guess before the first run"
     if runs:
         last = runs[-1]

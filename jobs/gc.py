@@ -179,7 +179,7 @@ def of_model(store: Store, name: str, entries: Sequence[Entry], older_than: floa
     if final is None:
         return
     for entry in entries:
-        step = re.search(r"/step-(\d+)\.(json|safetensors)$", entry.path)
+        step = re.search(r"/step-(\d+)[\d-]*\.(json|safetensors)$", entry.path)
         if step and int(step[1]) != final.step and entry.age > older_than:
             yield Garbage(entry.path, entry.bytes, CHECKPOINT)
 

@@ -11,7 +11,6 @@ import typer
 from infra import cli
 from infra.cluster import lasting
 from infra.config import Config, load
-from infra.lease import Lease
 from infra.runs import RunFolder
 from infra.storage import Store
 from jobs import evaluate, extract, index, report, represent, train
@@ -38,17 +37,15 @@ def run(config: Config, incremental: bool = False, retrain: bool = False) -> str
     require_frames(config.extract)
     store = Store(config.root)
     store.check()
-    path = f"runs/pipeline-{config.corpus}"
-    with (
-        Lease(store, f"{path}/lease.json", f"the pipeline of corpus {config.corpus}"),
-        lasting(),
-        RunFolder(store, path) as folder,
-    ):
+    what = f"the pipeline of corpus {config.corpus}"
+    with RunFolder(store, f"runs/pipeline-{config.corpus}", what) as folder, lasting():
         folder.begin(config.model_dump(mode="json"))
         for job in (index, extract):
+            folder.lease.check()
             folder.event(job.__name__, result=repr(job.run(config)))
         model = choose_model(config) if incremental and not retrain else train.run(config).run
         for job in (represent, evaluate, report):
+            folder.lease.check()
             folder.event(job.__name__, result=repr(job.run(config, model)))
         folder.summary({"model": model, "report": store.uri("report/index.html")})
     return store.uri("report/index.html")

@@ -22,6 +22,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from infra.cluster import leaving_nodes, n_gpus, wants_gpu
 from infra.errors import ConfigError, Incomplete, JobError
+from infra.journal import Fence
 from infra.pool import DEATHS, cause_of, first_line
 from jobs.assignment import Assignment, Event
 from jobs.data_worker import DataWorker
@@ -124,8 +125,8 @@ class RankGroup:
             ray.kill(worker)
         remove_placement_group(self._places)
 
-    def train(self) -> Iterator[Event]:
-        """Start the ranks, and yield what the first one reports until all have ended.
+    def train(self, fence: Fence) -> Iterator[Event]:
+        """Start the ranks, which commit with this fence, and yield what the first one reports until all have ended.
 
         Raises RanksDied, and what a rank raised. Ctrl-C is handed on once they have left a checkpoint.
         """
@@ -136,6 +137,7 @@ class RankGroup:
             raise Incomplete(
                 f"no room for {self.n_ranks} ranks since one was lost; run the same command again"
             )
+        self.assignment = replace(self.assignment, fence=fence)
         self._ranks = [self._rank(number) for number in range(self.n_ranks)]
         try:
             with self._interrupts_noted():

@@ -18,6 +18,8 @@ from infra import cli
 from infra.cluster import connect, n_cpus, n_gpus, patience_seconds, wants_gpu
 from infra.config import Config, load
 from infra.errors import Incomplete
+from infra.journal import Fence
+from infra.lease import Lease, holding
 from infra.ledger import Commit, Tree, quarantine_table, songs_table
 from infra.pool import Pool
 from infra.progress import Progress
@@ -65,19 +67,20 @@ class Work:
 def run(config: Config, model: str | None = None) -> Represented:
     """Compute the vectors that are missing and publish a snapshot of all.
 
-    Raises ConfigError, Incomplete, StorageError.
+    Raises ConfigError, Incomplete (also while another run with that model is under way), StorageError.
     """
-    work = prepare(config, model)
-    work.tree.renew({*work.shards}.difference(source.name for unit in work.todo for source in unit.sources))
-    if not work.todo:
-        return _publish(config, work, 0)
-    with connect(config.ray), RunFolder(work.tree.store, f"runs/represent-{work.model.run}") as folder:
+    loaded = _open(config, model)
+    what = f"representing with model {loaded.run}"
+    with RunFolder(Store(config.root), f"runs/represent-{loaded.run}", what) as folder:
+        work = _prepare(config, loaded)
         folder.begin(config.model_dump(mode="json"))
-        work.tree.write_spec(describe(work.model))
+        work.tree.renew(
+            {*work.shards}.difference(source.name for unit in work.todo for source in unit.sources)
+        )
         started = time.monotonic()
-        computed = _compute(config, work)
+        computed = _compute(config, work, folder.lease) if work.todo else 0
         seconds = time.monotonic() - started
-        result = _publish(config, work, computed)
+        result = _publish(config, work, computed, folder.lease.fence)
         folder.summary(
             {"model": result.model, "songs": result.songs, "computed": computed, "seconds": seconds}
         )
@@ -86,10 +89,20 @@ def run(config: Config, model: str | None = None) -> Represented:
 
 def prepare(config: Config, model: str | None = None) -> Work:
     """Read the ledgers of features and vectors, and plan. Raises ConfigError where there is no model or no features."""
+    return _prepare(config, _open(config, model))
+
+
+def _open(config: Config, name: str | None) -> LoadedModel:
+    """The model, which has to be one of these features."""
     store = Store(config.root)
-    features, mark = training_snapshot(config, store)
-    loaded = load_model(store, model)
+    mark, loaded = training_snapshot(config, store)[1], load_model(store, name)
     require_features(loaded, mark)
+    return loaded
+
+
+def _prepare(config: Config, loaded: LoadedModel) -> Work:
+    store = Store(config.root)
+    features = training_snapshot(config, store)[0]
     tree, songs = Tree(store, f"vectors/{loaded.run}"), living(features, read_songs(store, features))
     committed = tree.committed(songs["shard"].unique().to_pylist())
     known = _known(tree, config.corpus).only(committed)
@@ -118,8 +131,14 @@ def describe(model: LoadedModel) -> dict[str, object]:
     }
 
 
-def _compute(config: Config, work: Work) -> int:
+def _compute(config: Config, work: Work, lease: Lease) -> int:
     """Let the workers do what is to do; how many songs they computed."""
+    with connect(config.ray):
+        work.tree.write_spec(describe(work.model))
+        return _by_workers(config, work, lease)
+
+
+def _by_workers(config: Config, work: Work, lease: Lease) -> int:
     patience = patience_seconds(config.ray)
     gpu = wants_gpu(config.represent.device, "represent.device", may_come=patience > 0.0)
     # A node with a GPU may have no CPUs to give, so that nothing else brings it.
@@ -141,14 +160,14 @@ def _compute(config: Config, work: Work) -> int:
     computed: dict[Unit, int] = {}
     metrics = WorkMetrics("represent", work.model.run, pool)
     with closing(pool.run(work.todo)) as done, Progress(work.n_songs, "songs", "represent") as progress:
-        for unit, songs in done:
+        for unit, songs in holding(lease, done):
             computed[unit] = songs
             progress.advance(sum(computed.values()) - progress.done)
             metrics.tell(songs_total=progress.done)
     return progress.done
 
 
-def _publish(config: Config, work: Work, computed: int) -> Represented:
+def _publish(config: Config, work: Work, computed: int, fence: Fence) -> Represented:
     tables, shards = [], [*work.known.shards]
     for commits in _commits(work):
         tables.append(songs_table(commits))
@@ -158,7 +177,7 @@ def _publish(config: Config, work: Work, computed: int) -> Represented:
         raise Incomplete(f"{lost} songs have no vector; run python -m jobs.audit")
     used = {*songs["shard"].unique().to_pylist()}
     listed = [shard for shard in shards if shard["shard"] in used]
-    work.tree.publish(config.corpus, listed, songs, quarantine_table([]))
+    work.tree.publish(config.corpus, listed, songs, quarantine_table([]), fence=fence)
     text = f"{computed} computed" if computed else "nothing to do"
     log.info("represent: %d songs have vectors of model %s, %s", songs.num_rows, work.model.run, text)
     return Represented(work.model.run, songs.num_rows, computed)

@@ -18,12 +18,14 @@ from infra.config import Config, load
 from infra.errors import ConfigError
 from infra.ledger import Snapshot, Tree
 from infra.retry import patiently
+from infra.runs import has_record, read_record
 from infra.songs import read_quarantine
 from infra.storage import Store
 from jobs.audit import quarantine_lines
 from jobs.extract_work import read_tracks
 
 LOG_WIDTH = 160
+STEP = len("step-00000000")  # what names of checkpoints begin with
 WATCH_SECONDS = 5.0
 Watch = Annotated[
     bool, typer.Option("--watch", help="What each run does and said last, again and again until Ctrl-C.")
@@ -101,7 +103,7 @@ def quarantined(store: Store) -> Iterator[tuple[str]]:
 def models(store: Store) -> Iterator[tuple[str, ...]]:
     """Each model with its checkpoints."""
     for name in store.names("models"):
-        steps = [step.removesuffix(".json") for step in store.names(f"models/{name}/index")]
+        steps = [step.removesuffix(".json")[:STEP] for step in store.names(f"models/{name}/index")]
         finished = store.exists(f"models/{name}/final.json")
         yield name, str(len(steps)), max(steps, default="-"), "yes" if finished else "no"
 
@@ -114,7 +116,7 @@ def vectors(store: Store) -> Iterator[tuple[str, ...]]:
 
 def runs(store: Store) -> Iterator[tuple[str, ...]]:
     """How the runs ended; one without a summary was interrupted or is still going."""
-    for name in store.names("runs"):
+    for name in _recorded(store):
         summary = _summary(store, name)
         ended = summary.pop("time", "-")
         words = ", ".join(f"{key} {_short(value)}" for key, value in summary.items())
@@ -123,7 +125,7 @@ def runs(store: Store) -> Iterator[tuple[str, ...]]:
 
 def watched(store: Store) -> Iterator[tuple[str, str, str]]:
     """Each run, how it ended or when it was last heard, and the last line of its log."""
-    for name in store.names("runs"):
+    for name in _recorded(store):
         summary = _summary(store, name)
         last = {} if summary else _last_line(store, name)
         if summary:
@@ -153,9 +155,14 @@ def watch(store: Store) -> None:
         time.sleep(WATCH_SECONDS)
 
 
+def _recorded(store: Store) -> list[str]:
+    """Names of runs that have a record; one that was refused has none."""
+    return [name for name in store.names("runs") if has_record(store, f"runs/{name}")]
+
+
 def _summary(store: Store, run: str) -> dict[str, Any]:
     try:
-        found = json.loads(store.read(f"runs/{run}/summary.json"))
+        found = json.loads(read_record(store, f"runs/{run}", "summary.json"))
     except (FileNotFoundError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -163,7 +170,7 @@ def _summary(store: Store, run: str) -> dict[str, Any]:
 
 def _last_line(store: Store, run: str) -> dict[str, Any]:
     try:
-        found = json.loads(store.read(f"runs/{run}/log.jsonl").splitlines()[-1])
+        found = json.loads(read_record(store, f"runs/{run}", "log.jsonl").splitlines()[-1])
         return found if datetime.fromisoformat(found["time"]).tzinfo else {}
     except (FileNotFoundError, ValueError, IndexError, TypeError, KeyError):
         return {}

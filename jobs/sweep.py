@@ -36,7 +36,7 @@ def run(points: Sequence[tuple[Point, Sequence[Config]]], name: str) -> str:
     text = json.dumps([[str(point), len(configs)] for point, configs in points])
     folder = f"{FOLDER}/{name.replace(' ', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     rows: list[dict[str, Any]] = []
-    with lasting(), RunFolder(store, f"runs/{folder.replace('/', '-')}") as record:
+    with RunFolder(store, f"runs/{folder.replace('/', '-')}", f"study {name!r}") as record, lasting():
         record.begin({"name": name, "points": [str(point) for point, _ in points]})
         for number, (point, configs) in enumerate(points, 1):
             log.info("sweep: %d of %d: %s, %d seeds", number, len(points), point, len(configs))

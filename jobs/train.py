@@ -16,7 +16,7 @@ from infra.checkpoints import Checkpoints
 from infra.cluster import connect, patience_seconds
 from infra.config import Config, TrainConfig, load
 from infra.errors import ConfigError, Incomplete
-from infra.lease import Lease
+from infra.journal import Fence
 from infra.ledger import Snapshot, Tree
 from infra.runs import RunFolder
 from infra.storage import Store
@@ -63,14 +63,13 @@ def run(config: Config) -> Trained:
         log.info("train: model %s is complete (step %d), nothing to do", name, done.step)
         return Trained(name, False)
     assignment = Assignment(store.root, models.prefix(name), snapshot.songs, provenance, config.train)
-    with (
-        Lease(store, f"{models.prefix(name)}/lease.json", f"training of model {name}"),
-        connect(config.ray),
-        RunFolder(store, f"runs/train-{name}") as folder,
-    ):
+    with RunFolder(store, f"runs/train-{name}", f"training of model {name}") as folder:
+        if models.find(store, name):
+            return Trained(name, False)  # by a run that has just ended
         folder.begin(config.model_dump(mode="json"))
-        history = _follow(assignment, folder, patience_seconds(config.ray))
-        epoch, epochs = _finish(store, name, assignment)
+        with connect(config.ray):
+            history = _follow(assignment, folder, patience_seconds(config.ray))
+        epoch, epochs = _finish(store, name, assignment, folder.lease.fence)
         log.info("train: model %s is complete: the state after epoch %d of %d", name, epoch, epochs)
         folder.summary({"model": name, **(history[-1] if history else {})})
     return Trained(name, True)
@@ -126,7 +125,7 @@ def _follow(assignment: Assignment, folder: RunFolder, wait_seconds: float) -> l
     with RankGroup(assignment, wait_seconds) as group:
         while True:
             try:
-                for event in group.train():
+                for event in group.train(folder.lease.hand_over()):
                     shown.show(event)
                 return shown.history
             except RanksDied as death:
@@ -143,7 +142,7 @@ def _follow(assignment: Assignment, folder: RunFolder, wait_seconds: float) -> l
                 shown.close()
 
 
-def _finish(store: Store, name: str, assignment: Assignment) -> tuple[int, int]:
+def _finish(store: Store, name: str, assignment: Assignment, fence: Fence) -> tuple[int, int]:
     """Name the checkpoint that is the model: with early stopping that of the best held-out score, else the last.
 
     Returns its epoch and how many there were.
@@ -167,7 +166,7 @@ def _finish(store: Store, name: str, assignment: Assignment) -> tuple[int, int]:
         "weights": (count / count.sum()).tolist(),
         "epoch": row,
     }
-    models.finish(store, name, newest[2]["provenance"], history, summary, step)
+    models.finish(store, name, newest[2]["provenance"], history, summary, step, fence)
     return row["epoch"], len(history)
 
 

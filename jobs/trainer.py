@@ -69,7 +69,7 @@ class Trainer:
         if n_ranks > 1:
             self.total = ranks.fast if config.reduction == "fast" else ranks.deterministic
         self.store = Store(assignment.root)
-        self.checkpoints = Checkpoints(self.store, assignment.prefix)
+        self.checkpoints = Checkpoints(self.store, assignment.prefix, assignment.fence)
         songs = read_columns(self.store, assignment.songs, COLUMNS)
         self.plan = Plan(songs, config.heldout_fraction, config.heldout_songs, config.seed, config.subset)
         self.feed = Feed(workers, self.plan.paths, config.ahead_bytes // n_ranks)

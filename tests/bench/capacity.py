@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.ledger import Tree
+from infra.runs import read_record
 from infra.storage import Store
 
 CORES = 2
@@ -106,7 +107,7 @@ def _job(name: str, *arguments: str) -> None:
 
 def _logged(store: Store, folder: str, job: str) -> float:
     """Units a second of the last line of progress in a run's log."""
-    lines = [json.loads(line)["message"] for line in store.read(f"{folder}/log.jsonl").splitlines()]
+    lines = [json.loads(line)["message"] for line in read_record(store, folder, "log.jsonl").splitlines()]
     found = [re.match(rf"{job}: (\d+)/\1 \w+ ([\d.]+)/s", line) for line in lines]
     return float([match for match in found if match][-1][2])
 

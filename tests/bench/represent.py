@@ -31,6 +31,7 @@ import torch
 from features.spec import PRESETS
 from hdpgmm.represent import represent
 from infra.ledger import Tree, quarantine_table, songs_table
+from infra.runs import read_record
 from infra.shards import decode, encode
 from infra.songs import read_songs
 from infra.storage import Store
@@ -179,7 +180,7 @@ def watched(root: str) -> tuple[float, dict[str, float]]:
         time.sleep(LOOK_SECONDS)
     if process.returncode:
         raise SystemExit(f"jobs.represent ended with {process.returncode}")
-    summary = json.loads(Store(root).read(f"runs/represent-{RUN}/summary.json"))
+    summary = json.loads(read_record(Store(root), f"runs/represent-{RUN}", "summary.json"))
     return summary["computed"] / summary["seconds"], {kind: round(mb, 1) for kind, mb in most.items()}
 
 

@@ -42,6 +42,7 @@ from infra.config import Config, load
 from infra.ledger import SONGS, Commit, Snapshot, Tree, quarantine_table, songs_table
 from infra.packing import row_groups
 from infra.plan import COLUMNS, Plan
+from infra.runs import events_of
 from infra.songs import read_block, read_columns
 from infra.storage import Store
 from jobs.assignment import Assignment
@@ -253,7 +254,7 @@ def train(options: argparse.Namespace, root: str) -> Trained:
     with _watching(watched):
         subprocess.run(command, check=True, stdout=sys.stderr)
     (run,) = store.names("runs")
-    told = [json.loads(line) for line in store.read(f"runs/{run}/events.jsonl").splitlines()]
+    told = events_of(store, f"runs/{run}")
     epochs = [event for event in told if event["kind"] == "epoch"]
     frames = next(event["training_frames"] for event in told if event["kind"] == "start")
     return Trained(epochs, frames, watched)

@@ -249,7 +249,7 @@ class _Run:
     def _newest(self) -> int:
         """The step of the newest checkpoint, -1 before the first."""
         entries = self.root.glob("models/*/index/step-*.json")
-        return max((int(entry.stem.removeprefix("step-")) for entry in entries), default=-1)
+        return max((int(entry.stem.split("-")[1]) for entry in entries), default=-1)
 
     def _told(self) -> str:
         return self._log.read_text()

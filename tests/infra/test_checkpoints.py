@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from infra.checkpoints import Checkpoints
-from infra.errors import StorageError
+from infra.errors import StorageError, TakenOver
+from infra.lease import Lease
 from infra.storage import Store
 
 ARRAYS = {"count": np.arange(5.0)}
@@ -70,3 +71,42 @@ def test_what_is_damaged_is_passed_over(checkpoints: Checkpoints, tmp_path: Path
     checkpoints.save(2, ARRAYS, {}, 3)
     assert checkpoints.load()
     assert checkpoints.damaged == []
+
+
+def test_a_trainer_that_was_taken_over_leaves_nothing_that_counts(tmp_path: Path):
+    """It goes on in the middle of its commit, after the next one has gone far beyond."""
+    store = Store(str(tmp_path))
+    with Lease(store, "runs/m/lease", "training of model m") as held:
+        first = Checkpoints(store, "models/m", held.hand_over())
+        for step in (1, 2, 3):
+            first.save(step, ARRAYS, {"by": "first"}, keep=2)
+        last = held._journal.head().effect
+        second = Checkpoints(store, "models/m", held.hand_over())
+        for step in (4, 5, 6):
+            second.save(step, ARRAYS, {"by": "second"}, keep=2)
+        before = [*store.walk("models/m/index")]
+        last.apply(store)
+        with pytest.raises(TakenOver):
+            first.save(7, ARRAYS, {"by": "first"}, keep=2)
+        assert {entry.path for entry in store.walk("models/m/index")} == {entry.path for entry in before}
+    # The first one's last checkpoint stays: deleted, it would have come back.
+    labels = sorted(name.removesuffix(".json") for name in store.names("models/m/index"))
+    assert [int(label.split("-")[1]) for label in labels] == [3, 5, 6]
+    found = Checkpoints(store, "models/m").load()
+    assert found is not None
+    assert (found[0], found[2]) == (6, {"by": "second"})
+
+
+def test_a_step_that_is_done_again_has_another_name(tmp_path: Path):
+    store = Store(str(tmp_path))
+    with Lease(store, "runs/m/lease", "training of model m") as held:
+        kept = Checkpoints(store, "models/m", held.fence)
+        kept.save(1, ARRAYS, {"try": 1}, keep=3)
+        (damaged,) = (tmp_path / "models/m").glob("*.safetensors")
+        damaged.write_bytes(b"half")
+        kept.save(1, ARRAYS, {"try": 2}, keep=3)
+        for step in (None, 1):
+            found = kept.load(step)
+            assert found is not None
+            assert found[2] == {"try": 2}
+            assert kept.damaged == []

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pytest
 
-from infra.errors import ConfigError, Incomplete, StorageError
+from infra.errors import ConfigError, Incomplete, StorageError, TakenOver
+from infra.lease import Lease
 from infra.ledger import QUARANTINE, SONGS, Commit, Snapshot, Tree, quarantine_table, songs_table
 from infra.songs import read_quarantine, read_songs
 from infra.storage import Store
@@ -132,6 +133,24 @@ def test_a_snapshot_made_from_an_older_one_is_refused(tree: Tree):
     with pytest.raises(Incomplete, match="corpus default changed meanwhile"):
         tree.publish("default", [other.reference()], songs, quarantine, after=first.number)
     assert tree.publish("default", [other.reference()], songs, quarantine, after=2).number == 3
+
+
+def test_who_was_taken_over_publishes_no_more(tree: Tree):
+    """And what it had committed, but not yet made visible, is there when the next one begins."""
+    one, other = commit(tree, "s1"), commit(tree, "s2")
+    tables = {item.shard: (songs_table([item]), quarantine_table([item])) for item in (one, other)}
+    with Lease(tree.store, "runs/x/lease", "the extraction") as first:
+        assert tree.publish("default", [one.reference()], *tables["s1"], fence=first.fence).number == 1
+        late, paused = first.fence, first._journal.head()
+        second = first.hand_over()
+        assert paused.effect.create[0][0] == f"{tree.prefix}/snapshots/default/1.json"
+        with pytest.raises(TakenOver, match="the extraction was taken over"):
+            tree.publish("default", [other.reference()], *tables["s2"], fence=late)
+        assert tree.publish("default", [other.reference()], *tables["s2"], fence=second).number == 2
+        paused.effect.apply(tree.store)
+    newest = tree.latest("default")
+    assert newest is not None
+    assert (newest.number, [item["shard"] for item in newest.shards]) == (2, ["s2"])
 
 
 def test_old_commits_that_are_used_again_become_young(tree: Tree, monkeypatch: pytest.MonkeyPatch):

@@ -5,47 +5,99 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from infra import runs
-from infra.errors import Incomplete, StorageError
-from infra.runs import RunFolder
+from infra import lease, runs
+from infra.errors import Incomplete, StorageError, TakenOver
+from infra.runs import RunFolder, events_of, has_record, read_record
 from infra.storage import Store
 
 pytestmark = pytest.mark.s3
 
 
+@contextmanager
+def begun(store: Store, path: str = "runs/x") -> Iterator[RunFolder]:
+    with RunFolder(store, path, f"run {path}") as folder:
+        folder.begin({"root": store.root})
+        yield folder
+
+
 def test_a_run_says_what_happened(any_root: str):
     store = Store(any_root)
-    with RunFolder(store, "runs/x") as folder:
-        folder.begin({"root": any_root})
+    assert not has_record(store, "runs/x")
+    with begun(store) as folder:
         folder.event("epoch", bound=-1.5)
-    assert json.loads(store.read("runs/x/config.json")) == {"root": any_root}
-    assert json.loads(store.read("runs/x/versions.json"))["numpy"]
-    with RunFolder(store, "runs/x") as folder:
+    assert json.loads(read_record(store, "runs/x", "config.json")) == {"root": any_root}
+    assert json.loads(read_record(store, "runs/x", "versions.json"))["numpy"]
+    with begun(store) as folder:
         folder.event("again")
         folder.summary({"ok": True})
-    assert [event["kind"] for event in folder.events()] == ["begin", "epoch", "again", "end"]
-    lines = store.read("runs/x/events.jsonl").decode().splitlines()
-    assert [json.loads(line)["kind"] for line in lines] == ["begin", "epoch", "again", "end"]
-    assert json.loads(lines[1])["bound"] == -1.5
-    assert json.loads(store.read("runs/x/summary.json"))["ok"] is True
+    kinds = ["begin", "epoch", "begin", "again", "end"]
+    assert [event["kind"] for event in folder.events()] == kinds
+    assert [event["kind"] for event in events_of(store, "runs/x")] == kinds
+    assert events_of(store, "runs/x")[1]["bound"] == -1.5
+    assert json.loads(read_record(store, "runs/x", "summary.json"))["ok"] is True
+
+
+def test_older_records_go_but_one(any_root: str):
+    store = Store(any_root)
+    for _ in range(4):
+        with begun(store):
+            pass
+    assert {name.partition("-")[0] for name in store.names("runs/x")} == {"00000005", "00000007", "lease"}
+    assert len(events_of(store, "runs/x")) == 4
+    store.delete("runs/x/00000007-events.jsonl")  # killed before it had written any
+    assert len(events_of(store, "runs/x")) == 3
+
+
+def test_a_run_that_does_not_begin_leaves_the_record_of_before(any_root: str):
+    store = Store(any_root)
+    with begun(store) as folder:
+        folder.summary({"songs": 3})
+    with pytest.raises(Incomplete), RunFolder(store, "runs/x", "run x"):
+        raise Incomplete("nothing to begin with")
+    with RunFolder(store, "runs/x", "run x"):
+        pass
+    assert json.loads(read_record(store, "runs/x", "summary.json"))["songs"] == 3
+
+
+def test_one_run_of_a_name_at_a_time(any_root: str, monkeypatch: pytest.MonkeyPatch):
+    """The second one is told so and touches nothing; one that was taken over writes what nobody reads."""
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lease, "WATCH_SECONDS", 0.5)
+    store = Store(any_root)
+    with begun(store) as first:
+        lease._outer.set(None)  # the others are other processes
+        with pytest.raises(Incomplete, match=r"run runs/x is under way \(process \d+ on "), begun(store):
+            pass
+        first.lease._ending.set()  # paused
+        with begun(store) as other:
+            other.event("other")
+            other.flush()
+            with pytest.raises(TakenOver):
+                first.lease.fence.commit()
+            first.summary({"late": True})
+            assert [event["kind"] for event in events_of(store, "runs/x")] == ["begin", "begin", "other"]
+            with pytest.raises(FileNotFoundError):
+                read_record(store, "runs/x", "summary.json")
+    assert json.loads(read_record(store, "runs/x", "events.jsonl").splitlines()[-1])["kind"] == "other"
 
 
 def test_a_failed_run_has_its_exit_code(any_root: str):
     store = Store(any_root)
-    with pytest.raises(Incomplete), RunFolder(store, "runs/x") as folder:
+    with pytest.raises(Incomplete), begun(store):
         raise Incomplete("2 shards are missing")
-    summary = json.loads(store.read("runs/x/summary.json"))
+    summary = json.loads(read_record(store, "runs/x", "summary.json"))
     assert (summary["exit_code"], summary["error"]) == (4, "2 shards are missing")
-    with RunFolder(store, "runs/x") as folder:
-        folder.begin({})
-        assert not store.exists("runs/x/summary.json")  # while it goes on, how it once ended is no news
-    folder.summary({"songs": 3})
-    assert json.loads(store.read("runs/x/summary.json"))["exit_code"] == 0
+    with begun(store) as folder:
+        with pytest.raises(FileNotFoundError):  # while it goes on, how it once ended is no news
+            read_record(store, "runs/x", "summary.json")
+        folder.summary({"songs": 3})
+    assert json.loads(read_record(store, "runs/x", "summary.json"))["exit_code"] == 0
 
 
 def test_of_many_alike_the_older_are_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -53,7 +105,7 @@ def test_of_many_alike_the_older_are_thinned(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(runs, "SAMPLE_SECONDS", 0.0)
     store = Store(str(tmp_path))
     for start in (0, 25):  # a run that continues knows what it had
-        with RunFolder(store, "runs/x") as folder:
+        with begun(store) as folder:
             for step in range(start, start + 25):
                 folder.sample("step", step=step)
                 folder.event("other")
@@ -65,15 +117,15 @@ def test_of_many_alike_the_older_are_thinned(tmp_path: Path, monkeypatch: pytest
 
 
 def test_samples_are_seconds_apart(tmp_path: Path):
-    with RunFolder(Store(str(tmp_path)), "runs/x") as folder:
+    with begun(Store(str(tmp_path))) as folder:
         for step in range(3):
             folder.sample("step", step=step)
             folder.sample("read", step=step)
-    assert [(event["kind"], event["step"]) for event in folder.events()] == [("step", 0), ("read", 0)]
+    assert [(event["kind"], event["step"]) for event in folder.events()[1:]] == [("step", 0), ("read", 0)]
 
 
 def logged(store: Store, path: str = "runs/x") -> list[dict[str, str]]:
-    return [json.loads(line) for line in store.read(f"{path}/log.jsonl").decode().splitlines()]
+    return [json.loads(line) for line in read_record(store, path, "log.jsonl").decode().splitlines()]
 
 
 @pytest.fixture
@@ -88,12 +140,12 @@ def told() -> Iterator[logging.Logger]:
 def test_what_is_said_is_kept_as_lines(any_root: str, told: logging.Logger, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(runs, "FLUSH_SECONDS", 0.05)
     store = Store(any_root)
-    with RunFolder(store, "runs/x"):
+    with begun(store):
         told.info("extract: %d tracks", 3)
-        until(lambda: store.exists("runs/x/log.jsonl"))  # while it goes on
+        until(lambda: store.exists("runs/x/00000001-log.jsonl"))  # while it goes on
         told.warning("naïve \n name")
     told.info("after")
-    with RunFolder(store, "runs/x"):
+    with begun(store):
         told.info("again")
     lines = logged(store)
     assert [line["message"] for line in lines] == ["extract: 3 tracks", "naïve \n name", "again"]
@@ -104,14 +156,14 @@ def test_what_is_said_is_kept_as_lines(any_root: str, told: logging.Logger, monk
 
 def test_a_name_that_is_no_utf8_is_kept_too(tmp_path: Path):
     store = Store(str(tmp_path))
-    log = runs.RunLog(store, "runs/x/log.jsonl")
+    log = runs.RunLog(store, "runs/x/1-log.jsonl")
     log.begin()
     log.emit(logging.makeLogRecord({"msg": "a name \ud800"}))  # pytest's own handlers do not take it
     log.end()
     assert [line["message"] for line in logged(store)] == ["a name \ud800"]
-    store.delete("runs/x/log.jsonl")
+    store.delete("runs/x/1-log.jsonl")
     log._write()
-    assert not store.exists("runs/x/log.jsonl")  # nothing was said since
+    assert not store.exists("runs/x/1-log.jsonl")  # nothing was said since
 
 
 def until(there: Callable[[], bool]) -> None:
@@ -126,12 +178,24 @@ def test_a_storage_that_fails_at_the_end_hides_no_error(
     error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     store, before = Store(str(tmp_path)), logging.getLogger().handlers[:]
-    monkeypatch.setattr(store, "write", lambda *_: (_ for _ in ()).throw(StorageError("full")))
-    with pytest.raises(type(error)), RunFolder(store, "runs/x"):
-        raise error
+    write = store.write
+
+    def full(*_: object) -> None:
+        raise StorageError("full")
+
+    def running(*outcome: BaseException) -> None:
+        with begun(store) as folder:
+            monkeypatch.setattr(store, "write", full)
+            folder.event("an event that is written at the end")
+            for error in outcome:
+                raise error
+
+    with pytest.raises(type(error)):
+        running(error)
+    monkeypatch.setattr(store, "write", write)
     monkeypatch.setattr(runs, "FLUSH_SECONDS", 1e6)
-    with pytest.raises(StorageError, match="full"), RunFolder(store, "runs/x") as folder:
-        folder.event("an event that is written at the end")
+    with pytest.raises(StorageError, match="full"):
+        running()
     assert logging.getLogger().handlers == before
 
 
@@ -149,7 +213,7 @@ def test_who_logs_while_a_line_is_written_does_not_wait(
         assert heard.wait(10)
         write(path, data)
 
-    with RunFolder(store, "runs/x"):
+    with begun(store):
         monkeypatch.setattr(store, "write", writing)
         told.info("1")
         until(heard.is_set)
@@ -159,9 +223,9 @@ def test_who_logs_while_a_line_is_written_does_not_wait(
 def test_how_it_failed_is_in_log_and_summary(any_root: str):
     store = Store(any_root)
     for error, code in ((ValueError("a bug"), 1), (KeyboardInterrupt(), 130), (Incomplete("2 missing"), 4)):
-        with pytest.raises(type(error)), RunFolder(store, f"runs/{code}"):
+        with pytest.raises(type(error)), begun(store, f"runs/{code}"):
             raise error
-        assert json.loads(store.read(f"runs/{code}/summary.json"))["exit_code"] == code
+        assert json.loads(read_record(store, f"runs/{code}", "summary.json"))["exit_code"] == code
     assert "ValueError: a bug" in logged(store, "runs/1")[-1]["traceback"]
     assert logged(store, "runs/4")[-1]["message"] == "2 missing"
 
@@ -177,14 +241,14 @@ def test_a_log_that_cannot_be_written_is_no_reason_to_fail(
         tried.set()
         raise StorageError("full")
 
-    with RunFolder(store, "runs/x"):
+    with begun(store):
         with monkeypatch.context() as patch:
             patch.setattr(store, "write", failing)
             told.info("1")
             assert tried.wait(10)
         told.info("2")
     assert [line["message"] for line in logged(store)] == ["1", "2"]
-    with RunFolder(store, "runs/x"):
+    with begun(store):
         told.info("3")
         told.info("4")
     assert [line["message"] for line in logged(store)] == ["2", "3", "4"]
@@ -194,12 +258,12 @@ def test_events_survive_a_failure(any_root: str):
     store = Store(any_root)
 
     def failing() -> None:
-        with RunFolder(store, "runs/x") as folder:
+        with begun(store) as folder:
             folder.event("one")
             folder.event("two")
             raise ValueError("x")
 
     with pytest.raises(ValueError, match="x"):
         failing()
-    kinds = [json.loads(line)["kind"] for line in store.read("runs/x/events.jsonl").decode().splitlines()]
-    assert kinds == ["one", "two", "end"]
+    kinds = [event["kind"] for event in events_of(store, "runs/x")]
+    assert kinds == ["begin", "one", "two", "end"]

@@ -16,12 +16,13 @@ import pytest
 
 from features.extract import extract as extract_track
 from features.spec import PRESETS
-from infra import pool
+from infra import lease, pool
 from infra.config import Config, load
-from infra.errors import ConfigError, NotStarted, TooManyBadFiles
+from infra.errors import ConfigError, Incomplete, NotStarted, TooManyBadFiles
 from infra.isolate import Refused
 from infra.ledger import Commit, Tree
 from infra.packing import Shard
+from infra.runs import RunFolder, events_of, read_record
 from infra.songs import read_block, read_quarantine, read_songs
 from infra.storage import Store
 from jobs import audit, extract, index
@@ -60,6 +61,24 @@ def outcome(config: Config, result: extract.ExtractResult) -> tuple[list[str], d
     songs, quarantine = read_songs(store, result.snapshot), read_quarantine(store, result.snapshot)
     reasons = zip(quarantine["track_id"].to_pylist(), quarantine["reason"].to_pylist(), strict=True)
     return songs["track_id"].to_pylist(), dict(reasons)
+
+
+def test_a_second_extraction_of_the_corpus_is_refused(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """By the lease of the first, whose record stays as it is."""
+    config = config_of(str(tmp_path / "root"), write_corpus(str(tmp_path / "music"), {"a.mp3": "ok 1"}))
+    index.run(config)
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
+    with RunFolder(Store(config.root), "runs/extract-default", "the extraction of corpus default") as first:
+        first.begin({"first": True})
+        with pytest.raises(Incomplete, match=r"the extraction of corpus default is under way \(process "):
+            extract.run(config, COMMAND)
+        first.event("still here")
+        first.flush()
+    kinds = [event["kind"] for event in events_of(Store(config.root), "runs/extract-default")]
+    assert kinds == ["begin", "still here"]
+    assert not (tmp_path / "root/features").exists()
 
 
 def test_complete_and_again_nothing(any_root: str, log: Path):
@@ -112,7 +131,9 @@ def test_too_many_bad_files_and_a_higher_limit(tmp_path: Path, log: Path):
     assert result.snapshot.n_quarantined == 9
     with pytest.raises(TooManyBadFiles, match="9 of 14 tracks"):
         run(config, log)
-    assert json.loads(Store(config.root).read("runs/extract-default/summary.json"))["exit_code"] == 3
+    assert (
+        json.loads(read_record(Store(config.root), "runs/extract-default", "summary.json"))["exit_code"] == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -188,7 +209,7 @@ def test_what_an_unpublished_run_left_and_what_a_snapshot_says_are_both_retried(
     config = config_of(str(tmp_path / "root"), music, "extract.max_bad_fraction=1")
     run(config, log)
     write_corpus(music, {f"z{number}.mp3": "bad TIMEOUT" for number in range(4)})
-    monkeypatch.setattr(Tree, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(Tree, "publish", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         run(config, log)
     work = prepare(config, ["TIMEOUT"])

@@ -1,14 +1,15 @@
 """The plan's words: what is to do, and how long it may take."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra.config import Config
-from infra.runs import RunFolder
+from infra.runs import RunFolder, events_of
 from infra.storage import Store
 from jobs import extract, index
-from jobs.extract_work import expected_time, likely_workers, prepare, remember_speed, run_path
+from jobs.extract_work import Work, expected_time, likely_workers, prepare, remember_speed, run_path
 from tests.jobs.standin import config_of, write_corpus
 
 SECONDS = 400.0 * 3600
@@ -23,21 +24,30 @@ def config(tmp_path: Path) -> Config:
 
 
 def test_time_is_guessed_at_first_and_then_measured(config: Config):
-    work, folder = prepare(config), RunFolder(Store(config.root), run_path(config))
+    work = prepare(config)
     (shard,) = work.shards
     work.shards[0] = shard._replace(tracks=(shard.tracks[0]._replace(bytes=int(16000 * SECONDS)),))
-    assert expected_time(work, folder, 2) == "about 0:30:00 with 2 workers (a guess before the first run)"
-    assert expected_time(work, folder, None) == "about 1 hours of one worker (a guess before the first run)"
-    remember_speed(work, folder, workers=4, seconds=3600.0)
+    assert expected_time(work, [], 2) == "about 0:30:00 with 2 workers (a guess before the first run)"
+    assert expected_time(work, [], None) == "about 1 hours of one worker (a guess before the first run)"
     words = "(the last run: 100 s of audio a second and worker)"
-    assert expected_time(work, folder, 8) == f"about 0:30:00 with 8 workers {words}"
+    assert expected_time(work, remembered(config, work), 8) == f"about 0:30:00 with 8 workers {words}"
+
+
+def remembered(config: Config, work: Work) -> list[dict[str, Any]]:
+    """What a later run finds after this one."""
+    store, path = Store(config.root), run_path(config)
+    with RunFolder(store, path, "the extraction") as folder:
+        folder.begin({})
+        remember_speed(work, folder, workers=4, seconds=3600.0)
+    return events_of(store, path)
 
 
 def test_a_run_without_audio_says_nothing_of_speed(config: Config):
-    work, folder = prepare(config), RunFolder(Store(config.root), run_path(config))
+    work = prepare(config)
     work.shards[0] = work.shards[0]._replace(tracks=(work.shards[0].tracks[0]._replace(bytes=0),))
-    remember_speed(work, folder, workers=4, seconds=3600.0)
-    assert expected_time(prepare(config), folder, 2).endswith("(a guess before the first run)")
+    assert expected_time(prepare(config), remembered(config, work), 2).endswith(
+        "(a guess before the first run)"
+    )
 
 
 def test_a_dry_run_tells_the_plan_and_leaves_nothing(config: Config, capsys: pytest.CaptureFixture[str]):

@@ -109,7 +109,7 @@ def test_a_second_command_is_refused_and_sigterm_leaves_a_checkpoint_of_the_last
         assert last == "interrupted; run the same command again to continue"
     finally:
         first.kill()
-    (told,) = (tmp_path / "runs").glob("train-*/events.jsonl")
+    (told,) = (tmp_path / "runs").glob("train-*/*-events.jsonl")
     stopped = [
         event for line in told.read_text().splitlines() if (event := json.loads(line))["kind"] == "stopped"
     ]
@@ -160,7 +160,7 @@ def test_ranks_that_do_not_meet_say_so(monkeypatch: pytest.MonkeyPatch):
 
 def newest_step(root: Path) -> int:
     entries = root.glob("models/*/index/step-*.json")
-    return max((int(entry.stem.removeprefix("step-")) for entry in entries), default=-1)
+    return max((int(entry.stem.split("-")[1]) for entry in entries), default=-1)
 
 
 def until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:

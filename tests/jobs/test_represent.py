@@ -120,11 +120,11 @@ def test_a_lost_commit_alone_is_computed_again(trained: tuple[Config, str]) -> N
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """One worker, in this process."""
 
-    def compute(config: Config, work: represent.Work) -> int:
+    def compute(config: Config, work: represent.Work, _: object) -> int:
         worker = Representer(config.root, work.tree.prefix, work.model.run, config.represent.top, "cpu")
         return sum([*worker.represent(unit)][-1] for unit in work.todo)
 
-    monkeypatch.setattr(represent, "_compute", compute)
+    monkeypatch.setattr(represent, "_by_workers", compute)
     monkeypatch.setattr(represent, "connect", lambda _: nullcontext())
 
 

@@ -17,9 +17,12 @@ def test_an_extracted_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     config = config_of(str(tmp_path / "root"), music)
     snapshot = extract_inline(config)
     store = Store(config.root)
-    store.write("models/m/index/step-00000007.json", b"{}")
-    store.write("runs/train-m/config.json", b"{}")
-    store.write("runs/extract-default/summary.json", json.dumps({"time": "now", "shards": 1}).encode())
+    store.write("models/m/index/step-00000007-00000003-00001.json", b"{}")
+    store.write("runs/train-m/00000001-config.json", b"{}")
+    store.write(
+        "runs/extract-default/00000001-summary.json", json.dumps({"time": "now", "shards": 1}).encode()
+    )
+    store.write("runs/refused/lease/00000001.json", b"{}")
     tables = status.run(config)
     assert tables["corpus"] == [("default", "2", "1.4e-08", music, "-")]
     ((_, *features),) = tables["features"]
@@ -37,13 +40,15 @@ def test_watching(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     store, now = Store(str(tmp_path)), datetime.now(UTC)
     line = {"time": (now - timedelta(seconds=90)).isoformat(), "message": "train: 3/9 steps"}
     store.write(
-        "runs/train-m/log.jsonl", (json.dumps({**line, "message": "x"}) + "\n" + json.dumps(line)).encode()
+        "runs/train-m/00000001-log.jsonl",
+        (json.dumps({**line, "message": "x"}) + "\n" + json.dumps(line)).encode(),
     )
     store.write(
-        "runs/extract-a/summary.json", json.dumps({"time": "now", "exit_code": 4, "error": "gone"}).encode()
+        "runs/extract-a/00000001-summary.json",
+        json.dumps({"time": "now", "exit_code": 4, "error": "gone"}).encode(),
     )
-    store.write("runs/new/config.json", b"{}")
-    store.write("runs/odd/log.jsonl", b'{"time": 3}\n[]\n')
+    store.write("runs/new/00000001-config.json", b"{}")
+    store.write("runs/odd/00000001-log.jsonl", b'{"time": 3}\n[]\n')
     assert [*status.watched(store)] == [
         ("extract-a", "ended with 4, now", "gone"),
         ("new", "nothing heard yet", "-"),
@@ -56,7 +61,7 @@ def test_watching(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
         looks.append(len(looks))
         if len(looks) == 1:
             more = {"time": now.isoformat(), "message": "train: 4/9 steps"}
-            store.write("runs/train-m/log.jsonl", json.dumps(more).encode())
+            store.write("runs/train-m/00000001-log.jsonl", json.dumps(more).encode())
         if len(looks) == 3:
             raise KeyboardInterrupt
 

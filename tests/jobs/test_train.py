@@ -25,6 +25,7 @@ from infra import lease, models
 from infra.checkpoints import Checkpoints
 from infra.config import Config, load
 from infra.errors import ConfigError, Incomplete, JobError
+from infra.journal import Journal
 from infra.lease import Lease
 from infra.order import heldout_mask
 from infra.storage import Store
@@ -146,7 +147,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     folder = tmp_path / f"models/{run}"
     (folder / "final.json").unlink()
     *_, previous, newest = sorted(folder.glob("step-*.safetensors"))
-    before = int(previous.stem.removeprefix("step-"))
+    before = int(previous.stem.split("-")[1])
     newest.write_bytes(newest.read_bytes()[:-1])
     assert train.run(config_of(tmp_path)) == train.Trained(run, True)
     assert arrays(tmp_path, run) == arrays(root, run)
@@ -203,7 +204,8 @@ def left_by(root: Path, copy: Path, run: str, **versions: str) -> None:
 
 
 def events(root: Path, run: str, kind: str) -> list[dict[str, Any]]:
-    lines = (root / f"runs/train-{run}/events.jsonl").read_text().splitlines()
+    newest = max(root.glob(f"runs/train-{run}/*-events.jsonl"))
+    lines = newest.read_text().splitlines()
     return [event for event in map(json.loads, lines) if event["kind"] == kind]
 
 
@@ -212,7 +214,8 @@ def test_a_run_leaves_samples_of_its_steps_and_a_figure(reference: tuple[Path, s
     sample = events(root, run, "step")[0]
     names = {"songs_per_second", "frames_per_second", "wait_share", "batch_bound", "components", "checkpoint"}
     assert names <= sample.keys()
-    assert (root / f"runs/train-{run}/training.png").read_bytes().startswith(b"\x89PNG")
+    (figure,) = root.glob(f"runs/train-{run}/*-training.png")
+    assert figure.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_checkpoint_of_other_features_is_refused(reference: tuple[Path, str], tmp_path: Path) -> None:
@@ -284,7 +287,8 @@ def test_the_model_is_the_checkpoint_of_the_epoch_with_the_best_score(
         (folder / "final.json").unlink()
         train.run(config)
         assert models.choose(Store(str(tmp_path)), run).step == expected
-        (folder / f"index/step-{before:08d}.json").unlink(missing_ok=True)
+        for marker in folder.glob(f"index/step-{before:08d}-*.json"):
+            marker.unlink()
 
 
 def test_a_state_that_is_not_finite_is_given_up_for_the_last_checkpoint(
@@ -328,11 +332,11 @@ def test_a_second_run_of_the_same_model_is_refused(
 ) -> None:
     root, run = reference
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
-    with Lease(Store(str(tree(tmp_path))), f"models/{run}/lease.json", "the first"):
+    with Lease(Store(str(tree(tmp_path))), f"runs/train-{run}/lease", f"training of model {run}"):
         with pytest.raises(Incomplete, match=f"training of model {run} is under way"):
             train.run(config_of(tmp_path))
         assert not (tmp_path / f"models/{run}/index").exists()
-    assert not (root / f"models/{run}/lease.json").exists()
+    assert Journal(Store(str(root)), f"runs/train-{run}/lease").head().is_free
 
 
 def test_the_best_checkpoint_outlives_newer_ones(tmp_path: Path, ray_session: None) -> None:
@@ -340,7 +344,7 @@ def test_the_best_checkpoint_outlives_newer_ones(tmp_path: Path, ray_session: No
     run = train.run(config).run
     history = json.loads((tmp_path / f"models/{run}/history.json").read_text())
     best = history[schedule.best([row["heldout"] for row in history])]["step"]
-    kept = {int(entry.stem.removeprefix("step-")) for entry in (tmp_path / f"models/{run}/index").iterdir()}
+    kept = {int(entry.stem.split("-")[1]) for entry in (tmp_path / f"models/{run}/index").iterdir()}
     assert kept == {best, history[-1]["step"]}
 
 

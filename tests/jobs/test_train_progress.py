@@ -1,6 +1,7 @@
 """What is shown of a training, from made-up events."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,10 @@ def step(number: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def shown(tmp_path: Path, ray_session: None) -> Shown:
-    return Shown(RunFolder(Store(str(tmp_path)), "runs/train-x"), "x")
+def shown(tmp_path: Path, ray_session: None) -> Iterator[Shown]:
+    with RunFolder(Store(str(tmp_path)), "runs/train-x", "training of model x") as folder:
+        folder.begin({})
+        yield Shown(folder, "x")
 
 
 def test_the_line_has_every_figure(shown: Shown, capsys: pytest.CaptureFixture[str]):
@@ -72,11 +75,11 @@ def test_a_run_that_continues_is_shown_from_there(
     assert shown.history == [before]
     assert "train: 6/8 steps " in capsys.readouterr().err
     kinds = [event["kind"] for event in shown.folder.events()]
-    assert kinds == ["start", "step", "rollback"]  # steps seconds apart only
-    sample = shown.folder.events()[1]
+    assert kinds == ["begin", "start", "step", "rollback"]  # steps seconds apart only
+    sample = shown.folder.events()[2]
     assert (sample["step"], sample["songs"], sample["batch_bound"]) == (5, 10, -3.5)
     assert sample["frames_per_second"] == pytest.approx(10 * sample["songs_per_second"])
-    assert (tmp_path / "runs/train-x/training.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "runs/train-x/00000001-training.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_figure_is_drawn_now_and_then_and_at_the_end(shown: Shown, monkeypatch: pytest.MonkeyPatch):
