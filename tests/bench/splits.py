@@ -89,6 +89,7 @@ def repeats_of(task: Task, how: str, repeats: int, seed: int) -> list[np.ndarray
 
 def alone(task: Task, rng: np.random.Generator) -> float:
     """Mean index between folds drawn for each artist independently."""
+    assert task.groups is not None
     codes = np.unique(task.groups, return_inverse=True)[1]
     drawn = rng.integers(0, FOLDS, (DRAWS, 2, codes.max() + 1))[:, :, codes]
     return float(np.mean([adjusted_rand_score(one, other) for one, other in drawn]))
