@@ -35,7 +35,15 @@ def with_a_lonely_class(seed: int) -> Corpus:
     return np.append(labels, np.full(25, 6))[order], np.append(groups, np.full(25, 30))[order]
 
 
+def unequal(artists: int) -> Corpus:
+    """One artist a genre, of 8 songs (median), some of many more: the best balance is nearly always the same."""
+    sizes = np.maximum(1, np.random.default_rng(5).lognormal(np.log(8), 1.0, artists).astype(int))
+    groups = np.repeat(np.arange(artists), sizes)
+    return groups, groups
+
+
 CORPORA = {
+    "one unequal artist a genre": unequal(20),
     "one artist a genre": equal(10, 1),
     "five artists a genre": equal(6, 5),
     "heavy-tailed": heavy_tailed(3),
