@@ -1,7 +1,8 @@
 """An inverted-file index over song vectors (faiss): a query looks into the cells around it and nowhere else.
 
-Cells are k-means centres of a sample of the directions; a cell's songs are kept as 16-bit floats, so that cosines are
-right to three decimals. Of the songs in the cells that are searched none is missed; those in other cells are.
+Cells are k-means centres of a sample of the directions; a cell's songs are kept as 16-bit floats, whose cosines are
+right to three decimals: enough to say who may be near (`candidates`). The cosines themselves are then computed from
+those songs' own vectors. Of the songs in the cells that are searched none is missed; those in other cells are.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import numpy as np
 
 SAMPLE_PER_CELL = 64  # directions k-means is run on, per centre
 ITERATIONS = 10
+ROUNDING = 2.0**-11  # of a cosine at most, from 16-bit floats: so much of each number of a vector of length 1
 
 
 def cells_for(songs: int) -> int:
@@ -40,6 +42,18 @@ def search(index: faiss.Index, direction: np.ndarray, k: int, probes: int) -> li
     faiss.extract_index_ivf(index).nprobe = probes
     cosines, numbers = index.search(np.ascontiguousarray(direction[None], np.float32), k)  # pyright: ignore
     return [(int(n), float(c)) for n, c in zip(numbers[0], cosines[0], strict=True) if n >= 0]
+
+
+def candidates(index: faiss.Index, direction: np.ndarray, k: int, probes: int) -> list[int]:
+    """Numbers of the songs in the searched cells that may be among the k nearest, ties of the last one included."""
+    asked = k
+    while True:
+        asked *= 2
+        found = search(index, direction, asked, probes)
+        least = found[:k][-1][1] - 2.0 * ROUNDING if found else 0.0
+        near = [number for number, cosine in found if cosine >= least]
+        if len(near) < asked:
+            return near
 
 
 def to_bytes(index: faiss.Index) -> bytes:

@@ -17,6 +17,15 @@ from evaluation.tasks import Task
 
 CHANCE, MAJORITY = "chance", "majority"
 SIMULATIONS = 100  # random answers behind the chance row
+ALIKE = 0.5  # adjusted Rand index between repeats from which that is said beside the table
+COINCIDE = (
+    "the repeats are one and the same split, because there are too few groups (or songs) for another; "
+    "an SD over them says nothing of other splits"
+)
+MUCH_ALIKE = (
+    "the repeats are much alike (adjusted Rand index {:.2f} between them), because there are few groups (or songs), or "
+    "large ones; an SD over them is too small"
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,7 @@ class Cell:
     seed: of the trained model, or of the codebook. values: one a repeat of the splits (for chance: a simulation).
     draws: the metric, mean over repeats, under each resample of the test items; nan where that cannot be scored.
     n_songs: items tested, songs or users; n_classes: labels, or tags that could be tested, 0 for numbers.
+    alike: of the splits (splits.Splits).
     """
 
     representation: str
@@ -37,6 +47,7 @@ class Cell:
     splits: str
     values: tuple[float, ...]
     draws: tuple[float, ...]
+    alike: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,7 @@ class Summary:
     """Mean, SD between trained models, and the 95 % bootstrap interval of the mean over test songs.
 
     The SD of a representation with one model is over repeats of the splits, and nan if there is one of these too.
-    The chance row's interval is where 95 % of random answers fall. n_songs, n_classes: as in a Cell.
+    The chance row's interval is where 95 % of random answers fall. n_songs, n_classes, alike: as in a Cell.
     """
 
     representation: str
@@ -58,6 +69,7 @@ class Summary:
     n_classes: int
     splits: str
     models: int = 1
+    alike: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -137,7 +149,7 @@ def _cells(
     """values: (metric, repeat); draws: (metric, resample)."""
     about = (0, int((answer.folds >= 0).sum()), len(task.classes), splits.digest)
     return [
-        Cell(name, task.name, metric, *about, tuple(value.tolist()), tuple(draw.tolist()))
+        Cell(name, task.name, metric, *about, tuple(value.tolist()), tuple(draw.tolist()), splits.alike)
         for metric, value, draw in zip(METRICS[task.kind], values, draws, strict=True)
     ]
 
@@ -164,7 +176,16 @@ def _summary(cells: list[Cell]) -> Summary:
         n_classes=first.n_classes,
         splits=first.splits,
         models=len(cells),
+        alike=first.alike,
     )
+
+
+def alike_notes(summaries: Sequence[Summary]) -> list[tuple[str, str]]:
+    """(task, what to know) of each task whose repeats are so much alike that their SD says little."""
+    found = {s.task: s.alike for s in summaries if s.alike >= ALIKE}
+    return [
+        (task, COINCIDE if alike > 1.0 - 1e-9 else MUCH_ALIKE.format(alike)) for task, alike in found.items()
+    ]
 
 
 def differences(cells: Sequence[Cell], ours: Callable[[str], bool]) -> list[Difference]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from evaluation.compare import CHANCE, MAJORITY, Summary
+from evaluation.compare import CHANCE, MAJORITY, Summary, alike_notes
 from evaluation.figures import dots
 from evaluation.markup import Html, html, join
 
@@ -59,8 +59,8 @@ def section(summaries: Sequence[Summary], notes: Sequence[tuple[str, str]]) -> H
         "from each song's vector, always on songs it has not seen. All models get the same songs and the same "
         "splits. The dot is the mean, the bar the range where the mean would fall with other songs (95&nbsp;%), "
         "the dotted line what guessing scores.</p>"
-        '<div class="panels">{}</div>{}{}{}</section>',
-        panels, _table(summaries, columns), _meanings(columns), _notes(notes),
+        '<div class="panels">{}</div>{}{}{}{}</section>',
+        panels, _table(summaries, columns), _alike(summaries), _meanings(columns), _notes(notes),
     )  # fmt: skip
 
 
@@ -130,6 +130,11 @@ def _spread(summaries: Sequence[Summary]) -> str:
 
 def _value(s: Summary | None) -> float:
     return -math.inf if s is None else s.mean
+
+
+def _alike(summaries: Sequence[Summary]) -> Html:
+    lines = [html('<p class="small"><b><bdi>{}</bdi></b>: {}.</p>', *note) for note in alike_notes(summaries)]
+    return join(lines)
 
 
 def _meanings(columns: Sequence[tuple[str, str]]) -> Html:

@@ -5,11 +5,10 @@ Vectors are centred, because what all songs have in common says nothing about wh
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
-_T = TypeVar("_T")
+DECIMALS = 6  # of a cosine that float32 vectors have
 Block = tuple[Sequence[str], np.ndarray]  # track ids and their vectors (song, dim)
 
 
@@ -53,14 +52,16 @@ def nearest(
 ) -> list[list[Neighbour]]:
     """For each query (query, dim) the k songs with the largest cosines, largest first, ties by name.
 
-    Songs of a query's `without` are passed over, and songs without a direction. Each neighbour names at most `dims`
-    dimensions. In memory: a block, its cosines with all queries, and k songs a query.
+    Songs of a query's `without` are passed over, and songs without a direction; a query without one has no neighbours.
+    Cosines are rounded to DECIMALS, so that the same vectors tie wherever in a block they lie. Each neighbour names at
+    most `dims` dimensions. In memory: a block, its cosines with all queries, and k songs a query.
     """
     wanted = directions(queries, mean)
     best: list[list[tuple[Neighbour, np.ndarray]]] = [[] for _ in wanted]
     for ids, vectors in blocks:
         rows = directions(vectors, mean)
-        cosines = np.where(rows.any(axis=1), wanted @ rows.T, -np.inf)
+        cosines = (wanted @ rows.T).clip(-1.0, 1.0).astype(np.float64).round(DECIMALS)
+        cosines[~np.outer(wanted.any(axis=1), rows.any(axis=1))] = -np.inf
         for q, row in enumerate(cosines):
             most = min(k + len(without[q]), len(ids))
             edge = -np.partition(-row, most - 1)[most - 1] if most else np.inf
@@ -74,14 +75,10 @@ def nearest(
     ]
 
 
-def ranked(found: Iterable[Neighbour], k: int, without: Collection[str] = ()) -> list[Neighbour]:
-    """The k best of some, largest cosine first, ties by name."""
-    return [song for song, _ in _ranked(((song, None) for song in found), k, without)]
-
-
 def _ranked(
-    found: Iterable[tuple[Neighbour, _T]], k: int, without: Collection[str]
-) -> list[tuple[Neighbour, _T]]:
+    found: Iterable[tuple[Neighbour, np.ndarray]], k: int, without: Collection[str]
+) -> list[tuple[Neighbour, np.ndarray]]:
+    """The k best of some, largest cosine first, ties by name."""
     kept = [item for item in found if item[0].track_id not in without and item[0].cosine > -np.inf]
     return sorted(kept, key=lambda item: (-item[0].cosine, item[0].track_id))[:k]
 

@@ -44,9 +44,12 @@ class HDPGMM:
     covariance_type: "full" or "diag". song_level: "direct" integrates a song's atoms out, "sticks" is the paper's form.
     gamma, alpha0: None learns the concentration, a number fixes it. batch_songs: songs of a mini-batch, None for an
     eighth of the corpus within 16..1024. max_epochs: passes over the songs at most; training stops when the score of
-    songs held out (a twentieth of them) stands still, unless early_stopping is False. settings: everything that is
+    songs held out (a twentieth of those with two frames; the bound, of under 20) stands still, unless early_stopping is
+    False. settings: everything that is
     learned with, instead of the arguments before. seed: of every random choice. device: "cpu" or "cuda". callback:
     called with a dict after each epoch.
+
+    A feature that is the same in all frames fitted does no harm: it counts as one of unit variance about that value.
 
     After fit, in the features' own units: weights_ (K,), means_ (K, D), covariances_ (K, D, D) or, with "diag", (K, D),
     degrees_of_freedom_ (K,), n_components_, n_features_in_, history_ (one dict an epoch), moves_ (merges, deletions,
@@ -121,7 +124,7 @@ class HDPGMM:
         if not len(values):
             raise ValueError("songs: expected at least one song with at least one frame, found none")
         rng = np.random.default_rng(self.seed)
-        heldout = self._heldout(len(offsets) - 1, rng)
+        heldout = self._heldout(np.diff(offsets), rng)
         trained = np.setdiff1d(np.arange(len(offsets) - 1), heldout)
         training_songs = _take(values, offsets, trained)
         self._begin(*training_songs)
@@ -181,6 +184,8 @@ class HDPGMM:
         "posterior": mean over frames of the components' probabilities under a flat prior (the paper's).
         "soft": the same with the evidence of one feature in place of a whole frame's: what music is told apart by best.
         "responsibility": mean over frames of those under the song's own weights. "expected": E[weight in the song].
+        "fisher": how frames differ from each component, by nearly one-hot responsibilities: of real music it tells
+        a probe less than plain means and deviations do, and "soft" more.
         """
         if kind not in get_args(Kind):
             raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, found {kind!r}")
@@ -198,7 +203,10 @@ class HDPGMM:
         return self.fit(songs).transform(songs)
 
     def score(self, songs: Songs, y: object = None) -> float:
-        """Document completion, nats a frame in the features' own units: a song's even frames predict its odd ones."""
+        """Document completion, nats a frame in the features' own units: a song's even frames predict its odd ones.
+
+        nan where no song has two frames.
+        """
         return self._completion(*self._tensors(*_ragged(songs, self.n_features_in_)))
 
     def sample(self, n_songs: int = 1, n_frames: int = 1000) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -351,10 +359,12 @@ class HDPGMM:
     def _posterior(self) -> NormalWishart | NormalGamma:
         return family(self._state.prior).posterior(self._state.prior, self._state.stats)
 
-    def _heldout(self, n_songs: int, rng: np.random.Generator) -> np.ndarray:
-        few = not self.early_stopping or n_songs < FEWEST_FOR_HELDOUT
-        most = 0 if few else min(HELDOUT_SONGS, max(1, round(HELDOUT_SHARE * n_songs)))
-        return np.sort(rng.permutation(n_songs)[:most])
+    def _heldout(self, lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Places of the songs held out: of those with two frames, since even frames predict odd ones."""
+        judged = np.flatnonzero(lengths >= 2)
+        few = not self.early_stopping or len(judged) < FEWEST_FOR_HELDOUT
+        most = 0 if few else min(HELDOUT_SONGS, max(1, round(HELDOUT_SHARE * len(judged))))
+        return np.sort(rng.permutation(judged)[:most])
 
     def _begin(self, values: np.ndarray, offsets: np.ndarray) -> None:
         """Whitening and first components from these songs."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hdpgmm.prior import Prior, Spread
+from hdpgmm.prior import ROUNDING, Prior, Spread
 from hdpgmm.statistics import Statistics
 
 
@@ -35,8 +35,8 @@ def posterior(prior: Prior, stats: Statistics) -> NormalGamma:
     """Conjugate update (Murphy 2007, section 3.3) from statistics already scaled to the corpus.
 
     `stats.second` is (comp, dim), the sums of r x^2. With moments taken about the prior's mean, statistics of no data
-    give the prior to the last bit. A scatter that float32 sums made negative counts as zero: that dimension's scale_inv
-    is then the prior's. Each frame counts as 1 / prior.dependence of one.
+    give the prior to the last bit. A scatter that is but the float32 rounding of the second moment, negative ones too,
+    counts as that much. Each frame counts as 1 / prior.dependence of one, and has unit variance where all are constant.
     """
     device = stats.count.device
     mean0 = prior.mean.to(device)
@@ -45,7 +45,8 @@ def posterior(prior: Prior, stats: Statistics) -> NormalGamma:
     strength = prior.strength + count
     second = second - 2.0 * mean0 * first + count * mean0.square()
     first = first - count * mean0
-    scatter = (second - first.square() / strength).clamp(min=0.0)
+    scatter = torch.maximum(second - first.square() / strength, ROUNDING * second.clamp(min=0.0))
+    scatter = scatter + prior.scatter_of_constants(count[:, 0])
     return NormalGamma(
         mean0 + first / strength,
         strength[:, 0],

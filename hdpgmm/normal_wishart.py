@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hdpgmm.prior import Prior, Spread
+from hdpgmm.prior import ROUNDING, Prior, Spread
 from hdpgmm.statistics import Statistics, pairs
 
 
@@ -30,7 +30,8 @@ class NormalWishart:
 def posterior(prior: Prior, stats: Statistics) -> NormalWishart:
     """Conjugate update (Bishop 10.60-10.63) from statistics already scaled to the corpus.
 
-    Each frame counts as 1 / prior.dependence of one.
+    Each frame counts as 1 / prior.dependence of one, and has unit variance where all are constant. A variance that is
+    but the float32 rounding of the second moment counts as that much.
     """
     device = stats.count.device
     mean0 = prior.mean.to(device)
@@ -39,7 +40,10 @@ def posterior(prior: Prior, stats: Statistics) -> NormalWishart:
     mean = (prior.strength * mean0 + first) / strength[:, None]
     scatter = second + prior.strength * torch.outer(mean0, mean0)
     scatter = scatter - strength[:, None, None] * mean[:, :, None] * mean[:, None, :]
-    scale_inv = prior.scale_inv.to(device) + 0.5 * (scatter + scatter.mT)
+    own, raw = (part.diagonal(dim1=1, dim2=2) for part in (scatter, second))
+    lifted = torch.where(raw > 0.0, (ROUNDING * raw - own).clamp(min=0.0), 0.0)
+    lifted = lifted + prior.scatter_of_constants(count)
+    scale_inv = prior.scale_inv.to(device) + 0.5 * (scatter + scatter.mT) + torch.diag_embed(lifted)
     return NormalWishart(mean, strength, prior.dof + count, _cholesky(scale_inv, prior))
 
 

@@ -7,6 +7,10 @@ import torch
 from torch import Tensor
 
 STRENGTH, SCALE, EXCESS = 0.01, 0.1, 3.0  # of the weak prior: dof is EXCESS above the least, and one
+LEAST_SCALE = 1e-12  # that is learned, so that precisions stay within float32
+ROUNDING = (
+    1e-6  # of a component's second moment: a smaller scatter is what float32 makes of frames that are alike
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,9 @@ class Prior:
     covariances it is (dim,): each dimension is a model of its own with shared dof and strength. With `direct`, a song's
     atoms are integrated out: pi ~ Dirichlet(alpha0 beta). With `learned`, strength, dof and the scale of scale_inv are
     those of what the components have in common (`relearned`). `dependence`: how many frames say of a component what one
-    independent frame would (hdpgmm.dependence).
+    independent frame would (hdpgmm.dependence). `constant`: dimensions in which no frame differs from another. There
+    each component has unit variance, as all frames together have in the others: without any, likelihoods would grow
+    without bound, and spoil what is learned of the other dimensions.
     """
 
     mean: Tensor  # (dim,) float64
@@ -44,6 +50,7 @@ class Prior:
     direct: bool = False
     learned: bool = False
     dependence: float = 1.0
+    constant: Tensor | None = None  # (dim,) bool; None where all dimensions vary
 
     @property
     def dim(self) -> int:
@@ -52,6 +59,12 @@ class Prior:
     @property
     def diagonal(self) -> bool:
         return self.scale_inv.ndim == 1
+
+    def scatter_of_constants(self, count: Tensor) -> Tensor:
+        """What is added to the scatter of components of `count` frames (comp,) in each dimension, (comp, dim)."""
+        if self.constant is None:
+            return count.new_zeros(len(count), self.dim)
+        return count[:, None] * self.constant.to(count)
 
 
 def whitened_prior(
@@ -102,7 +115,7 @@ def relearned(prior: Prior, spread: Spread) -> Prior:
     below = 0.5 * torch.arange(side, dtype=torch.float64)
 
     def scale(dof: float) -> float:
-        return (0.5 * n_dims * dof + 1.0) / (0.5 * trace + 1.0 / SCALE)
+        return max(LEAST_SCALE, (0.5 * n_dims * dof + 1.0) / (0.5 * trace + 1.0 / SCALE))
 
     def slope(excess: float) -> float:
         dof = side - 1.0 + excess

@@ -25,6 +25,8 @@ def to_arrays(state: State, whitening: Whitening) -> dict[str, np.ndarray]:
         prior.dependence,
     ]
     arrays = {name: part.cpu().numpy() for name, part in zip(STATISTICS, state.stats.tensors(), strict=True)}
+    if prior.constant is not None:
+        arrays["prior_constant"] = prior.constant.cpu().numpy().astype(np.float64)
     return arrays | {
         "prior_numbers": np.array(numbers, dtype=np.float64),
         "prior_mean": prior.mean.cpu().numpy(),
@@ -62,6 +64,7 @@ def from_arrays(arrays: dict[str, np.ndarray], device: torch.device | str = "cpu
         bool(direct),
         bool(learned),
         dependence,
+        torch.tensor(arrays["prior_constant"] > 0.0) if "prior_constant" in arrays else None,
     )
     stats = Statistics(*(torch.tensor(arrays[name], device=device) for name in STATISTICS))
     whitening = Whitening(arrays["whitening_mean"], arrays["whitening_transform"])
@@ -78,6 +81,8 @@ def _check(arrays: dict[str, np.ndarray]) -> None:
         "prior_numbers": (12,), "prior_mean": (dim,), "prior_scale_inv": (dim, dim) if full else (dim,),
         "whitening_mean": (dim,), "whitening_transform": (dim, dim),
     }  # fmt: skip
+    if "prior_constant" in arrays:
+        shapes["prior_constant"] = (dim,)
     for name, shape in shapes.items():
         if name not in arrays or arrays[name].shape != shape:
             found = arrays[name].shape if name in arrays else "nothing"

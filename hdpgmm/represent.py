@@ -101,6 +101,7 @@ def fisher(model: Globals, state: State, values: Tensor, offsets: Tensor, option
     the roots being those of the closed-form Fisher information. Each coordinate's signed square root is taken, and the
     whole is scaled to length one, which makes N, the number of frames, drop out. Coordinates: all mean gradients, then
     all variance gradients, each component by component: k dim + d and (comp + k) dim + d. `model` is `state`, prepared.
+    The r_nk are not tempered as `Vectors.soft` is; on real music probes read less from these than from G1.
     """
     whitener = _whitener(state)
     scale = (model.beta / model.beta.sum()).rsqrt()[:, None]

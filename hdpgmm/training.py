@@ -85,6 +85,9 @@ def start(
     prior = whitened_prior(
         sample.shape[1], settings.gamma, settings.alpha0, settings.diagonal, settings.direct
     )
+    constant = (sample == sample[0]).all(dim=0).cpu()
+    if bool(constant.any()):
+        prior = replace(prior, constant=constant)
     if settings.learn_prior:
         prior = replace(prior, learned=True, dependence=dependence)
     return initialise.from_sample(prior, sample, settings.n_components, frames, songs, generator)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.compare import CHANCE, Difference, Summary, differences, summarise
+from evaluation.compare import CHANCE, Difference, Summary, alike_notes, differences, summarise
 from infra import cli
 from infra.config import Config, load
 from infra.shards import decode
@@ -122,7 +122,7 @@ def cells_in_use(store: Store) -> set[str] | None:
 
 
 def show(summaries: Sequence[Summary], against: Sequence[Difference] = ()) -> None:
-    """Print models as rows, metrics as columns; then what our best is ahead of the others."""
+    """Print models as rows, metrics as columns; then whose repeats are alike, and what our best is ahead of others."""
     if not summaries:
         print("no labels to predict, so no scores")
         return
@@ -139,6 +139,8 @@ def show(summaries: Sequence[Summary], against: Sequence[Difference] = ()) -> No
         table.add_row(name, *row, style="dim" if name == CHANCE else None)
     console = Console(highlight=False, width=max(100, 28 + 18 * len(columns)))
     console.print(table)
+    for task, note in alike_notes(summaries):
+        console.print(f"{task}: {note}")
     for one in against:
         console.print(
             f"{one.task}, {one.metric.replace('_', ' ')}: {one.representation} - {one.other}: "

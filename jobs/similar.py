@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -22,13 +21,13 @@ from infra import cli
 from infra.config import Config, load
 from infra.errors import ConfigError
 from infra.ledger import Tree
-from infra.songs import SongBlock, read_columns
+from infra.songs import SongBlock
 from infra.storage import Store, read_uri
 from jobs.evaluate_inputs import Inputs, find_inputs
 from jobs.evaluate_vectors import as_matrix
 from jobs.model import load_model, song_vectors
 from jobs.representer import vector_table
-from jobs.similar_index import find, known, prepare, wants_index
+from jobs.similar_index import find, known, prepare, read_places, some_vectors, wants_index
 
 log = logging.getLogger(__name__)
 
@@ -74,16 +73,14 @@ def run(
 
 def track_vector(inputs: Inputs, track: str, kind: str) -> tuple[str, np.ndarray]:
     """The name and the vector (dim,) of a track: of that name, or the only one that ends with it after a slash."""
-    songs = read_columns(inputs.store, inputs.vectors.songs, ["track_id", "path", "row_group", "row"])
+    songs = read_places(inputs)
     place = songs.filter(pc.equal(songs["track_id"], track))  # pyright: ignore
     if not place.num_rows:
         place = songs.filter(pc.ends_with(songs["track_id"], "/" + track))  # pyright: ignore
     if place.num_rows != 1:
         raise ConfigError(_not_found(inputs, songs["track_id"], track, place.num_rows))
-    (row,) = place.to_pylist()
-    with inputs.store.open(row["path"]) as source, pq.ParquetFile(source) as file:
-        table = file.read_row_group(row["row_group"], columns=[kind])
-    return row["track_id"], as_matrix(table[kind].slice(row["row"], 1))[0]
+    (name,), (vector,) = some_vectors(inputs, place, kind)
+    return name, vector
 
 
 def _not_found(inputs: Inputs, names: Any, track: str, matches: int) -> str:
@@ -148,7 +145,10 @@ def show(result: Similar) -> None:
     table.add_column("labels", overflow="fold")
     for rank, (song, labels) in enumerate(zip(result.neighbours, result.labels, strict=True), 1):
         table.add_row(str(rank), f"{song.cosine:.3f}", song.track_id, ", ".join(labels))
-    Console(highlight=False, markup=False).print(table)
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    if not result.neighbours:
+        console.print(f"{result.query} has none: its vector is the mean of all songs, or there are no others")
 
 
 def as_json(result: Similar) -> str:

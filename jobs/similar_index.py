@@ -8,17 +8,23 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from evaluation.similar import Block, Neighbour, directions, mean_vector, nearest, ranked
+from evaluation.similar import Block, Neighbour, directions, mean_vector, nearest
 from infra.config import SimilarConfig
 from infra.shards import decode, encode
+from infra.songs import read_columns
 from infra.storage import Store
 from jobs.evaluate_inputs import Inputs
 from jobs.evaluate_vectors import as_matrix, vector_tables
+
+INDEX = 2  # grows when what an index holds becomes another
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,25 @@ def blocks(inputs: Inputs, kind: str) -> Iterator[Block]:
     for table in vector_tables(inputs.store, inputs.vectors, [kind]):
         if table.num_rows:
             yield table["track_id"].to_pylist(), as_matrix(table[kind])
+
+
+def some_vectors(inputs: Inputs, tracks: pa.Table, kind: str) -> Block:
+    """Of some living songs, rows of `read_places`, whose row groups are read."""
+    ids: list[str] = []
+    found: list[np.ndarray] = []
+    places = sorted(tracks.to_pylist(), key=lambda place: (place["path"], place["row_group"], place["row"]))
+    for path, members in groupby(places, key=lambda place: place["path"]):
+        with inputs.store.open(path) as source, pq.ParquetFile(source) as file:
+            for row_group, rows in groupby(members, key=lambda place: place["row_group"]):
+                column, chosen = file.read_row_group(row_group, columns=[kind])[kind], list(rows)
+                ids += [place["track_id"] for place in chosen]
+                found.append(as_matrix(column)[[place["row"] for place in chosen]])
+    return ids, np.concatenate(found)
+
+
+def read_places(inputs: Inputs) -> pa.Table:
+    """track_id, path, row_group and row of every living song's vectors."""
+    return read_columns(inputs.store, inputs.vectors.songs, ["track_id", "path", "row_group", "row"])
 
 
 def wants_index(inputs: Inputs, config: SimilarConfig) -> bool:
@@ -76,7 +101,11 @@ def find(
     k: int,
     without: Collection[str] = (),
 ) -> list[Neighbour]:
-    """The k songs most similar to a vector (dim,), by the index where there is one."""
+    """The k songs most similar to a vector (dim,), by the index where there is one.
+
+    The index says which songs may be among them; their cosines are then computed from their own vectors, by the
+    function that compares all songs, so that both ways say the same of a song. It costs the row groups of those songs.
+    """
     if not prepared.indexed:
         return nearest(query[None], blocks(inputs, config.kind), prepared.mean, k, [without])[0]
     from evaluation import approximate
@@ -85,14 +114,18 @@ def find(
     index = (
         approximate.from_bytes(store.read(path)) if _remote(store) else approximate.mapped(store.uri(path))
     )
-    ids = decode(store.read(f"{prepared.prefix}/ids.parquet"))["track_id"]
     (direction,) = directions(query[None], prepared.mean)
-    found = approximate.search(index, direction, k + len(without), config.probes)
-    return ranked((Neighbour(ids[number].as_py(), cosine) for number, cosine in found), k, without)
+    if not direction.any() or not index.ntotal:
+        return []
+    ids = decode(store.read(f"{prepared.prefix}/ids.parquet"))["track_id"]
+    near = ids.take(pa.array(approximate.candidates(index, direction, k + len(without), config.probes)))
+    places = read_places(inputs)
+    block = some_vectors(inputs, places.filter(pc.is_in(places["track_id"], near)), config.kind)  # pyright: ignore
+    return nearest(query[None], [block], prepared.mean, k, [without])[0]
 
 
 def _write_index(inputs: Inputs, config: SimilarConfig, prefix: str) -> np.ndarray:
-    """Write index.faiss and ids.parquet; the mean."""
+    """Write index.faiss and ids.parquet, of the songs that have a direction; the mean."""
     from evaluation import approximate
 
     cells = approximate.cells_for(inputs.vectors.n_songs)
@@ -101,10 +134,15 @@ def _write_index(inputs: Inputs, config: SimilarConfig, prefix: str) -> np.ndarr
 
     def all_directions() -> Iterator[np.ndarray]:
         for names, vectors in blocks(inputs, config.kind):
-            ids.extend(names)
-            yield directions(vectors, mean)
+            rows = directions(vectors, mean)
+            kept = rows.any(axis=1)
+            ids.extend(name for name, has in zip(names, kept, strict=True) if has)
+            yield rows[kept]
 
-    index = approximate.build(directions(sample, mean), all_directions(), cells, config.seed)
+    rows = directions(sample, mean)
+    rows = rows[rows.any(axis=1)] if rows.any() else rows[:1]
+    cells = cells if len(rows) >= cells else approximate.cells_for(len(rows))
+    index = approximate.build(rows, all_directions(), cells, config.seed)
     inputs.store.write(f"{prefix}/index.faiss", approximate.to_bytes(index))
     table = pa.table({"track_id": pa.array(ids, pa.string())})
     inputs.store.write(f"{prefix}/ids.parquet", encode(table, [len(ids)]))
@@ -136,5 +174,5 @@ def _remote(store: Store) -> bool:
 def _key(inputs: Inputs, config: SimilarConfig) -> str:
     parts: list[Any] = [inputs.vectors.digest, config.kind, version("hdpgmm")]
     if wants_index(inputs, config):
-        parts += [config.seed, version("faiss-cpu")]
+        parts += [config.seed, version("faiss-cpu"), INDEX]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -5,7 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evaluation.compare import Cell, differences, score_chance, score_majority, score_vectors, summarise
+from evaluation.compare import (
+    Cell,
+    alike_notes,
+    differences,
+    score_chance,
+    score_majority,
+    score_vectors,
+    summarise,
+)
 from evaluation.splits import make_splits
 from evaluation.tasks import Task, single_label
 
@@ -181,3 +189,18 @@ def test_paired_differences_are_narrower_than_either_interval():
     assert row.mean == pytest.approx(ours.mean - plain.mean)
     assert row.low <= row.mean <= row.high
     assert row.high - row.low < 0.6 * (ours.high - ours.low)
+
+
+@pytest.mark.parametrize(("groups", "said"), [(5, "one and the same split"), (6, "much alike"), (40, "")])
+def test_repeats_that_coincide_say_so(groups: int, said: str):
+    targets, codes = np.arange(120) % 3, np.arange(120) % groups
+    task = single(targets, codes)
+    splits = make_splits(task, 5, 5, 0)
+    cells = [
+        *score_majority(task, splits, 5, 0),
+        *score_chance(task, splits, 0),
+        *score_vectors("x", np.eye(3)[targets], task, splits, 5, 0),
+    ]
+    notes = alike_notes(summarise(cells))
+    assert [task for task, _ in notes] == (["style"] if said else [])
+    assert said in "".join(note for _, note in notes)

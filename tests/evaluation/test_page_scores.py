@@ -1,5 +1,9 @@
 """The scores' part of the page: words for every kind of task, and for models of several seeds."""
 
+from dataclasses import replace
+
+import pytest
+
 from evaluation import page_scores
 from evaluation.compare import Summary
 
@@ -24,3 +28,12 @@ def test_numbers_taste_and_models_of_several_seeds_have_their_words():
     assert "nan" not in text
     assert "0 labels" not in text
     assert "how far up in a list of songs" in text
+
+
+@pytest.mark.parametrize(("alike", "said"), [(1.0, "one and the same split"), (0.71, "0.71"), (0.2, None)])
+def test_repeats_that_coincide_are_told_beside_the_table(alike: float, said: str | None):
+    rows = [replace(row(name, "genre & <b>", "accuracy", 0.4), alike=alike) for name in ("chance", "G1")]
+    text = page_scores.section(rows, ())
+    assert text.count("the repeats are") == (0 if said is None else 1)
+    assert said is None or said in text
+    assert "genre & <b>" not in text

@@ -5,7 +5,7 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from evaluation import approximate
-from evaluation.similar import Neighbour, directions, mean_vector, nearest, ranked
+from evaluation.similar import directions, mean_vector, nearest
 
 
 def songs(n: int, dim: int, seed: int) -> tuple[list[str], np.ndarray]:
@@ -47,7 +47,18 @@ def test_what_is_the_mean_is_like_nothing():
     blocks = [(["left", "right", "middle"], vectors)]
     assert not directions(vectors, mean_vector(blocks))[2].any()
     (found,) = nearest(vectors[:1], blocks, mean_vector(blocks), 5, [[]])
-    assert [song.track_id for song in found] == ["left", "right"]
+    assert [(song.track_id, song.cosine) for song in found] == [("left", 1.0), ("right", -1.0)]
+    assert nearest(vectors[2:], blocks, mean_vector(blocks), 5, [[]]) == [[]]
+
+
+def test_copies_tie_wherever_they_lie_and_no_cosine_is_beyond_one():
+    ids, vectors = songs(400, 250, seed=6)
+    vectors[::3] = vectors[0]
+    mean = mean_vector([(ids, vectors)])
+    for size in (400, 17):
+        (found,) = nearest(vectors[:1], in_blocks(ids, vectors, size), mean, 134, [[]])
+        assert [song.track_id for song in found] == sorted(ids[::3])
+        assert {song.cosine for song in found} == {1.0}
 
 
 def test_many_queries_are_each_as_alone():
@@ -76,10 +87,6 @@ def test_nothing_to_compare_with():
         mean_vector([])
     only = [(["a"], np.ones((1, 2), np.float32))]
     assert nearest(np.ones((1, 2)), only, np.zeros(2), 3, [["a"]]) == [[]]
-    assert ranked([Neighbour("b", 0.5), Neighbour("a", 0.5), Neighbour("c", 0.9)], 2, ["c"]) == [
-        Neighbour("a", 0.5),
-        Neighbour("b", 0.5),
-    ]
 
 
 def test_the_index_finds_what_a_search_of_all_songs_finds():
@@ -99,6 +106,21 @@ def test_the_index_finds_what_a_search_of_all_songs_finds():
         hits += len(exact & {j for j, _ in approximate.search(index, rows[i], 10, probes=cells // 4)})
     assert hits / 500 > 0.75
     assert approximate.search(index, rows[0], 10, probes=1)[0][0] == 0
+
+
+def test_candidates_of_the_index_are_all_that_may_be_near():
+    """More copies than are asked for, and all whose cosine 16-bit floats cannot tell from the last one's."""
+    _, vectors = songs(4000, 16, seed=2)
+    rows = directions(vectors, vectors.mean(axis=0))
+    rows[100:150] = rows[99]
+    index = approximate.build(rows, iter([rows]), 8, seed=0)
+    assert set(range(99, 150)) <= set(approximate.candidates(index, rows[99], 5, probes=8))
+    for i in range(0, 4000, 80):
+        near = approximate.candidates(index, rows[i], 10, probes=8)
+        cosines = rows @ rows[i]
+        assert set(np.flatnonzero(cosines >= np.sort(cosines)[-10]).tolist()) <= set(near)
+        assert len(near) < 200
+    assert len(approximate.candidates(index, rows[0], 4000, probes=8)) == 4000
 
 
 def test_the_index_survives_a_file_and_is_the_same_twice(tmp_path):

@@ -1,11 +1,13 @@
 """Folds: every song tested once, groups together, labels spread, the same for everybody."""
 
 import warnings
+from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import adjusted_rand_score
 
 from evaluation.splits import Parts, Splits, make_splits, published_splits
 from evaluation.tasks import Task
@@ -78,3 +80,34 @@ def test_a_published_split_is_one_fold_whose_inner_fold_is_its_validation_list()
     assert (without.train.tolist(), without.inner) == ([1, 2, 7], ())
     swapped = published_splits(task, Parts(parts.test, parts.valid, parts.train))
     assert published_splits(task, parts).digest != swapped.digest
+
+
+@pytest.mark.parametrize("kind", ["single", "multi", "value"])
+def test_repeats_of_grouped_folds_are_other_splits_of_every_kind_of_target(kind: str):
+    rng = np.random.default_rng(4)
+    groups = np.repeat(np.arange(40), rng.integers(1, 9, 40))
+    own = rng.random((40, 3))[groups]
+    targets = {"single": own.argmax(axis=1), "multi": own > 0.6, "value": own[:, 0]}[kind]
+    classes = () if kind == "value" else ("a", "b", "c")
+    songs = tuple(f"s{i}" for i in range(len(groups)))
+    splits = make_splits(Task("t", kind, songs, targets, classes, groups, ()), 5, 5, 0)  # type: ignore[arg-type]
+    tested = []
+    for folds in splits.repeats:
+        assert [len(fold.inner) for fold in folds] == [3] * 5
+        assert max(abs(len(fold.test) / len(songs) - 0.2) for fold in folds) < 0.08
+        tested.append(np.zeros(len(songs)))
+        for number, fold in enumerate(folds):
+            tested[-1][fold.test] = number
+            marks = targets[fold.test] if kind != "single" else np.eye(3)[targets[fold.test]]
+            everyone = targets if kind != "single" else np.eye(3)[targets]
+            assert np.abs(marks.mean(axis=0) - everyone.mean(axis=0)).max() < 0.15
+    indices = [adjusted_rand_score(*pair) for pair in combinations(tested, 2)]
+    assert splits.alike == pytest.approx(np.mean(indices))
+    assert splits.alike < 0.2
+
+
+def test_songs_without_groups_and_single_repeats():
+    task = make_task(np.random.default_rng(1), 60, 3, None, "single")
+    assert abs(make_splits(task, 4, 5, 0).alike) < 0.1
+    assert np.isnan(make_splits(task, 1, 5, 0).alike)
+    assert np.isnan(make_splits(make_task(np.random.default_rng(1), 20, 3, 1, "single"), 4, 5, 0).alike)

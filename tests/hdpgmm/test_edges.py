@@ -1,6 +1,7 @@
 """Features, songs and components that break naive ones, from raw frames to song vectors, in float32 as in training."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,10 @@ import torch
 from torch import Tensor
 
 from hdpgmm import model
-from hdpgmm.initialise import from_sample
+from hdpgmm.initialise import from_sample, partition_statistics
 from hdpgmm.local import LocalOptions
 from hdpgmm.model import State
-from hdpgmm.prior import whitened_prior
+from hdpgmm.prior import Spread, relearned, whitened_prior
 from hdpgmm.represent import Vectors, represent
 from hdpgmm.score import completion
 from hdpgmm.statistics import Statistics
@@ -153,6 +154,42 @@ def test_empty_songs_change_nothing(direct: bool, diagonal: bool):
     assert all(torch.equal(a, b) for a, b in zip(one.tensors(), two.tensors(), strict=True))
     assert info == other
     assert info.songs == 16
+
+
+@both_families
+def test_constant_dimensions_have_unit_variance_in_every_component(diagonal: bool):
+    """As if each frame had noise of unit variance there, about its own value."""
+    rng = np.random.default_rng(3)
+    frames = torch.tensor(rng.normal(size=(30, 3)) * [1.0, 0.0, 1.0])
+    noisy = frames.clone()
+    noisy[::2, 1], noisy[1::2, 1] = 1.0, -1.0
+    prior = replace(skewed_prior(3, diagonal=diagonal), mean=torch.zeros(3, dtype=F64), dependence=2.5)
+    family = model.family(prior)
+    plain, other = (partition_statistics([part[:10], part[10:]], diagonal) for part in (frames, noisy))
+    found = family.posterior(replace(prior, constant=torch.tensor([False, True, False])), plain)
+    expected = family.posterior(prior, other)
+    own, wanted = (
+        q.scale_inv if diagonal else (q.chol @ q.chol.mT).diagonal(dim1=1, dim2=2) for q in (found, expected)
+    )
+    torch.testing.assert_close(own, wanted)
+    torch.testing.assert_close(found.mean, expected.mean)
+
+
+@both_families
+def test_frames_that_are_alike_are_as_narrow_as_float32_can_tell(diagonal: bool):
+    """Digital silence: without that its component, and the prior with it, become narrower with every step."""
+    silence = torch.tensor([[0.7, -0.2]], dtype=F64).expand(1000, 2)
+    prior = replace(whitened_prior(2, diagonal=diagonal), learned=True)
+    stats = partition_statistics([silence, 0.0 * silence + torch.randn(1000, 2, dtype=F64)], diagonal)
+    state = State(prior, stats, 1.0, 1.0)
+    for _ in range(200):
+        state = model.with_prior(state)
+    _assert_sound(state)
+    q = model.family(state.prior).posterior(state.prior, state.stats)
+    variance = (q.scale_inv if diagonal else (q.chol @ q.chol.mT).diagonal(dim1=1, dim2=2))[0] / 1000
+    assert bool((variance >= 1e-6 * silence[0].square()).all())
+    assert bool((variance < 1e-4).all())
+    assert relearned(prior, Spread(2, 1e3, 1e40, 1.0)).scale_inv.max() >= 1e-12
 
 
 @both_families

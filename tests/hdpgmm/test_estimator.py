@@ -397,7 +397,7 @@ def test_frames_that_float32_cannot_hold_are_named(covariance_type: Any):
 def test_a_song_held_out_that_float32_cannot_hold_has_the_name_its_user_knows():
     songs = _small(n_songs=40)
     model = HDPGMM(8, max_epochs=1)
-    heldout = model._heldout(40, np.random.default_rng(0))
+    heldout = model._heldout(np.full(40, 20), np.random.default_rng(0))
     songs[heldout[1]] = songs[heldout[1]].copy()
     songs[heldout[1]][7, 0] = 1e30
     with pytest.raises(ValueError, match=f"song {heldout[1]}, frame 7, feature 0: .* found 1e\\+30 where"):
@@ -522,7 +522,7 @@ def test_the_model_is_that_of_the_epoch_that_songs_held_out_score_best(monkeypat
     model = HDPGMM(8, batch_songs=16, max_epochs=6).fit(songs)
     scores = [row["heldout"] for row in model.history_]
     best = schedule.best(scores)
-    heldout = [songs[i] for i in model._heldout(60, np.random.default_rng(0))]
+    heldout = [songs[i] for i in model._heldout(np.full(60, 20), np.random.default_rng(0))]
     assert model.score(heldout) == pytest.approx(scores[best], abs=1e-6)
     assert scores[best] > scores[-1] + 0.02
 
@@ -667,3 +667,56 @@ def test_the_example_in_the_docstring_runs():
     found = doctest.testmod(estimator)
     assert found.attempted >= 4
     assert found.failed == 0
+
+
+@pytest.mark.parametrize("song_level", ["direct", "sticks"])
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_features_that_never_vary_change_nothing(covariance_type: Any, song_level: Any, tmp_path: Path):
+    """Whose likelihoods grew from epoch to epoch, until they overflowed; and after a file."""
+    rng = np.random.default_rng(0)
+    means = 9.0 * np.array([[0, 0, 0], [1, 0, 1], [0, 1, 1], [1, 1, 0]])
+    songs = [
+        means[rng.choice(4, 60, p=rng.dirichlet(np.ones(4)))] + rng.normal(size=(60, 3)) for _ in range(30)
+    ]
+    more = [np.column_stack([np.full(60, 1e6 / 3), song, np.zeros(60)]) for song in songs]
+
+    def fitted(of: list[np.ndarray]) -> HDPGMM:
+        kinds = {"covariance_type": covariance_type, "song_level": song_level}
+        return HDPGMM(6, 6, max_epochs=9, early_stopping=False, **kinds).fit(of)
+
+    plain, model = fitted(songs), fitted(more)
+    model.save(tmp_path)
+    for one in (model, HDPGMM.load(tmp_path)):
+        assert one.n_components_ == plain.n_components_ == 4
+        np.testing.assert_allclose(np.sort(one.weights_), np.sort(plain.weights_), atol=0.01)
+        np.testing.assert_allclose(one.means_[:, [0, 4]], [[1e6 / 3, 0.0]] * 4, atol=1e-6)
+        order, expected = (np.argsort(m.weights_) for m in (one, plain))
+        np.testing.assert_allclose(
+            one.transform(more)[:, order], plain.transform(songs)[:, expected], atol=0.02
+        )
+        constants = 2 * multivariate_normal(np.zeros(1)).logpdf(np.zeros(1))  # at the mean of unit variance
+        assert one.score(more) == pytest.approx(plain.score(songs) + constants, abs=0.05)
+    scores = [row["bound"] for row in model.history_]
+    assert scores[-1] - scores[len(scores) // 2] < 0.05
+
+
+@pytest.mark.parametrize("song_level", ["direct", "sticks"])
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_songs_of_one_frame(covariance_type: Any, song_level: Any):
+    """One embedding a track: nothing can be predicted from half a song, so nothing is held out."""
+    rng = np.random.default_rng(1)
+    songs = [9.0 * rng.integers(0, 2, size=(1, 2)) + rng.normal(size=(1, 2)) for _ in range(200)]
+    model = HDPGMM(6, max_epochs=6, covariance_type=covariance_type, song_level=song_level).fit(songs)
+    assert model.n_components_ == 4
+    assert {row["heldout"] for row in model.history_} == {None}
+    assert np.isfinite(model.transform(songs)).all()
+    assert np.isnan(model.score(songs))
+
+
+def test_songs_held_out_have_two_frames():
+    rng = np.random.default_rng(2)
+    songs = [rng.normal(size=(1 if i % 4 else 30, 2)) for i in range(100)]
+    model = HDPGMM(2, max_epochs=2).fit(songs)
+    assert all(np.isfinite(row["heldout"]) for row in model.history_)
+    few = HDPGMM(2, max_epochs=2).fit(songs[:60])  # 15 with two frames
+    assert {row["heldout"] for row in few.history_} == {None}

@@ -68,6 +68,17 @@ def test_rows_meet_their_labels(scored: tuple[Path, list[Summary], str]):
     assert mean_of(rows, "chance", "style", "accuracy") == pytest.approx(1 / 3, abs=0.1)
 
 
+def test_repeats_that_coincide_are_told_beneath_the_table(
+    scored: tuple[Path, list[Summary], str], capsys: pytest.CaptureFixture[str]
+):
+    """Here they do not, which is kept with the scores."""
+    _, rows, _ = scored
+    assert all(abs(row.alike) < 0.9 for row in rows)
+    evaluate.show([replace(row, alike=1.0) if row.task == "mood" else row for row in rows])
+    told = [line for line in capsys.readouterr().out.splitlines() if "one and the same split" in line]
+    assert [line.partition(":")[0] for line in told] == ["mood"]
+
+
 def test_what_is_missing_is_counted_and_nobody_moves_up(scored: tuple[Path, list[Summary], str]):
     _, rows, notes = scored
     assert {row.n_songs for row in rows if row.task == "style"} == {34}

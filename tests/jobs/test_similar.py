@@ -71,15 +71,19 @@ def test_neighbours_of_a_track(root: Path, kind: str):
         assert words == (mine.style, *(mine.tags or ()))
 
 
+def both_ways(root: Path, track: str, k: int, *settings: str) -> list[similar.Similar]:
+    """With and without the index."""
+    ways = [config_of(root, f"similar.index={way}", *settings) for way in ("approximate", "exact")]
+    results = [similar.run(config, track, k=k) for config in ways]
+    assert [result.exact for result in results] == [False, True]
+    return results
+
+
 def test_the_index_is_made_once_and_finds_the_same(root: Path):
     track = make_songs(36)[4].track_id
+    found, plain = both_ways(root, track, 5)
+    assert found.neighbours == plain.neighbours
     config = config_of(root, "similar.index=approximate")
-    found = similar.run(config, track, k=5)
-    assert not found.exact
-    plain = similar.run(config_of(root, "similar.index=exact"), track, k=5)
-    cosines = [[s.cosine for s in result.neighbours] for result in (found, plain)]
-    np.testing.assert_allclose(*cosines, atol=1e-3)  # 16-bit floats; near ties may swap
-    assert len({s.track_id for s in found.neighbours} & {s.track_id for s in plain.neighbours}) >= 4
     similar.run(config, track, k=5)
     path = root / "similar/m1/soft_sqrt/index.faiss"
     before = path.stat().st_mtime_ns
@@ -92,15 +96,33 @@ def test_the_index_is_made_once_and_finds_the_same(root: Path):
 def test_other_vectors_make_another_index(tmp_path: Path):
     songs = make_songs(24)
     store = write_root(tmp_path, songs)
-    config = config_of(tmp_path, "similar.index=approximate")
-    similar.run(config, songs[0].track_id)
+    both_ways(tmp_path, songs[0].track_id, 3)
     swapped = [replace(s, shares=o.shares, version="2") for s, o in zip(songs, songs[::-1], strict=True)]
     write_vectors(store, swapped, "m1")
-    found = similar.run(config, songs[0].track_id, k=3)
-    plain = similar.run(config_of(tmp_path), songs[0].track_id, k=3)
-    cosines = [[s.cosine for s in result.neighbours] for result in (found, plain)]
-    np.testing.assert_allclose(*cosines, atol=1e-3)
-    assert found.neighbours[0].track_id == plain.neighbours[0].track_id
+    found, plain = both_ways(tmp_path, songs[0].track_id, 3)
+    assert found.neighbours == plain.neighbours
+
+
+def test_copies_and_songs_that_are_the_mean_come_alike_both_ways(tmp_path: Path):
+    """Songs and their rolls, each twice, so that the mean is uniform; and four songs that are just that."""
+    rng = np.random.default_rng(0)
+    shares = [np.roll(base, i) for base in rng.dirichlet(np.ones(COMPONENTS), 6) for i in range(COMPONENTS)]
+    shares = [*shares, *shares, *[np.full(COMPONENTS, 1 / COMPONENTS)] * 4]
+    songs = [replace(song, shares=own) for song, own in zip(make_songs(len(shares)), shares, strict=True)]
+    write_root(tmp_path, songs)
+    alike, means = songs[0], songs[-4:]
+    settings = "similar.kind=responsibility"
+    for k in (1, 4, len(songs)):
+        found, plain = both_ways(tmp_path, alike.track_id, k, settings)
+        assert found.neighbours == plain.neighbours
+        assert len(found.neighbours) == min(k, len(songs) - 5)
+        assert (found.neighbours[0].track_id, found.neighbours[0].cosine) == (
+            songs[6 * COMPONENTS].track_id,
+            1.0,
+        )
+        assert not {song.track_id for song in means} & {song.track_id for song in found.neighbours}
+    for result in both_ways(tmp_path, means[0].track_id, 3, settings):
+        assert result.neighbours == ()
 
 
 @pytest.mark.parametrize("name", ["low", "high"])
