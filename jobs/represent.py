@@ -14,11 +14,11 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from infra import cli
+from infra import cli, models
 from infra.cluster import connect, n_cpus, n_gpus, patience_seconds, wants_gpu
 from infra.config import Config, load
 from infra.errors import Incomplete
-from infra.ledger import Commit, Tree, quarantine_table, songs_table
+from infra.ledger import Commit, Snapshot, Tree, quarantine_table, songs_table
 from infra.pool import Pool
 from infra.progress import Progress
 from infra.runs import RunFolder
@@ -68,6 +68,7 @@ def run(config: Config, model: str | None = None) -> Represented:
     Raises ConfigError, Incomplete, StorageError.
     """
     work = prepare(config, model)
+    _claim(work)
     work.tree.renew({*work.shards}.difference(source.name for unit in work.todo for source in unit.sources))
     if not work.todo:
         return _publish(config, work, 0)
@@ -84,23 +85,32 @@ def run(config: Config, model: str | None = None) -> Represented:
     return result
 
 
+def _claim(work: Work) -> None:
+    if not models.claim(work.tree.store, work.model.run):
+        raise Incomplete(
+            f"model {work.model.run} is superseded and jobs.gc has taken it; run again with another model"
+        )
+
+
 def prepare(config: Config, model: str | None = None) -> Work:
     """Read the ledgers of features and vectors, and plan. Raises ConfigError where there is no model or no features."""
     store = Store(config.root)
     features, mark = training_snapshot(config, store)
     loaded = load_model(store, model)
     require_features(loaded, mark)
-    tree, songs = Tree(store, f"vectors/{loaded.run}"), living(features, read_songs(store, features))
+    tree = Tree(store, f"vectors/{loaded.run}")
+    latest = tree.latest(config.corpus)
+    gone = tree.taken(latest)
+    songs = living(features, read_songs(store, features), gone)
     committed = tree.committed(songs["shard"].unique().to_pylist())
-    known = _known(tree, config.corpus).only(committed)
+    known = _known(store, latest).only(committed)
     shards = missing(songs, known)
-    todo = unfinished(plan(features, shards), committed)
+    todo = unfinished(plan(features, shards, gone), committed)
     return Work(tree, loaded, songs, known.only(committed.difference(shards)), shards, todo)
 
 
-def _known(tree: Tree, corpus: str) -> Known:
-    snapshot = tree.latest(corpus)
-    return Known(read_songs(tree.store, snapshot), snapshot.shards) if snapshot else Known.nothing()
+def _known(store: Store, snapshot: Snapshot | None) -> Known:
+    return Known(read_songs(store, snapshot), snapshot.shards) if snapshot else Known.nothing()
 
 
 def describe(model: LoadedModel) -> dict[str, object]:
@@ -158,6 +168,7 @@ def _publish(config: Config, work: Work, computed: int) -> Represented:
         raise Incomplete(f"{lost} songs have no vector; run python -m jobs.audit")
     used = {*songs["shard"].unique().to_pylist()}
     listed = [shard for shard in shards if shard["shard"] in used]
+    _claim(work)
     work.tree.publish(config.corpus, listed, songs, quarantine_table([]))
     text = f"{computed} computed" if computed else "nothing to do"
     log.info("represent: %d songs have vectors of model %s, %s", songs.num_rows, work.model.run, text)

@@ -1,6 +1,7 @@
 """What goes and what stays, by age and by who reads it; local and in S3."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from infra import models
 from infra.checkpoints import Checkpoints
 from infra.errors import ConfigError
 from infra.ledger import Commit, Tree, quarantine_table, songs_table
+from infra.local import Entry
 from infra.storage import Store
-from jobs import evaluate, gc
+from jobs import evaluate, garbage, gc
 from jobs.evaluate_grid import encode_rows
 
 pytestmark = pytest.mark.s3
@@ -40,7 +42,7 @@ def store(any_root: str) -> Store:
     return store
 
 
-def reasons(found: list[gc.Garbage]) -> dict[str, str]:
+def reasons(found: list[garbage.Garbage]) -> dict[str, str]:
     return {item.path.partition("/")[2]: item.reason for item in found}
 
 
@@ -55,14 +57,14 @@ def test_what_a_newer_snapshot_replaced_goes_and_what_lost_a_race(store: Store) 
     publish(tree, two, three)
     found = reasons(gc.run(store.root, -60.0))
     assert found == {
-        "f00/snapshots/default/1.json": gc.SNAPSHOT,
-        "f00/commits/s0.json": gc.COMMIT,
-        one.path.partition("/")[2]: gc.DATA,
-        lost.partition("/")[2]: gc.DATA,
-        first.songs.partition("/")[2]: gc.TABLE,
+        "f00/snapshots/default/1.json": garbage.SNAPSHOT,
+        "f00/commits/s0.json": garbage.COMMIT,
+        one.path.partition("/")[2]: garbage.DATA,
+        lost.partition("/")[2]: garbage.DATA,
+        first.songs.partition("/")[2]: garbage.TABLE,
     }
     assert gc.run(store.root, 3600.0) == []
-    assert reasons(gc.run(store.root, -60.0, keep=2)) == {lost.partition("/")[2]: gc.DATA}
+    assert reasons(gc.run(store.root, -60.0, keep=2)) == {lost.partition("/")[2]: garbage.DATA}
     gc.run(store.root, -60.0, delete=True)
     assert gc.run(store.root, -60.0) == []
     assert tree.read_commits(["s0", "s1", "s2"]).keys() == {"s1", "s2"}
@@ -81,7 +83,7 @@ def test_what_was_the_newest_of_late_stays_with_its_shards(
     ages = {"1.json": 900.0, "2.json": 5.0}
     walk = Store.walk
 
-    def aged(self: Store, prefix: str) -> list[gc.Entry]:
+    def aged(self: Store, prefix: str) -> list[Entry]:
         return [
             entry._replace(age=ages.get(entry.path.rpartition("/")[2], 900.0)) for entry in walk(self, prefix)
         ]
@@ -89,9 +91,14 @@ def test_what_was_the_newest_of_late_stays_with_its_shards(
     monkeypatch.setattr(Store, "walk", aged)
     assert gc.run(store.root, 60.0) == []
     ages["2.json"] = 100.0
-    assert set(reasons(gc.run(store.root, 60.0)).values()) == {gc.SNAPSHOT, gc.COMMIT, gc.DATA, gc.TABLE}
+    assert set(reasons(gc.run(store.root, 60.0)).values()) == {
+        garbage.SNAPSHOT,
+        garbage.COMMIT,
+        garbage.DATA,
+        garbage.TABLE,
+    }
     ages["s0.json"] = 5.0  # taken up again
-    assert set(reasons(gc.run(store.root, 60.0)).values()) == {gc.SNAPSHOT, gc.TABLE}
+    assert set(reasons(gc.run(store.root, 60.0)).values()) == {garbage.SNAPSHOT, garbage.TABLE}
 
 
 def test_a_first_run_that_has_not_published_keeps_everything(store: Store) -> None:
@@ -115,9 +122,9 @@ def test_of_a_model_the_checkpoint_that_it_is_stays_and_the_songs_it_knows(store
         {"run": "m", "step": 10, "finished": "now", "provenance": provenance}).encode())  # fmt: skip
     assert models.find(store, "m") is not None
     assert reasons(gc.run(store.root, -60.0)) == {
-        "f00/snapshots/default/1.json": gc.SNAPSHOT,
-        "m/step-00000020.safetensors": gc.CHECKPOINT,
-        "m/index/step-00000020.json": gc.CHECKPOINT,
+        "f00/snapshots/default/1.json": garbage.SNAPSHOT,
+        "m/step-00000020.safetensors": garbage.CHECKPOINT,
+        "m/index/step-00000020.json": garbage.CHECKPOINT,
     }
 
 
@@ -140,15 +147,19 @@ def test_moments_and_answers_of_what_is_superseded_go(store: Store) -> None:
     about = {b"hdpgmm": json.dumps({"key": "k", "notes": [], "cells": [used]}).encode()}
     store.write(evaluate.summary_path("m"), encode_rows(Summary, [], about))
     store.write("scores/half/grid.parquet", b"its summary is not there yet")
+    for name in ("m", "half", "older"):
+        store.write(f"models/{name}/lease.json", b"{}")
     older = encode_rows(Summary, [], {b"hdpgmm": b'{"key": "k", "notes": []}'})
     store.write(evaluate.summary_path("older"), older)  # does not say of which cells it is
-    assert gc.ANSWER not in reasons(gc.run(store.root, -60.0)).values()
+    assert garbage.ANSWER not in reasons(gc.run(store.root, -60.0)).values()
     store.delete(evaluate.summary_path("older"))
     found = reasons(gc.run(store.root, -60.0, delete=True))
-    assert {path: reason for path, reason in found.items() if reason in (gc.MOMENTS, gc.ANSWER)} == {
-        "f00/moments/old/index/step-00000000.json": gc.MOMENTS,
-        "f00/moments/old/step-00000000.safetensors": gc.MOMENTS,
-        "cells/0b.parquet": gc.ANSWER,
+    assert {
+        path: reason for path, reason in found.items() if reason in (garbage.MOMENTS, garbage.ANSWER)
+    } == {
+        "f00/moments/old/index/step-00000000.json": garbage.MOMENTS,
+        "f00/moments/old/step-00000000.safetensors": garbage.MOMENTS,
+        "cells/0b.parquet": garbage.ANSWER,
     }
     assert gc.run(store.root, -60.0) == []
     assert store.exists(used)
@@ -160,9 +171,11 @@ def test_files_of_writers_that_died_go(tmp_path: Path) -> None:
     for folder in ("models/m", "features/f00/data/s0"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / ".tmp-0a").write_bytes(b"half")
+        (tmp_path / folder / ".tmp-0b").write_bytes(b"of a writer that lives")
+        os.utime(tmp_path / folder / ".tmp-0a", (0, 0))
     found = gc.run(str(tmp_path), -60.0)
     assert {item.path for item in found} == {"models/m/.tmp-0a", "features/f00/data/s0/.tmp-0a"}
-    assert {item.reason for item in found} == {gc.LEFT}
+    assert {item.reason for item in found} == {garbage.LEFT}
 
 
 def test_wrong_requests_are_one_line(tmp_path: Path) -> None:
@@ -174,7 +187,7 @@ def test_wrong_requests_are_one_line(tmp_path: Path) -> None:
 
 
 def test_a_list_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    gc.show([gc.Garbage("features/f/commits/s.json", 2_000_000, gc.COMMIT)], deleted=False)
+    gc.show([garbage.Garbage("features/f/commits/s.json", 2_000_000, garbage.COMMIT)], deleted=False)
     out = capsys.readouterr().out
     assert "features/f/commits/s.json" in out
     assert "2.0" in out

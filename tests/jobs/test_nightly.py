@@ -19,7 +19,7 @@ from infra.errors import ConfigError
 from infra.ledger import Snapshot, Tree
 from infra.songs import read_songs
 from infra.storage import Store
-from jobs import audit, compact, gc, pipeline
+from jobs import audit, compact, garbage, gc, pipeline
 from jobs.evaluate_vectors import as_matrix, vector_tables
 from jobs.kept_model import find_kept
 from jobs.specification import require_frames
@@ -188,7 +188,7 @@ def test_nights(tmp_path: Path, ray_session: None, capsys: pytest.CaptureFixture
 
     # What nobody reads goes, and nothing else.
     would = gc.run(str(nights.root), 0.0)
-    assert {item.reason for item in would} >= {gc.SNAPSHOT, gc.COMMIT, gc.DATA, gc.TABLE}
+    assert {item.reason for item in would} >= {garbage.SNAPSHOT, garbage.COMMIT, garbage.DATA, garbage.TABLE}
     assert gc.run(str(nights.root), 3600.0) == []
     everything = listing(nights.root)
     told = nights.command(gc, capsys, "--older-than", "0m", "--json", "--delete")
