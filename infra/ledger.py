@@ -16,6 +16,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, NamedTuple
 
@@ -242,7 +243,8 @@ class Tree:
             return
         old = [entry.path for entry in self.store.walk(f"{self.prefix}/commits") if entry.age > RENEW_SECONDS]
         for path in wanted.intersection(old):
-            self.store.write(path, self.store.read(path))
+            with suppress(FileNotFoundError):  # taken by gc and deleted since; `publish` will say so
+                self.store.write(path, self.store.read(path))
 
     def publish(
         self,

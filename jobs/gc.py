@@ -65,10 +65,12 @@ def run(
         raise ConfigError(f"root {store.root}: holds no corpus")
     if keep < 1:
         raise ConfigError(f"--keep {keep}: expected 1 or more")
-    found = _sorted(look(store, older_than, keep))
-    if not delete:
-        return found
-    marked, marks = mark(store, found, wait)
+    return collect(store, older_than, keep, wait) if delete else _sorted(look(store, older_than, keep))
+
+
+def collect(store: Store, older_than: float, keep: int, wait: float) -> list[Garbage]:
+    """Mark, wait, look again, delete; what was deleted."""
+    marked, marks = mark(store, _sorted(look(store, older_than, keep)), wait)
     again = [item for item in look(store, older_than, keep) if _key(item) in marked]
     doomed = _sorted(condemn(store, again, older_than, keep))
     with Progress(len(doomed), "objects", "gc") as progress:
