@@ -165,6 +165,171 @@ def test_moments_and_answers_of_what_is_superseded_go(store: Store) -> None:
     assert store.exists(used)
 
 
+def finish(store: Store, run: str, songs: str, finished: str, **settings: object) -> None:
+    """A finished model with vectors, scores, an index and an interpretation."""
+    provenance = {"songs": songs, "fingerprint": "f00", "seed": 0, **settings}
+    for path in (f"models/{run}/step-00000001.safetensors", f"similar/{run}/log/about.json",
+                 f"interpretation/{run}/summary.json", f"scores/{run}/grid.parquet"):  # fmt: skip
+        store.write(path, b"{}")
+    tree = Tree(store, f"vectors/{run}")
+    publish(tree, commit(tree, "v0", "ab"))
+    final = {"run": run, "step": 1, "finished": finished, "provenance": provenance}
+    store.write(f"models/{run}/final.json", json.dumps(final).encode())
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Store:
+    """A root of its own, on the disk."""
+    return train(Store(str(tmp_path / "trained")))
+
+
+def train(store: Store) -> Store:
+    """Two corpora; models old and new of the first, one of another seed, one of other settings, one of the second."""
+    store.write("corpus/default/tracks.parquet", b"")
+    tree, names = Tree(store, "features/f00"), {}
+    one, two, three = (commit(tree, f"s{i}", tracks) for i, tracks in enumerate(("ab", "cd", "ef")))
+    for which, commits in {"old": (one,), "new": (one, two)}.items():
+        publish(tree, *commits)
+        found = tree.latest("default")
+        assert found is not None
+        names[which] = found.songs.rpartition("/")[2]
+    other = tree.publish("other", [three.reference()], songs_table([three]), quarantine_table([]))
+    finish(store, "old", names["old"], "2026-01-01")
+    finish(store, "sibling", names["old"], "2026-01-02", seed=1)
+    finish(store, "new", names["new"], "2026-02-01")
+    finish(store, "settings", names["old"], "2026-01-01", n_components=8)
+    finish(store, "corpus", other.songs.rpartition("/")[2], "2026-01-01")
+    return store
+
+
+def models_gone(found: list[garbage.Garbage]) -> set[str]:
+    return {item.name for item in found if item.reason == garbage.MODEL}
+
+
+def test_a_superseded_model_goes_with_all_that_was_made_with_it(store: Store) -> None:
+    trained = train(store)
+    assert models_gone(gc.run(trained.root, 3600.0)) == set()
+    assert models_gone(gc.run(trained.root, -60.0, keep=2)) == set()
+    found = gc.run(trained.root, -60.0)
+    assert models_gone(found) == {"old", "sibling"}
+    made = {item.path.partition("/")[0] for item in found if item.name == "old"}
+    assert made == {"models", "vectors", "scores", "similar", "interpretation"}
+    deleted = gc.run(trained.root, -60.0, delete=True)
+    assert models_gone(deleted) == {"old", "sibling"}
+    for kind in ("models", "vectors", "scores", "similar", "interpretation"):
+        assert {e.path.split("/")[1] for e in trained.walk(kind)} == {"new", "settings", "corpus"}
+    assert not models.claim(trained, "old")
+    with pytest.raises(ConfigError, match="no finished model of that name"):
+        models.choose(trained, "old")
+    assert models.choose(trained, None).run == "new"
+
+
+def test_models_that_a_study_or_the_report_is_about_stay(trained: Store) -> None:
+    study = {"name": "n", "corpus": "default"}
+    trained.write("sweeps/a/about.json", json.dumps(study).encode())  # of before: does not say which
+    assert models_gone(gc.run(trained.root, -60.0)) == set()
+    trained.write("sweeps/a/about.json", json.dumps({**study, "models": ["new"]}).encode())
+    assert models_gone(gc.run(trained.root, -60.0)) == {"old", "sibling"}
+    trained.write("sweeps/a/about.json", json.dumps({**study, "models": ["sibling"]}).encode())
+    assert models_gone(gc.run(trained.root, -60.0)) == set()  # they are scored together
+    trained.delete("sweeps/a/about.json")
+    trained.write("report/index.html", b'<footer class="page small soft">Model old, corpus default. Made')
+    assert models_gone(gc.run(trained.root, -60.0)) == set()
+    trained.write("report/index.html", b"something else")
+    assert models_gone(gc.run(trained.root, -60.0)) == set()
+
+
+def aged(monkeypatch: pytest.MonkeyPatch, ages: dict[str, float], otherwise: float) -> None:
+    walk = Store.walk
+
+    def listed(self: Store, prefix: str) -> list[Entry]:
+        return [entry._replace(age=ages.get(entry.path, otherwise)) for entry in walk(self, prefix)]
+
+    monkeypatch.setattr(Store, "walk", listed)
+
+
+def test_a_model_in_use_stays(trained: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ages = {"scores/old/grid.parquet": 5.0}
+    aged(monkeypatch, ages, 100_000.0)
+    assert models_gone(gc.run(trained.root, 60.0)) == {"sibling"}
+    assert models.claim(trained, "sibling")
+    assert trained.exists("models/sibling/used.json")
+    ages["models/sibling/used.json"] = 5.0
+    assert models_gone(gc.run(trained.root, 60.0)) == set()
+    ages.clear()
+    ages["models/new/final.json"] = 5.0  # it supersedes the others since a moment
+    assert models_gone(gc.run(trained.root, 60.0)) == set()
+
+
+def test_a_model_that_is_used_after_its_name_was_taken(
+    trained: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever claims it before the last look keeps it, whoever comes later is told."""
+    fence, claims = gc.fence, []
+    ages: dict[str, float] = {}
+    aged(monkeypatch, ages, 100_000.0)
+
+    def late(tree: Tree) -> None:
+        claims.extend(models.claim(trained, run) for run in ("old", "settings"))
+        ages["models/old/used.json"] = 5.0
+        fence(tree)
+
+    trained.write("features/f00/data/s9/0.parquet", b"an orphan, so that a tree is fenced")
+    monkeypatch.setattr(gc, "fence", late)
+    assert models_gone(gc.run(trained.root, 60.0, delete=True)) == {"sibling"}
+    assert claims == [False, True]  # of old, although it stays: it was certain of it only later
+    assert models.claim(trained, "old")
+    assert models.find(trained, "old") is not None
+
+
+def test_a_training_keeps_what_it_reads_until_it_is_given_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = Tree(store, "features/f00")
+    publish(tree, commit(tree, "s0", "ab"))
+    first = tree.latest("default")
+    assert first is not None
+    provenance = {"songs": first.songs.rpartition("/")[2], "fingerprint": "f00"}
+    Checkpoints(store, "models/m").save(1, {"count": np.array(3)}, {"provenance": provenance}, keep=1)
+    ages = dict.fromkeys((entry.path for entry in store.walk("models/m")), 5.0)
+    aged(monkeypatch, ages, 100.0)
+    publish(tree, commit(tree, "s1", "cd"))
+    assert gc.run(store.root, 60.0) == []
+    ages.clear()
+    found = gc.run(store.root, 60.0, delete=True)
+    assert {item.reason for item in found} == {garbage.MODEL, garbage.SNAPSHOT, garbage.COMMIT, garbage.DATA}
+    assert {item.reason for item in gc.run(store.root, 60.0)} == {garbage.TABLE}  # nobody was trained on it
+
+
+def test_what_was_marked_goes_after_the_wait_and_what_was_written_again_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = Tree(store, "features/f00")
+    one, two, three = (commit(tree, f"s{i}", tracks) for i, tracks in enumerate(("ab", "cd", "ef")))
+    publish(tree, one, two)
+    publish(tree, three)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 1:
+            raise KeyboardInterrupt
+        tree.store.write("features/f00/commits/s0.json", store.read("features/f00/commits/s0.json"))
+
+    monkeypatch.setattr("jobs.gc.time.sleep", sleep)
+    with pytest.raises(KeyboardInterrupt):
+        gc.run(store.root, -60.0, delete=True, wait=600.0)
+    assert len(store.names(gc.MARKS)) == 1
+    assert tree.read_commits(["s0", "s1"]).keys() == {"s0", "s1"}
+    gc.run(store.root, -60.0, delete=True, wait=600.0)  # goes on: waits the rest
+    assert 500.0 < slept[1] < 600.0
+    assert tree.read_commits(["s0", "s1"]).keys() == {"s0"}
+    assert store.exists(one.path)
+    assert store.names(gc.MARKS) == []
+    assert tree.taken() >= {"s1"}
+    assert "s0" not in tree.taken()
+
+
 def test_files_of_writers_that_died_go(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.write("corpus/default/tracks.parquet", b"")

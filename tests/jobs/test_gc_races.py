@@ -14,6 +14,7 @@ import pytest
 
 from infra.errors import Incomplete
 from infra.ledger import Commit, Snapshot, Tree, quarantine_table, songs_table
+from infra.songs import read_songs
 from infra.storage import Store
 from infra.taken import unused
 from jobs import gc
@@ -53,8 +54,9 @@ def commit(tree: Tree, name: str, tracks: str = "") -> Commit:
     return tree.commit(name, pa.table(columns), [], n, [n])
 
 
-def publish(tree: Tree, corpus: str, commits: list[Commit]) -> Snapshot:
+def publish(tree: Tree, corpus: str, commits: list[Commit], without: str = "") -> Snapshot:
     songs = songs_table(commits).sort_by("track_id")
+    songs = songs.filter(pa.array([track not in without for track in songs["track_id"].to_pylist()]))
     return tree.publish(corpus, [item.reference() for item in commits], songs, quarantine_table(commits))
 
 
@@ -154,6 +156,49 @@ def test_the_first_snapshot_of_a_corpus(made: Path) -> None:
         here = root()
         race(here, (work, collect), [(0, k), (1, 1000)])
         assert check(here) == {"default": list("cdef"), "other": list("abcd")}
+
+
+def test_a_table_of_before_comes_back(made: Path) -> None:
+    """A track leaves and returns: the same shards throughout, another table of songs, and the first one again."""
+    tree = Tree(Store(str(made)), TREE)
+    publish(tree, "default", [tree.read_commit(name) for name in ("aa", "bb")], without="d")
+    root = Roots(made)
+    for k in pauses(root(), extraction):
+        for j in pauses(root(), collect):
+            here = root()
+            race(here, (extraction, collect), [(0, k), (1, j)])
+            assert len(read_songs(Store(str(here)), newest(here))) == 4
+
+
+def newest(root: Path) -> Snapshot:
+    found = Tree(Store(str(root)), TREE).latest("default")
+    assert found is not None
+    return found
+
+
+def test_a_run_that_is_paused_while_gc_runs_twice(made: Path) -> None:
+    """The number that the first took away stays away."""
+    root = Roots(made)
+    for k in pauses(root(), extraction, everywhere=True):
+        here = root()
+        race(here, (extraction, collect, collect), [(0, k), (1, 1000), (2, 1000)])
+        assert check(here)["default"] == list("abcd"), k
+
+
+def test_what_is_renewed_before_the_last_look_stays(made: Path) -> None:
+    root = Roots(made)
+    job = Job(str(root()), collect)
+    job.finish()
+    marked = job.calls.index("write") + 1
+    fences = [number for number, name in enumerate(job.calls) if name == "create"]
+    for j in range(marked, fences[-1] + 2, 3):
+        here = root()
+        tree, job = Tree(Store(str(here)), TREE), Job(str(here), collect)
+        job.step(j)
+        tree.renew(["aa"])
+        job.finish()
+        assert tree.store.exists(tree.read_commit("aa").path), j
+        assert "aa" not in tree.taken(), j
 
 
 @pytest.mark.parametrize("seed", range(30))
