@@ -63,6 +63,7 @@ bench: $(READY)
 	$(BIN)/python -m tests.bench.engine
 	$(BIN)/python -m tests.bench.faults
 	$(BIN)/python -m tests.bench.storage_faults
+	$(BIN)/python -m tests.bench.gc_races
 	$(BIN)/python -m tests.bench.capacity
 	$(BIN)/python -m tests.bench.train
 	$(BIN)/python -m tests.bench.train_faults

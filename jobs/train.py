@@ -59,7 +59,7 @@ def run(config: Config) -> Trained:
     store = Store(config.root)
     snapshot, mark = training_snapshot(config, store)
     provenance = describe(config.train, snapshot, mark)
-    name, done = _find(store, provenance)
+    name, done = find_model(store, provenance)
     if done is not None:
         refuse_mismatch(done.provenance, provenance)
         log.info("train: model %s is complete (step %d), nothing to do", name, done.step)
@@ -78,7 +78,7 @@ def run(config: Config) -> Trained:
     return Trained(name, True)
 
 
-def _find(store: Store, provenance: Mapping[str, Any]) -> tuple[str, Final | None]:
+def find_model(store: Store, provenance: Mapping[str, Any]) -> tuple[str, Final | None]:
     """The name of the model of these settings, another where `jobs.gc` has taken it; the model if it is finished."""
     digest = hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()[:12]
     while True:
