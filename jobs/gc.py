@@ -85,7 +85,7 @@ def collect(store: Store, older_than: float, keep: int, wait: float) -> list[Gar
 
 def mark(store: Store, found: Sequence[Garbage], wait: float) -> tuple[set[Key], list[str]]:
     """Mark what is not marked yet, and wait until all marks are old enough; what is marked, and where the marks are."""
-    marks = {entry.path: entry.age for entry in store.walk(MARKS)}
+    marks = {entry.path: entry.age for entry in store.walk(MARKS) if entry.path.endswith(".json")}
     known = {path: _read(store, path) for path in marks}
     marked = set().union(*known.values())
     fresh = [item for item in found if _key(item) not in marked]
