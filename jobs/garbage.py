@@ -180,7 +180,7 @@ def living_snapshots(
         reverse=True,
     )
     for place, (newer, number) in enumerate(pairwise([newest.number, *numbers]), 1):
-        late = place < keep or (newer in written and written[newer].age <= older_than)
+        late = place < keep or newer not in written or written[newer].age <= older_than
         if late or reading:
             snapshot = _read(tree, corpus, number)
             if snapshot and (late or snapshot.songs.rpartition("/")[2] in reading):

@@ -70,7 +70,11 @@ def run(
 
 def collect(store: Store, older_than: float, keep: int, wait: float) -> list[Garbage]:
     """Mark, wait, look again, delete; what was deleted."""
-    marked, marks = mark(store, _sorted(look(store, older_than, keep)), wait)
+    found = _sorted(look(store, older_than, keep))
+    marked, marks = mark(store, found, wait)
+    if not found:
+        store.delete_many(marks)
+        return []
     again = [item for item in look(store, older_than, keep) if _key(item) in marked]
     doomed = _sorted(condemn(store, again, older_than, keep))
     with Progress(len(doomed), "objects", "gc") as progress:

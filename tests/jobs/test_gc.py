@@ -15,8 +15,12 @@ from infra.errors import ConfigError
 from infra.ledger import Commit, Tree, quarantine_table, songs_table
 from infra.local import Entry
 from infra.storage import Store
-from jobs import evaluate, garbage, gc
+from infra.taken import take
+from jobs import compact, evaluate, extract_work, garbage, gc
 from jobs.evaluate_grid import encode_rows
+from jobs.represent_plan import vectors_shard
+from jobs.train import find_model
+from tests.bench import gc_races
 
 pytestmark = pytest.mark.s3
 
@@ -280,6 +284,45 @@ def test_a_model_that_is_used_after_its_name_was_taken(
     assert claims == [False, True]  # of old, although it stays: it was certain of it only later
     assert models.claim(trained, "old")
     assert models.find(trained, "old") is not None
+
+
+def test_what_is_taken_is_no_model_even_if_its_files_are_there(trained: Store) -> None:
+    """gc died before it deleted them; the next one deletes them at once, however young they are."""
+    take(trained, models.PLACE, ["new"])
+    assert models.choose(trained, None).run == "sibling"
+    assert "new" not in {final.run for final in models.finished(trained)}
+    with pytest.raises(ConfigError, match="no finished model of that name"):
+        models.choose(trained, "new")
+    assert models_gone(gc.run(trained.root, 3600.0, delete=True)) == {"new"}
+    assert list(trained.walk("models/new")) == list(trained.walk("vectors/new")) == []
+
+
+def test_planners_use_no_name_that_was_taken(tmp_path: Path) -> None:
+    """Of a training, an extraction, a compaction and vectors: the same songs under another name, always the same."""
+    config, store = gc_races.config_of(str(tmp_path)), Store(str(tmp_path))
+    gc_races.write_tracks(store, dict.fromkeys(["t001", "t002", "t003"], 1))
+    work = extract_work.prepare(config)
+    (shard,) = work.shards
+    take(store, work.tree.prefix, [shard.name])
+    (again,) = extract_work.prepare(config).shards
+    assert again.name != shard.name
+    assert again == extract_work.prepare(config).shards[0] == shard._replace(name=again.name)
+
+    found = find_model(store, {"songs": "s", "seed": 0})
+    take(store, models.PLACE, [found[0]])
+    assert find_model(store, {"songs": "s", "seed": 0})[0] not in (found[0], "")
+
+    reference = {"shard": "s", "digest": "0123456789" * 6}
+    name = vectors_shard(reference)
+    assert vectors_shard(reference, {name}) == vectors_shard(reference, {name, "x"}) != name
+
+    tree = Tree(store, work.tree.prefix)
+    small = [commit(tree, f"c{track}", track) for track in "abc"]
+    publish(tree, *small)
+    (part,) = compact.prepare(config).todo.merged
+    take(store, work.tree.prefix, [part.name])
+    (other,) = compact.prepare(config).todo.merged
+    assert other.name != part.name
 
 
 def test_a_training_keeps_what_it_reads_until_it_is_given_up(
