@@ -13,7 +13,7 @@ import pytest
 
 from infra.errors import ConfigError, StorageError
 from infra.local import TEMPORARY, LocalDisk
-from infra.s3 import connect
+from infra.s3 import Bucket, connect
 from infra.shards import encode
 from infra.storage import Store, read_uri
 
@@ -145,12 +145,14 @@ def test_a_long_listing_comes_in_pages(s3_root: str, monkeypatch: pytest.MonkeyP
     store = Store(s3_root)
     for number in range(5):
         store.write(f"p/{number}", b"x")
-    call = store._backend._call
+    backend = store._backend
+    assert isinstance(backend, Bucket)
+    call = backend._call
 
     def paged(name: str, **about: object) -> object:
         return call(name, **about, MaxKeys=2)
 
-    monkeypatch.setattr(store._backend, "_call", paged)
+    monkeypatch.setattr(backend, "_call", paged)
     assert sorted(entry.path for entry in store.walk("p")) == [f"p/{number}" for number in range(5)]
 
 
