@@ -65,6 +65,7 @@ bench: $(READY)
 	$(BIN)/python -m tests.bench.storage_faults
 	$(BIN)/python -m tests.bench.lease_races
 	$(BIN)/python -m tests.bench.lease_races --s3
+	$(BIN)/python -m tests.bench.gc_races
 	$(BIN)/python -m tests.bench.capacity
 	$(BIN)/python -m tests.bench.train
 	$(BIN)/python -m tests.bench.train_faults

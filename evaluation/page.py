@@ -52,6 +52,12 @@ def inputs_of(page: bytes) -> str | None:
     return found[1].decode() if found else None
 
 
+def model_of(page: bytes) -> str | None:
+    """The model that a page is about, None if it is no page of ours."""
+    found = re.search(rb'<footer class="page small soft">Model ([^,<]*), corpus ', page)
+    return found[1].decode() if found else None
+
+
 def search_index(report: Report) -> bytes:
     """What the search box finds, as a script, because pages on a disk may not fetch: [kind, title, words, path]."""
     found = [["Page", title, "", path] for path, title in PARTS]

@@ -10,12 +10,17 @@ A tree is one table cut into shards, `features/<fingerprint>` or `vectors/<model
 Jobs publish snapshots under the token of their lease (infra.journal). Shards need none: whoever commits a shard,
 however late, commits the same rows of the same tracks under a name that says which they are, and only if nobody has;
 and it shows to nobody before a snapshot lists it.
+
+`jobs.gc` first takes the names of shards and tables (infra.taken), then the next number of every corpus, with a record
+that says which snapshot is still the newest. Who publishes has read the newest number, then the names taken: had gc
+not yet taken one of them then, it takes the number away, and who publishes must look again.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, NamedTuple
 
@@ -27,6 +32,7 @@ from infra.errors import ConfigError, Incomplete, StorageError
 from infra.journal import Effect, Fence, make_visible
 from infra.shards import encode
 from infra.storage import Store
+from infra.taken import taken, unused
 
 PARALLEL_READS = 16
 LISTED_FROM = 256
@@ -111,6 +117,10 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 for _record in (_Reference, _Quarantined, _CommitRecord, _SnapshotRecord):
     _record.__pydantic_config__ = _STRICT  # pyright: ignore[reportAttributeAccessIssue]
 _COMMIT, _SNAPSHOT = TypeAdapter(_CommitRecord), TypeAdapter(_SnapshotRecord)
+
+
+_STILL = b'{"still": '  # begins a record that is no snapshot but names the one that still is the newest
+LONGEST_FENCE = 64  # bytes; a snapshot has more
 
 
 class Placed(NamedTuple):
@@ -209,7 +219,8 @@ class Tree:
 
     def read_commit(self, shard: str) -> Commit:
         """The commit of a shard; FileNotFoundError if there is none, StorageError if it is damaged."""
-        found = _parse(self.store, self._commit_path(shard), _COMMIT, "commit")
+        path = self._commit_path(shard)
+        found = _parse(self.store, path, self.store.read(path), _COMMIT, "commit")
         return Commit(**{**found, "tracks": tuple(Placed(*placed) for placed in found["tracks"])})
 
     def read_commits(self, shards: Iterable[str]) -> dict[str, Commit]:
@@ -237,7 +248,8 @@ class Tree:
             return
         old = [entry.path for entry in self.store.walk(f"{self.prefix}/commits") if entry.age > RENEW_SECONDS]
         for path in wanted.intersection(old):
-            self.store.write(path, self.store.read(path))
+            with suppress(FileNotFoundError):  # taken by gc and deleted since; `publish` will say so
+                self.store.write(path, self.store.read(path))
 
     def publish(
         self,
@@ -255,40 +267,97 @@ class Tree:
         commit bears; raises TakenOver where there is a newer one.
         """
         listed = tuple(sorted((dict(item) for item in shards), key=lambda item: item["shard"]))
-        paths = {name: self._write_table(corpus, name, table) for name, table in
-                 (("songs", songs), ("quarantine", quarantine))}  # fmt: skip
-        content = {
-            "shards": listed,
-            **paths,
-            "n_songs": songs.num_rows,
-            "n_frames": sum(songs["n_frames"].to_numpy().tolist()),
-            "n_quarantined": quarantine.num_rows,
-        }
-        digest = hashlib.sha256(_dumps(content)).hexdigest()
         while True:
-            latest = self.latest(corpus)
+            latest, number = self._newest(corpus)
+            gone = self.taken(latest)
+            if lost := gone.intersection(item["shard"] for item in listed):
+                raise Incomplete(
+                    f"{self.store.uri(self.prefix)}: jobs.gc has taken {len(lost)} of the shards of corpus {corpus}, "
+                    f"which nothing had used for long; run again, it computes them anew"
+                )
+            content = {
+                "shards": listed,
+                "songs": self._write_table(corpus, "songs", songs, gone),
+                "quarantine": self._write_table(corpus, "quarantine", quarantine, gone),
+                "n_songs": songs.num_rows,
+                "n_frames": sum(songs["n_frames"].to_numpy().tolist()),
+                "n_quarantined": quarantine.num_rows,
+            }
+            digest = hashlib.sha256(_dumps(content)).hexdigest()
             if latest is not None and latest.digest == digest:
                 return latest
             if after is not None and (latest is None or latest.number != after):
                 raise Incomplete(
                     f"{self.store.uri(self.prefix)}: corpus {corpus} changed meanwhile; run again"
                 )
-            mine = Snapshot(number=latest.number + 1 if latest else 1, digest=digest, **content)
-            make_visible(
-                self.store, Effect(create=((self._snapshot_path(corpus, mine.number), _text(mine)),)), fence
-            )
-            if self.read_snapshot(corpus, mine.number).digest == digest:
+            mine = Snapshot(number=number + 1, digest=digest, **content)
+            path = self._snapshot_path(corpus, mine.number)
+            make_visible(self.store, Effect(create=((path, _text(mine)),)), fence)
+            if self._is_there(corpus, mine):
                 return mine
+
+    def _is_there(self, corpus: str, mine: Snapshot) -> bool:
+        """Whether a snapshot just created is the one of its number, and neither another's nor a fence is."""
+        try:
+            found = self._standing(corpus, mine.number)
+        except FileNotFoundError:  # a fence was, which another has followed
+            return False
+        return found is not None and (found.number, found.digest) == (mine.number, mine.digest)
 
     def latest(self, corpus: str) -> Snapshot | None:
         """The newest snapshot of a corpus, if any."""
-        stems = (name.removesuffix(".json") for name in self.store.names(f"{self.prefix}/snapshots/{corpus}"))
-        numbers = [int(stem) for stem in stems if stem.isdigit()]
-        return self.read_snapshot(corpus, max(numbers)) if numbers else None
+        return self._newest(corpus)[0]
+
+    def taken(self, *held: Snapshot | None) -> frozenset[str]:
+        """Names of shards and tables that `jobs.gc` has taken, but for those in these newest snapshots, which stay."""
+        found = taken(self.store, self.prefix)
+        for snapshot in held if found else ():
+            if snapshot is not None:
+                found -= {item["shard"] for item in snapshot.shards}
+                found -= {path.rpartition("/")[2] for path in (snapshot.songs, snapshot.quarantine)}
+        return found
+
+    def fence(self, corpus: str) -> Snapshot | None:
+        """Take the next number away from whoever is about to publish; the newest snapshot, which stays the newest."""
+        while True:
+            latest, number = self._newest(corpus)
+            newest = latest.number if latest else 0
+            if self.store.create(self._snapshot_path(corpus, number + 1), _dumps({"still": newest})):
+                if number > newest:  # another fence
+                    self.store.delete(self._snapshot_path(corpus, number))
+                return latest
 
     def read_snapshot(self, corpus: str, number: int) -> Snapshot:
         """One snapshot; FileNotFoundError if there is none, StorageError if it is damaged."""
-        return Snapshot(**_parse(self.store, self._snapshot_path(corpus, number), _SNAPSHOT, "snapshot"))
+        return self._snapshot(corpus, number, self.store.read(self._snapshot_path(corpus, number)))
+
+    def _snapshot(self, corpus: str, number: int, data: bytes) -> Snapshot:
+        return Snapshot(
+            **_parse(self.store, self._snapshot_path(corpus, number), data, _SNAPSHOT, "snapshot")
+        )
+
+    def _newest(self, corpus: str) -> tuple[Snapshot | None, int]:
+        """The newest snapshot and the highest number, which may be a fence's; 0 where there is none."""
+        before = 0
+        while True:
+            stems = (
+                name.removesuffix(".json") for name in self.store.names(f"{self.prefix}/snapshots/{corpus}")
+            )
+            number = max((int(stem) for stem in stems if stem.isdigit()), default=0)
+            try:
+                return (self._standing(corpus, number) if number else None), number
+            except FileNotFoundError:
+                if number == before:
+                    raise
+                before = number  # superseded and deleted since it was listed
+
+    def _standing(self, corpus: str, number: int) -> Snapshot | None:
+        """The newest snapshot: that of the highest number, or the one that the fence there names, if any."""
+        data = self.store.read(self._snapshot_path(corpus, number))
+        digits = data.removeprefix(_STILL).removesuffix(b"}")
+        if not (data.startswith(_STILL) and digits.isdigit()):
+            return self._snapshot(corpus, number, data)
+        return self.read_snapshot(corpus, int(digits)) if int(digits) else None
 
     def _listed(self, shards: Iterable[str]) -> list[str]:
         present = set(self.store.names(f"{self.prefix}/commits"))
@@ -300,9 +369,11 @@ class Tree:
         except FileNotFoundError:
             return None
 
-    def _write_table(self, corpus: str, name: str, table: pa.Table) -> str:
+    def _write_table(self, corpus: str, name: str, table: pa.Table, gone: Collection[str]) -> str:
         data = encode(table, [table.num_rows] if table.num_rows else [])
-        path = f"{self.prefix}/snapshots/{corpus}/{name}-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
+        digests = {item.removeprefix(f"{name}-").removesuffix(".parquet") for item in gone}
+        digest = unused(hashlib.sha256(data).hexdigest()[:32], digests)
+        path = f"{self.prefix}/snapshots/{corpus}/{name}-{digest}.parquet"
         if not self.store.exists(path):
             self.store.write(path, data)
         return path
@@ -346,10 +417,10 @@ def _dumps(tree: Any) -> bytes:
     return json.dumps(tree, sort_keys=True, ensure_ascii=False).encode()
 
 
-def _parse(store: Store, path: str, adapter: TypeAdapter[Any], kind: str) -> dict[str, Any]:
-    """The record at `path`, every field of the type that it is written with."""
+def _parse(store: Store, path: str, data: bytes, adapter: TypeAdapter[Any], kind: str) -> dict[str, Any]:
+    """The record that was read at `path`, every field of the type that it is written with."""
     try:
-        return adapter.validate_json(store.read(path))
+        return adapter.validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))

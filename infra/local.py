@@ -8,7 +8,7 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -21,11 +21,15 @@ TEMPORARY = ".tmp-"
 
 
 class Entry(NamedTuple):
-    """An object of a listing: path relative to the root, bytes, and seconds since it was written."""
+    """An object of a listing: path relative to the root, bytes, and seconds since it was written.
+
+    Another `version`: it was written again meanwhile, with the same content or another.
+    """
 
     path: str
     bytes: int
     age: float
+    version: str
 
 
 @contextmanager
@@ -95,12 +99,19 @@ class LocalDisk:
                 except FileNotFoundError:
                     continue  # deleted since it was listed
                 yield Entry(
-                    file.relative_to(self.root).as_posix(), found.st_size, time.time() - found.st_mtime
+                    file.relative_to(self.root).as_posix(),
+                    found.st_size,
+                    time.time() - found.st_mtime,
+                    f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}",
                 )
 
     def delete(self, path: str) -> None:
         with named(self.root / path):
             (self.root / path).unlink(missing_ok=True)
+
+    def delete_many(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self.delete(path)
 
     def open(self, path: str) -> pa.NativeFile:
         with named(self.root / path):

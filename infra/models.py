@@ -4,6 +4,9 @@ models/<run>/step-<n>.safetensors, index/   checkpoints (infra.checkpoints)
 models/<run>/final.json             {"run", "step", "finished", "provenance"}: created last
 models/<run>/summary.json           weights and sizes, for people and for the report
 models/<run>/history.json           one record per epoch
+models/<run>/used.json              empty; written when an old model is used again
+
+A name that `jobs.gc` has taken (infra.taken, place `models`) is no model any more, whatever still lies there.
 """
 
 import json
@@ -18,6 +21,10 @@ from infra.errors import ConfigError, StorageError
 from infra.journal import Effect, Fence, make_visible
 from infra.runs import now
 from infra.storage import Store
+from infra.taken import taken
+
+PLACE = "models"  # of the names of models
+RENEW_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -64,14 +71,35 @@ def find(store: Store, run: str) -> Final | None:
         raise StorageError(f"{store.uri(prefix(run))}/final.json: cannot be understood ({error})") from error
 
 
+def finished(store: Store) -> list[Final]:
+    """All finished models, by name."""
+    gone = taken(store, PLACE)
+    return [
+        found
+        for name in store.names("models")
+        if name not in gone and (found := find(store, name)) is not None
+    ]
+
+
+def claim(store: Store, run: str) -> bool:
+    """Whether a finished model may be used; it says so there, so that `jobs.gc` leaves one of long ago.
+
+    Written before the names taken are read: gc, which takes the name before it looks for the last time, sees the one
+    or is seen.
+    """
+    if min((entry.age for entry in store.walk(prefix(run))), default=0.0) > RENEW_SECONDS:
+        store.write(f"{prefix(run)}/used.json", b"{}")
+    return run not in taken(store, PLACE)
+
+
 def choose(store: Store, run: str | None) -> Final:
     """The model named `run`, or the one finished last. Raises ConfigError if there is none."""
     if run is not None:
-        found = find(store, run)
+        found = None if run in taken(store, PLACE) else find(store, run)
         if found is None:
             raise ConfigError(f"--model {run}: no finished model of that name under {store.uri('models')}")
         return found
-    finals = [found for name in store.names("models") if (found := find(store, name))]
+    finals = finished(store)
     if not finals:
         raise ConfigError(f"no finished model under {store.uri('models')}: run python -m jobs.train first")
     return max(finals, key=lambda final: (final.finished, final.run))

@@ -6,7 +6,8 @@ Only whole-object calls are used: an exception inside `with fs.open(...)` would 
 import hashlib
 import io
 import mimetypes
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,8 @@ from infra.errors import StorageError
 from infra.local import Entry
 
 RANGE_BYTES = 64 << 20
+KEYS_AT_ONCE = 1000  # as many as DeleteObjects takes
+DELAYS_SECONDS = (0.5, 1.0, 2.0, 0.0)
 
 
 @contextmanager
@@ -105,19 +108,46 @@ class Bucket:
         return sorted(name.rstrip("/").rpartition("/")[2] for name in found)
 
     def walk(self, path: str) -> Iterator[Entry]:
-        start = f"{self.root.removeprefix('s3://')}/"
-        try:
-            with named(self.uri(path)):
-                found: Any = self.files.find(self.uri(path), detail=True)
-        except FileNotFoundError:
-            return
-        for name, about in found.items():
-            age = (datetime.now(UTC) - about["LastModified"]).total_seconds()
-            yield Entry(name.removeprefix(start), about["size"], age)
+        """A page of 1,000 objects at a time is in memory, and is one request."""
+        start, more = self.key(f"{path}/") if path else self.key(""), {}
+        while True:
+            try:
+                with named(self.uri(path)):
+                    page = self._call("list_objects_v2", Prefix=start, **more)
+            except FileNotFoundError:
+                return
+            for about in page.get("Contents", ()):
+                written: datetime = about["LastModified"]
+                age = (datetime.now(UTC) - written).total_seconds()
+                name = about["Key"].removeprefix(self.key(""))
+                yield Entry(name, about["Size"], age, f"{about['ETag']} {written.isoformat()}")
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def delete(self, path: str) -> None:
         with named(self.uri(path)):
             self._call("delete_object", Key=self.key(path))
+
+    def delete_many(self, paths: Iterable[str]) -> None:
+        """A request for every 1,000; what S3 could not delete is asked for again."""
+        keys = [self.key(path) for path in paths]
+        for first in range(0, len(keys), KEYS_AT_ONCE):
+            left = keys[first : first + KEYS_AT_ONCE]
+            for delay in DELAYS_SECONDS:
+                with named(self.root):
+                    wanted = {"Objects": [{"Key": key} for key in left], "Quiet": True}
+                    errors = self._call("delete_objects", Delete=wanted).get("Errors", ())
+                if not errors:
+                    break
+                left = [error["Key"] for error in errors]
+                time.sleep(delay)
+            else:
+                one = errors[0]
+                said = f"{one.get('Code', '')} {one.get('Message', '')}".strip()
+                raise StorageError(
+                    f"s3://{self.bucket}/{one['Key']}: {len(errors)} objects could not be deleted ({said})"
+                )
 
     def open(self, path: str) -> pa.NativeFile:
         return pa.PythonFile(Ranges(self, path, self.size(path)), "r")

@@ -1,6 +1,6 @@
 """One interface to a local folder and to an S3 prefix: whole objects, created or replaced."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -71,6 +71,10 @@ class Store:
     def delete(self, path: str) -> None:
         """Remove the object; not an error if it is absent."""
         self._backend.delete(_relative(path))
+
+    def delete_many(self, paths: Iterable[str]) -> None:
+        """Remove these objects, many with one request where the storage can; not an error if some are absent."""
+        self._backend.delete_many(_relative(path) for path in paths)
 
     def open(self, path: str) -> pa.NativeFile:
         """Random access for a Parquet reader."""

@@ -14,13 +14,14 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from infra import cli
+from infra import cli, models
 from infra.config import Config, load
 from infra.errors import ConfigError, Incomplete, StorageError
 from infra.ledger import Commit, Placed, Tree
 from infra.progress import Progress
 from infra.songs import read_quarantine, read_songs
 from infra.storage import Store
+from infra.taken import taken
 from jobs.extract_plan import reasons
 from jobs.extract_work import read_tracks
 from jobs.represent_plan import living
@@ -73,11 +74,16 @@ def run(config: Config) -> AuditResult:
     corpora = store.names("corpus")
     if not corpora:
         raise ConfigError(f"root {store.root}: holds no corpus")
-    features, vectors = ([Tree(store, f"{kind}/{name}") for name in store.names(kind)] for kind in KINDS)
+    gone = taken(store, models.PLACE)  # gc's: they and what was made with them count no more
+    features, vectors = (
+        [Tree(store, f"{kind}/{name}") for name in store.names(kind) if name not in gone] for kind in KINDS
+    )
     accounts = tuple(map(account, [*features, *vectors]))
     coverage = tuple(cover(store, name, features) for name in corpora)
     unrepresented = [problem for name in corpora for problem in uncovered(store, name, vectors)]
-    checkpoints, unreadable = checkpoint_digests(store)
+    checkpoints, unreadable = checkpoint_digests(
+        store, [name for name in store.names("models") if name not in gone]
+    )
     files = {path: digest for item in accounts for path, digest in item.files.items()} | checkpoints
     problems = [problem for item in (*accounts, *coverage) for problem in item.problems]
     problems += [*unrepresented, *unreadable, *damaged(store, files)]
@@ -86,11 +92,15 @@ def run(config: Config) -> AuditResult:
 
 def account(tree: Tree) -> Account:
     """Read the commits and the snapshots of a tree and compare them with each other."""
+    corpora = tree.store.names(f"{tree.prefix}/snapshots")
     names = [name.removesuffix(".json") for name in tree.store.names(f"{tree.prefix}/commits")]
     problems: list[str] = []
     try:
+        # What gc has taken counts for nobody, be it deleted yet or not.
+        gone = tree.taken(*map(tree.latest, corpora))
+        names = [name for name in names if name not in gone]
         commits = tree.read_commits(names)
-        for corpus in tree.store.names(f"{tree.prefix}/snapshots"):
+        for corpus in corpora:
             problems += check_snapshot(tree, corpus, commits)
     except StorageError as error:
         return Account(tree.prefix, len(names), 0, 0, 0, {}, (str(error),))
@@ -181,7 +191,7 @@ def _unrepresented(store: Store, tree: Tree, corpus: str) -> list[str] | None:
         features = Tree(store, f"features/{tree.read_spec()['fingerprint']}").latest(corpus)
         if features is None:
             return [f"{tree.prefix}: the features of {corpus} behind its vectors are gone"]
-        wanted = _places(living(features, read_songs(store, features)))
+        wanted = _places(living(features, read_songs(store, features), tree.taken(snapshot)))
         known = _places(read_songs(store, snapshot))
     except (StorageError, FileNotFoundError):
         return None  # `check_snapshot` says so
@@ -197,11 +207,11 @@ def _unrepresented(store: Store, tree: Tree, corpus: str) -> list[str] | None:
     return problems
 
 
-def checkpoint_digests(store: Store) -> tuple[Digests, list[str]]:
-    """The files that the checkpoint indices of all models name, and the index entries that cannot be read."""
+def checkpoint_digests(store: Store, names: Iterable[str]) -> tuple[Digests, list[str]]:
+    """The files that the checkpoint indices of these models name, and the index entries that cannot be read."""
     digests: Digests = {}
     problems: list[str] = []
-    for model in store.names("models"):
+    for model in names:
         for name in store.names(f"models/{model}/index"):
             path = f"models/{model}/index/{name}"
             try:

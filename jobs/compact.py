@@ -6,14 +6,14 @@ snapshot they have, later ones get the new one, and the old shards lie there unt
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from infra import cli
+from infra import cli, models
 from infra.config import Config, load
 from infra.errors import Incomplete, StorageError
 from infra.journal import Fence
@@ -23,6 +23,7 @@ from infra.progress import Progress
 from infra.runs import RunFolder
 from infra.songs import read_quarantine, read_songs
 from infra.storage import Store
+from infra.taken import taken, unused
 from jobs import represent
 from jobs.compact_plan import Merged, Plan, plan
 from jobs.represent_plan import vectors_shard
@@ -56,11 +57,15 @@ class Work:
 
 @dataclass(frozen=True)
 class Carried:
-    """A tree of vectors of all songs: their rows (schema SONGS), and the place of each track among them."""
+    """A tree of vectors of all songs: their rows (schema SONGS), and the place of each track among them.
+
+    gone: the names there that `jobs.gc` has taken.
+    """
 
     tree: Tree
     songs: pa.Table
     place: dict[str, int]
+    gone: frozenset[str]
 
     @property
     def model(self) -> str:
@@ -110,8 +115,10 @@ def prepare(config: Config) -> Work:
     store = Store(config.root)
     snapshot, mark = training_snapshot(config, store)
     songs, quarantine = read_songs(store, snapshot), read_quarantine(store, snapshot)
-    todo = plan(snapshot, songs, quarantine, mark, config.extract)
-    return Work(Tree(store, f"features/{mark}"), snapshot, songs, quarantine, todo)
+    tree, todo = Tree(store, f"features/{mark}"), plan(snapshot, songs, quarantine, mark, config.extract)
+    gone = tree.taken(snapshot)
+    merged = tuple(replace(part, name=unused(part.name, gone)) for part in todo.merged)
+    return Work(tree, snapshot, songs, quarantine, Plan(todo.replaced, merged))
 
 
 def merge(tree: Tree, part: Merged, row_group_bytes: int) -> Commit:
@@ -168,23 +175,26 @@ def publish(corpus: str, work: Work, commits: Sequence[Commit], fence: Fence) ->
 
 def vector_trees(corpus: str, work: Work) -> list[Carried]:
     """Trees of vectors that cover all songs of these features."""
-    store, wanted = work.tree.store, represent.living(work.snapshot, work.songs)
-    found = []
+    store, found = work.tree.store, []
+    gone = taken(store, models.PLACE)
     for name in store.names("vectors"):
+        if name in gone:
+            continue
         vectors = Tree(store, f"vectors/{name}")
         latest = vectors.latest(corpus)
         if latest is None or vectors.read_spec()["fingerprint"] != work.tree.prefix.rpartition("/")[2]:
             continue
-        songs = read_songs(store, latest)
+        songs, names = read_songs(store, latest), vectors.taken(latest)
+        wanted = represent.living(work.snapshot, work.songs, names)
         if not represent.missing(wanted, represent.Known(songs, latest.shards)):
             place = dict(zip(songs["track_id"].to_pylist(), range(songs.num_rows), strict=True))
-            found.append(Carried(vectors, songs, place))
+            found.append(Carried(vectors, songs, place, names))
     return found
 
 
 def carry(vectors: Carried, features: Commit) -> None:
     """Commit the vectors of a merged shard of features, out of those that there are. Does nothing if they are there."""
-    name, tree = vectors_shard(features.reference()), vectors.tree
+    name, tree = vectors_shard(features.reference(), vectors.gone), vectors.tree
     if not features.tracks:
         return
     if tree.committed([name]):

@@ -16,6 +16,7 @@ from infra.errors import ConfigError
 from infra.ledger import Snapshot, Tree
 from infra.songs import read_songs
 from infra.storage import Store
+from infra.taken import taken
 from jobs.extract_work import read_tracks
 from jobs.split_lists import SplitLists
 
@@ -58,8 +59,10 @@ def find_inputs(store: Store, corpus: str, model: str | None) -> Inputs:
 
 
 def _choose(store: Store, corpus: str, model: str | None) -> tuple[str, Snapshot]:
-    found = []
+    found, gone = [], taken(store, models.PLACE)
     for run in [model] if model else store.names("vectors"):
+        if run in gone:
+            continue
         snapshot, final = Tree(store, f"vectors/{run}").latest(corpus), models.find(store, run)
         if snapshot is not None and final is not None:
             found.append((final.finished, run, snapshot))

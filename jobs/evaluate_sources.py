@@ -12,6 +12,7 @@ from infra.config import EvaluateConfig
 from infra.errors import ConfigError
 from infra.storage import Store
 from infra.tables import read_table
+from infra.taken import taken
 from jobs.evaluate_inputs import Inputs, Notes, align, digest_of, find_inputs
 from jobs.evaluate_vectors import HDPGMM, Named, baseline_vectors, codebook_name, model_vectors
 from jobs.keys import best_named, find_key, is_known
@@ -36,8 +37,9 @@ def find_family(inputs: Inputs) -> tuple[list[tuple[int, Inputs]], Notes]:
     store, own = inputs.store, _provenance(inputs.store, inputs.model)
     family, notes = [(int(own.get("seed", 0)), inputs)], []
     living = align(inputs)[0]
+    gone = taken(store, models.PLACE)
     for run in store.names("vectors"):
-        other = _provenance(store, run)
+        other = {} if run in gone else _provenance(store, run)
         if run == inputs.model or "seed" not in other or {**other, "seed": own.get("seed")} != own:
             continue
         sibling = find_inputs(store, inputs.corpus, run)

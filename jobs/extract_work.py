@@ -18,6 +18,7 @@ from infra.packing import Shard, estimated_seconds
 from infra.runs import RunFolder
 from infra.songs import read_quarantine, read_songs, stored_table
 from infra.storage import Store
+from infra.taken import unused
 from jobs.extract_plan import Covered, contents, plan
 from jobs.extractor import NOT_READ
 from jobs.specification import specification
@@ -54,12 +55,14 @@ def prepare(config: Config, retry: Collection[str] = ()) -> Work:
     tracks = read_tracks(store, config.corpus)
     tree = feature_tree(store, spec)
     snapshot = tree.latest(config.corpus)
+    gone = tree.taken(snapshot)
     covered = Covered.nothing()
     if snapshot:
         covered = Covered(read_songs(store, snapshot), read_quarantine(store, snapshot), snapshot.shards)
     while True:
         covered = covered.without(retry)
         shards = plan(tracks, covered, fingerprint(spec), feature_bytes(spec), config.extract)
+        shards = [shard._replace(name=unused(shard.name, gone)) for shard in shards]
         commits = tree.read_commits(shard.name for shard in shards)
         if not (retry and commits):
             return Work(tree, tracks, covered, shards, commits)

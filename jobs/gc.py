@@ -1,20 +1,34 @@
-"""`python -m jobs.gc`: what under a root nobody reads any more, and on demand its end.
+"""`python -m jobs.gc`: what under a root nobody reads any more (jobs.garbage), and on demand its end.
 
-Kept are the newest snapshots of every tree and corpus, those that were the newest some time within `--older-than`,
-their shards and tables, the tables of songs that models were trained on, and the checkpoint that is a finished model.
-Everything else of trees, models and scores goes once it is older than that: superseded shards, snapshots, tables and
-checkpoints, moments of songs that no snapshot and no model has, answers that no score consists of, data that lost the
-race for a commit, and temporary files of writers that died. A run that takes up an old
-commit writes it again, so that it is young. `--older-than` must be longer than any run takes.
+Runs may be under way beside it, and any process may be paused at any moment and go on much later. What goes:
+
+1. Look: list the root, and write a mark: what is garbage, each object with its version. Wait (`--wait`).
+2. Look again. What was written again, or is needed now, is spared. Of what was marked and is still garbage:
+3. Take the names of the shards, tables and models (infra.taken). From now on no planner uses these names: whoever needs
+   the same songs computes them anew under another name, so that a deletion that comes late hits nobody.
+4. Fence: take the next number of every corpus of these trees (`Tree.fence`). Who publishes reads the newest number,
+   then the names taken, then creates the next number exclusively. Had he read the names before step 3, his number is
+   gone and he must read them again; a snapshot that names what was taken is refused. A snapshot that was published
+   before the fence is seen by the last look. So of each shard either the snapshot or the deletion wins, never both.
+5. Look a last time at these trees and models. A name of which anything was published, written again or renewed is
+   given back. The rest is deleted, up to 1,000 objects with one request, commits before their data.
+
+A model that is used again writes a file and then reads the names taken (`models.claim`): either this or the last look
+comes first. Marks and names lie under gc/. A run that was stopped is continued by the next: the marks stand, so it
+need not wait again, and names that were taken stay taken. Two at once do the same work, each with names of its own.
+
+A listing of 1,000 objects is one request; there are three listings at most, the last one of the trees concerned, and
+a request for 1,000 objects deleted, one for a living snapshot and for a model. In memory are the garbage and what
+living snapshots name. `--older-than` must be longer than any run takes, or runs end with 4 and begin anew.
 """
 
 import json
 import logging
 import re
+import secrets
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import typer
@@ -22,185 +36,126 @@ from rich.console import Console
 from rich.table import Table
 
 from infra import cli, models
-from infra.checkpoints import Checkpoints
 from infra.config import load
 from infra.errors import ConfigError
-from infra.ledger import Snapshot, Tree
-from infra.local import TEMPORARY, Entry
-from infra.progress import Progress
+from infra.ledger import Tree
+from infra.progress import Progress, waiting
 from infra.storage import Store
-from jobs.evaluate import cells_in_use
+from infra.taken import give_back, take
+from jobs.garbage import ORDER, Garbage, look
 
 log = logging.getLogger(__name__)
 
-KINDS = ("features", "vectors")
+MARKS = "gc/marks"
 UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
-SNAPSHOT, COMMIT, DATA, TABLE, MOMENTS, CHECKPOINT, ANSWER, LEFT = (
-    "superseded snapshot",
-    "superseded shard: its commit",
-    "superseded shard or orphan: its data",
-    "table of a superseded snapshot",
-    "moments of a superseded snapshot",
-    "checkpoint of a finished training",
-    "answer of a superseded score",
-    "left by a writer that died",
-)
-# A stop in between leaves nothing that names what is gone.
-ORDER = (SNAPSHOT, COMMIT, DATA, TABLE, MOMENTS, CHECKPOINT, ANSWER, LEFT)
+AT_ONCE = 1000  # objects deleted
+Key = tuple[str, str]  # path and version
 
 
-@dataclass(frozen=True)
-class Garbage:
-    """An object that nobody reads, and why."""
-
-    path: str
-    bytes: int
-    reason: str
-
-
-def run(root: str, older_than: float, keep: int = 1, delete: bool = False) -> list[Garbage]:
+def run(
+    root: str, older_than: float, keep: int = 1, delete: bool = False, wait: float = 0.0
+) -> list[Garbage]:
     """Find what nobody reads and was written `older_than` seconds ago or before; delete it if asked to.
 
-    keep: snapshots of each tree and corpus, the newest. Raises ConfigError if the root holds no corpus.
+    keep: snapshots of each tree and corpus, and models of each settings, the newest. wait: seconds between the mark and
+    the second look. Returns what was found, or deleted. Raises ConfigError if the root holds no corpus.
     """
     store = Store(root)
     if not store.names("corpus"):
         raise ConfigError(f"root {store.root}: holds no corpus")
     if keep < 1:
         raise ConfigError(f"--keep {keep}: expected 1 or more")
-    found = sorted(garbage(store, older_than, keep), key=lambda item: (ORDER.index(item.reason), item.path))
-    if delete:
-        with Progress(len(found), "objects", "gc") as progress:
-            for item in found:
-                store.delete(item.path)
-                progress.advance()
-    return found
+    return collect(store, older_than, keep, wait) if delete else _sorted(look(store, older_than, keep))
 
 
-def garbage(store: Store, older_than: float, keep: int) -> Iterator[Garbage]:
-    """What can go, in no order."""
-    trained_on = songs_of_models(store)
-    below: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    for entry in store.walk(""):
-        if entry.path.rpartition("/")[2].startswith(TEMPORARY):
-            if entry.age > older_than:
-                yield Garbage(entry.path, entry.bytes, LEFT)
-        else:
-            kind, _, rest = entry.path.partition("/")
-            below[kind, rest.partition("/")[0]].append(entry)
-    for (kind, name), entries in below.items():
-        if kind in KINDS:
-            yield from of_tree(Tree(store, f"{kind}/{name}"), entries, older_than, keep, trained_on)
-        elif kind == "models":
-            yield from of_model(store, name, entries, older_than)
-        elif (kind, name) == ("scores", "cells") and (used := cells_in_use(store)) is not None:
-            for entry in entries:
-                if entry.age > older_than and entry.path not in used:
-                    yield Garbage(entry.path, entry.bytes, ANSWER)
+def collect(store: Store, older_than: float, keep: int, wait: float) -> list[Garbage]:
+    """Mark, wait, look again, delete; what was deleted."""
+    found = _sorted(look(store, older_than, keep))
+    marked, marks = mark(store, found, wait)
+    if not found:
+        store.delete_many(marks)
+        return []
+    again = [item for item in look(store, older_than, keep) if _key(item) in marked]
+    doomed = _sorted(condemn(store, again, older_than, keep))
+    with Progress(len(doomed), "objects", "gc") as progress:
+        for reason in ORDER:
+            paths = [item.path for item in doomed if item.reason == reason]
+            for first in range(0, len(paths), AT_ONCE):
+                store.delete_many(paths[first : first + AT_ONCE])
+                progress.advance(len(paths[first : first + AT_ONCE]))
+    store.delete_many(marks)
+    return doomed
 
 
-def songs_of_models(store: Store) -> set[str]:
-    """Names of the tables of songs that models were trained on."""
-    finals = (models.find(store, name) for name in store.names("models"))
-    return {final.provenance["songs"] for final in finals if final and "songs" in final.provenance}
-
-
-def of_tree(
-    tree: Tree, entries: Sequence[Entry], older_than: float, keep: int, trained_on: set[str]
-) -> Iterator[Garbage]:
-    """Of features or vectors. Where no corpus has a snapshot yet, a first run is under way or was stopped: nothing."""
-    living = [
-        snapshot
-        for corpus in tree.store.names(f"{tree.prefix}/snapshots")
-        for snapshot in living_snapshots(tree, corpus, entries, older_than, keep)
-    ]
-    if not living:
-        return
-    kept = {f"{tree.prefix}/snapshots/{corpus}/{snapshot.number}.json" for corpus, snapshot in living}
-    tables = {path for _, snapshot in living for path in (snapshot.songs, snapshot.quarantine)}
-    shards = {item["shard"]: item["path"] for _, snapshot in living for item in snapshot.shards}
-    data = {*shards.values()}
-    songs = {*trained_on, *(path.rpartition("/")[2] for path in tables)}
-    gone = {
-        key
-        for key in tree.store.names(f"{tree.prefix}/moments")
-        if _songs_of(tree, key) not in {None, *songs}
-    }
-    old = [entry for entry in entries if entry.age > older_than]
-    young = {
-        _stem(entry.path) for entry in entries if _in(tree, entry, "commits") and entry.age <= older_than
-    }
-    for entry in old:
-        name = entry.path.rpartition("/")[2]
-        if _in(tree, entry, "snapshots"):
-            if name.endswith(".json") and entry.path not in kept:
-                yield Garbage(entry.path, entry.bytes, SNAPSHOT)
-            elif name.endswith(".parquet") and entry.path not in tables and name not in trained_on:
-                yield Garbage(entry.path, entry.bytes, TABLE)
-        elif _in(tree, entry, "commits") and _stem(entry.path) not in shards:
-            yield Garbage(entry.path, entry.bytes, COMMIT)
-        elif _in(tree, entry, "data") and entry.path not in data and _shard(entry.path) not in young:
-            yield Garbage(entry.path, entry.bytes, DATA)
-        elif (
-            _in(tree, entry, "moments")
-            and entry.path.removeprefix(f"{tree.prefix}/moments/").split("/")[0] in gone
+def mark(store: Store, found: Sequence[Garbage], wait: float) -> tuple[set[Key], list[str]]:
+    """Mark what is not marked yet, and wait until all marks are old enough; what is marked, and where the marks are."""
+    marks = {entry.path: entry.age for entry in store.walk(MARKS) if entry.path.endswith(".json")}
+    known = {path: _read(store, path) for path in marks}
+    marked = set().union(*known.values())
+    fresh = [item for item in found if _key(item) not in marked]
+    wanted = {_key(item) for item in found}
+    left = max((wait - marks[path] for path, keys in known.items() if keys & wanted), default=0.0)
+    if fresh:
+        path, left = f"{MARKS}/{secrets.token_hex(8)}.json", wait
+        store.write(path, json.dumps([_key(item) for item in fresh]).encode())
+        marks[path] = 0.0
+    if found and left > 0.0:
+        with waiting(
+            f"gc: {len(found)} objects are marked; waiting {left / 60:.1f} minutes for the second look"
         ):
-            yield Garbage(entry.path, entry.bytes, MOMENTS)
+            time.sleep(left)
+    return marked | wanted, list(marks)
 
 
-def _songs_of(tree: Tree, key: str) -> str | None:
-    """Name of the table of songs that moments are of; None where they do not say or are not whole."""
-    found = Checkpoints(tree.store, f"{tree.prefix}/moments/{key}").load()
-    return found[2].get("songs") if found else None
+def condemn(store: Store, again: Sequence[Garbage], older_than: float, keep: int) -> list[Garbage]:
+    """Of what was found garbage twice, that which may go: its names are taken, and nobody came before."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for item in again:
+        if item.name:
+            names[item.place].add(item.name)
+    records = {place: take(store, place, found) for place, found in names.items()}
+    for place in names:
+        if place != models.PLACE:
+            fence(Tree(store, place))
+    last = (
+        [item for item in look(store, older_than, keep, names) if item.name in names[item.place]]
+        if names
+        else []
+    )
+    same = {_key(item) for item in again}
+    spared = {(item.place, item.name) for item in last if _key(item) not in same}
+    doomed = [item for item in last if (item.place, item.name) not in spared]
+    for place, path in records.items():
+        give_back(store, path, {item.name for item in doomed if item.place == place})
+    return [*doomed, *(item for item in again if not item.name)]
 
 
-def living_snapshots(
-    tree: Tree, corpus: str, entries: Sequence[Entry], older_than: float, keep: int
-) -> list[tuple[str, Snapshot]]:
-    """The newest `keep` of a corpus, and those that were the newest some time within the last `older_than` seconds."""
-    start = f"{tree.prefix}/snapshots/{corpus}/"
-    ages = {
-        int(_stem(entry.path)): entry.age
-        for entry in entries
-        if entry.path.startswith(start) and re.fullmatch(r"\d+\.json", entry.path.removeprefix(start))
-    }
-    numbers = sorted(ages, reverse=True)
-    living = numbers[:keep] + [
-        number
-        for newer, number in pairwise(numbers)
-        if ages[newer] <= older_than and number not in numbers[:keep]
-    ]
-    return [(corpus, tree.read_snapshot(corpus, number)) for number in living]
+def fence(tree: Tree) -> None:
+    """Of every corpus: also of those that have no snapshot there yet and may be about to publish the first."""
+    for corpus in {*tree.store.names("corpus"), *tree.store.names(f"{tree.prefix}/snapshots")}:
+        tree.fence(corpus)
 
 
-def of_model(store: Store, name: str, entries: Sequence[Entry], older_than: float) -> Iterator[Garbage]:
-    """Checkpoints of a finished training but the one that is the model; of another nothing, it can continue."""
-    final = models.find(store, name)
-    if final is None:
-        return
-    for entry in entries:
-        step = re.search(r"/step-(\d+)[\d-]*\.(json|safetensors)$", entry.path)
-        if step and int(step[1]) != final.step and entry.age > older_than:
-            yield Garbage(entry.path, entry.bytes, CHECKPOINT)
+def _read(store: Store, path: str) -> set[Key]:
+    try:
+        return {(item[0], item[1]) for item in json.loads(store.read(path))}
+    except FileNotFoundError:
+        return set()  # another gc was here
 
 
-def _in(tree: Tree, entry: Entry, folder: str) -> bool:
-    return entry.path.startswith(f"{tree.prefix}/{folder}/")
+def _key(item: Garbage) -> Key:
+    return item.path, item.version
 
 
-def _stem(path: str) -> str:
-    return path.rpartition("/")[2].rpartition(".")[0]
+def _sorted(found: Iterable[Garbage]) -> list[Garbage]:
+    return sorted(found, key=lambda item: (ORDER.index(item.reason), item.path))
 
 
-def _shard(path: str) -> str:
-    return path.split("/")[-2]
-
-
-def seconds_of(text: str) -> float:
+def seconds_of(text: str, option: str = "--older-than") -> float:
     """Seconds of a duration such as 90m, 12h or 7d. Raises ConfigError for anything else."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhd])", text)
     if not found:
-        raise ConfigError(f"--older-than {text!r}: expected a number and m, h or d, as in 12h or 7d")
+        raise ConfigError(f"{option} {text!r}: expected a number and m, h or d, as in 12h or 7d")
     return float(found[1]) * UNITS[found[2]]
 
 
@@ -225,15 +180,24 @@ def main(
     older_than: Annotated[
         str, typer.Option("--older-than", metavar="AGE", help="Younger things stay: 90m, 12h, 7d.")
     ] = "7d",
-    keep: Annotated[int, typer.Option("--keep", metavar="N", help="Snapshots of each corpus that stay.")] = 1,
+    keep: Annotated[
+        int,
+        typer.Option(
+            "--keep", metavar="N", help="Snapshots of each corpus, and models of its settings, that stay."
+        ),
+    ] = 1,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it; otherwise it is only listed.")] = False,
+    wait: Annotated[
+        str,
+        typer.Option("--wait", metavar="TIME", help="With --delete: between the mark and the second look."),
+    ] = "10m",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     config: cli.ConfigFile = None,
     set_: cli.Set = None,
 ) -> None:
     """List what nobody under a root reads any more; delete it with --delete."""
     resolved = load(config, tuple(set_ or ()), root=root)
-    found = run(resolved.root, seconds_of(older_than), keep, delete)
+    found = run(resolved.root, seconds_of(older_than), keep, delete, seconds_of(wait, "--wait"))
     if as_json:
         for item in found:
             print(

@@ -40,10 +40,9 @@ def find_kept(config: Config) -> Kept | None:
         name: value for name, value in describe(config.train, snapshot, mark).items() if name != "songs"
     }
     folder = snapshot.songs.rpartition("/")[0]
-    finals = [final for name in store.names("models") if (final := models.find(store, name))]
     same = [
         final
-        for final in finals
+        for final in models.finished(store)
         if all(final.provenance.get(name) == value for name, value in wanted.items())
         and _is_of(store, folder, final)
     ]

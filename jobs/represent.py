@@ -14,13 +14,13 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from infra import cli
+from infra import cli, models
 from infra.cluster import connect, n_cpus, n_gpus, patience_seconds, wants_gpu
 from infra.config import Config, load
 from infra.errors import Incomplete
 from infra.journal import Fence
 from infra.lease import Lease, holding
-from infra.ledger import Commit, Tree, quarantine_table, songs_table
+from infra.ledger import Commit, Snapshot, Tree, quarantine_table, songs_table
 from infra.pool import Pool
 from infra.progress import Progress
 from infra.runs import RunFolder
@@ -73,6 +73,7 @@ def run(config: Config, model: str | None = None) -> Represented:
     what = f"representing with model {loaded.run}"
     with RunFolder(Store(config.root), f"runs/represent-{loaded.run}", what) as folder:
         work = _prepare(config, loaded)
+        _claim(work)
         folder.begin(config.model_dump(mode="json"))
         work.tree.renew(
             {*work.shards}.difference(source.name for unit in work.todo for source in unit.sources)
@@ -85,6 +86,13 @@ def run(config: Config, model: str | None = None) -> Represented:
             {"model": result.model, "songs": result.songs, "computed": computed, "seconds": seconds}
         )
     return result
+
+
+def _claim(work: Work) -> None:
+    if not models.claim(work.tree.store, work.model.run):
+        raise Incomplete(
+            f"model {work.model.run} is superseded and jobs.gc has taken it; run again with another model"
+        )
 
 
 def prepare(config: Config, model: str | None = None) -> Work:
@@ -102,18 +110,19 @@ def _open(config: Config, name: str | None) -> LoadedModel:
 
 def _prepare(config: Config, loaded: LoadedModel) -> Work:
     store = Store(config.root)
-    features = training_snapshot(config, store)[0]
-    tree, songs = Tree(store, f"vectors/{loaded.run}"), living(features, read_songs(store, features))
+    features, tree = training_snapshot(config, store)[0], Tree(store, f"vectors/{loaded.run}")
+    latest = tree.latest(config.corpus)
+    gone = tree.taken(latest)
+    songs = living(features, read_songs(store, features), gone)
     committed = tree.committed(songs["shard"].unique().to_pylist())
-    known = _known(tree, config.corpus).only(committed)
+    known = _known(store, latest).only(committed)
     shards = missing(songs, known)
-    todo = unfinished(plan(features, shards), committed)
+    todo = unfinished(plan(features, shards, gone), committed)
     return Work(tree, loaded, songs, known.only(committed.difference(shards)), shards, todo)
 
 
-def _known(tree: Tree, corpus: str) -> Known:
-    snapshot = tree.latest(corpus)
-    return Known(read_songs(tree.store, snapshot), snapshot.shards) if snapshot else Known.nothing()
+def _known(store: Store, snapshot: Snapshot | None) -> Known:
+    return Known(read_songs(store, snapshot), snapshot.shards) if snapshot else Known.nothing()
 
 
 def describe(model: LoadedModel) -> dict[str, object]:
@@ -177,6 +186,7 @@ def _publish(config: Config, work: Work, computed: int, fence: Fence) -> Represe
         raise Incomplete(f"{lost} songs have no vector; run python -m jobs.audit")
     used = {*songs["shard"].unique().to_pylist()}
     listed = [shard for shard in shards if shard["shard"] in used]
+    _claim(work)
     work.tree.publish(config.corpus, listed, songs, quarantine_table([]), fence=fence)
     text = f"{computed} computed" if computed else "nothing to do"
     log.info("represent: %d songs have vectors of model %s, %s", songs.num_rows, work.model.run, text)

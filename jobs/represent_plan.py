@@ -13,6 +13,7 @@ import pyarrow.compute
 
 from infra.ledger import SONGS, Snapshot
 from infra.packing import cut
+from infra.taken import unused
 
 pc: Any = pyarrow.compute  # its functions are made at run time, where a type checker cannot see them
 
@@ -66,14 +67,17 @@ class Known:
         return Known(self.songs.filter(kept), tuple(item for item in self.shards if item["shard"] in shards))
 
 
-def vectors_shard(reference: dict[str, Any]) -> str:
-    """The name of the vectors' shard of a feature shard, of which a snapshot says `reference`."""
-    return reference["digest"][:NAME_DIGITS]
+def vectors_shard(reference: dict[str, Any], gone: Collection[str] = ()) -> str:
+    """The name of the vectors' shard of a feature shard, of which a snapshot says `reference`.
+
+    gone: names among the vectors' shards that `jobs.gc` has taken.
+    """
+    return unused(reference["digest"][:NAME_DIGITS], gone)
 
 
-def living(features: Snapshot, songs: pa.Table) -> pa.Table:
+def living(features: Snapshot, songs: pa.Table, gone: Collection[str] = ()) -> pa.Table:
     """track_id, version and shard of the features' songs, the shard being that of their vectors."""
-    names = {item["shard"]: vectors_shard(item) for item in features.shards}
+    names = {item["shard"]: vectors_shard(item, gone) for item in features.shards}
     found: Any = songs["shard"].combine_chunks()
     shards = found.dictionary_encode()
     renamed = pa.array([names[name] for name in shards.dictionary.to_pylist()], pa.string())
@@ -87,9 +91,9 @@ def missing(songs: pa.Table, known: Known) -> list[str]:
     return sorted(songs["shard"].filter(unknown).unique().to_pylist())
 
 
-def plan(features: Snapshot, shards: Collection[str]) -> list[Unit]:
+def plan(features: Snapshot, shards: Collection[str], gone: Collection[str] = ()) -> list[Unit]:
     """The units that compute these shards. Which songs meet does not depend on what an interrupted run has left."""
-    named = {vectors_shard(item): item for item in features.shards}
+    named = {vectors_shard(item, gone): item for item in features.shards}
     sources = [Source(name, *(named[name][field] for field in Source._fields[1:])) for name in sorted(shards)]
     fair = sum(source.bytes for source in sources) // SMALL_CORPUS_UNITS
     groups = _packed(sources, [source.bytes for source in sources], min(GROUP_BYTES, fair))

@@ -27,12 +27,14 @@ class Kept:
     digest: str
 
 
-def write_study(store: Store, folder: str, rows: Sequence[Mapping[str, Any]], name: str, corpus: str) -> None:
-    """Its table, its figure and, last, what makes it a study of a corpus."""
+def write_study(
+    store: Store, folder: str, rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]
+) -> None:
+    """Its table, its figure and, last, what makes it a study: about.json with its name, corpus and models."""
     table = pa.Table.from_pylist([{k: _null(v) for k, v in row.items()} for row in rows])
     store.write(f"{folder}/table.parquet", encode(table, [table.num_rows]))
-    store.write(f"{folder}/sweep.png", sweep_figure(rows, name, OURS))
-    store.write(f"{folder}/about.json", json.dumps({"name": name, "corpus": corpus}).encode())
+    store.write(f"{folder}/sweep.png", sweep_figure(rows, about["name"], OURS))
+    store.write(f"{folder}/about.json", json.dumps(about).encode())
 
 
 def _null(value: Any) -> Any:
@@ -51,6 +53,20 @@ def find_studies(store: Store, corpus: str) -> list[Kept]:
         if about["corpus"] == corpus:
             digest = hashlib.sha256(store.read(f"{folder}/table.parquet")).hexdigest()
             found.append(Kept(folder, about["name"], digest))
+    return found
+
+
+def models_of_studies(store: Store) -> set[str] | None:
+    """The models of all studies under a root; None where one does not say."""
+    found: set[str] = set()
+    for name in store.names(FOLDER):
+        try:
+            about = json.loads(store.read(f"{FOLDER}/{name}/about.json"))
+        except FileNotFoundError:
+            continue
+        if "models" not in about:
+            return None
+        found.update(about["models"])
     return found
 
 

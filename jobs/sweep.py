@@ -36,6 +36,7 @@ def run(points: Sequence[tuple[Point, Sequence[Config]]], name: str) -> str:
     text = json.dumps([[str(point), len(configs)] for point, configs in points])
     folder = f"{FOLDER}/{name.replace(' ', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     rows: list[dict[str, Any]] = []
+    trained: list[str] = []
     with RunFolder(store, f"runs/{folder.replace('/', '-')}", f"study {name!r}") as record, lasting():
         record.begin({"name": name, "points": [str(point) for point, _ in points]})
         for number, (point, configs) in enumerate(points, 1):
@@ -46,7 +47,9 @@ def run(points: Sequence[tuple[Point, Sequence[Config]]], name: str) -> str:
             _, scored, _ = evaluate.score(configs[-1], names[-1])
             rows += table_rows(point, scored, _about(store, names))
             record.event("point", settings=str(point), models=names)
-            write_study(store, folder, rows, name, points[0][1][0].corpus)
+            trained += names
+            about = {"name": name, "corpus": points[0][1][0].corpus, "models": trained}
+            write_study(store, folder, rows, about)
         record.summary({"points": len(points), "table": store.uri(f"{folder}/table.parquet")})
     show(rows)
     print(store.uri(f"{folder}/sweep.png"))

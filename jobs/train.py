@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,10 @@ from infra.config import Config, TrainConfig, load
 from infra.errors import ConfigError, Incomplete
 from infra.journal import Fence
 from infra.ledger import Snapshot, Tree
+from infra.models import Final
 from infra.runs import RunFolder
 from infra.storage import Store
+from infra.taken import taken, unused
 from jobs.assignment import Assignment, refuse_mismatch
 from jobs.rank_group import RankGroup, RanksDied
 from jobs.specification import require_frames
@@ -56,8 +59,7 @@ def run(config: Config) -> Trained:
     store = Store(config.root)
     snapshot, mark = training_snapshot(config, store)
     provenance = describe(config.train, snapshot, mark)
-    name = hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()[:12]
-    done = models.find(store, name)
+    name, done = find_model(store, provenance)
     if done is not None:
         refuse_mismatch(done.provenance, provenance)
         log.info("train: model %s is complete (step %d), nothing to do", name, done.step)
@@ -73,6 +75,16 @@ def run(config: Config) -> Trained:
         log.info("train: model %s is complete: the state after epoch %d of %d", name, epoch, epochs)
         folder.summary({"model": name, **(history[-1] if history else {})})
     return Trained(name, True)
+
+
+def find_model(store: Store, provenance: Mapping[str, Any]) -> tuple[str, Final | None]:
+    """The name of the model of these settings, another where `jobs.gc` has taken it; the model if it is finished."""
+    digest = hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()[:12]
+    while True:
+        name = unused(digest, taken(store, models.PLACE))
+        done = models.find(store, name)
+        if done is None or models.claim(store, name):
+            return name, done
 
 
 def training_snapshot(config: Config, store: Store) -> tuple[Snapshot, str]:

@@ -11,6 +11,7 @@ from infra.lease import Lease
 from infra.ledger import QUARANTINE, SONGS, Commit, Snapshot, Tree, quarantine_table, songs_table
 from infra.songs import read_quarantine, read_songs
 from infra.storage import Store
+from infra.taken import take
 from tests.infra.faults import Crash, CrashingStore
 
 pytestmark = pytest.mark.s3
@@ -167,6 +168,62 @@ def test_old_commits_that_are_used_again_become_young(tree: Tree, monkeypatch: p
     tree.renew(["s1", "s9"])
     assert written == ["features/f00/commits/s1.json"]
     assert [tree.read_commit(item.shard) for item in before] == before
+
+
+def test_names_that_were_taken_are_refused_but_those_of_the_newest_snapshot(tree: Tree):
+    one, other = commit(tree, "s1"), commit(tree, "s2")
+    first = publish(tree, [one])
+    take(tree.store, tree.prefix, ["s1", "s2", first.songs.rpartition("/")[2]])
+    assert publish(tree, [one]) == first
+    with pytest.raises(Incomplete, match=r"jobs.gc has taken 1 of the shards of corpus default"):
+        publish(tree, [one, other])
+    assert tree.taken(first) == {"s2"}
+    assert publish(tree, [commit(tree, "s3")]).number == 2
+    with pytest.raises(Incomplete):
+        publish(tree, [one])
+
+
+def test_a_table_that_was_taken_gets_another_name(tree: Tree):
+    one, other = commit(tree, "s1"), commit(tree, "s3")
+    first, second = publish(tree, [one]), publish(tree, [other])
+    take(tree.store, tree.prefix, [first.songs.rpartition("/")[2]])
+    third = publish(tree, [one])
+    assert third.songs != first.songs
+    assert read_songs(tree.store, third).equals(read_songs(tree.store, first))
+    assert third.quarantine not in (second.quarantine, third.songs)
+
+
+def test_a_fence_takes_a_number_and_changes_nothing(tree: Tree):
+    assert tree.fence("default") is None
+    assert tree.latest("default") is None
+    first = publish(tree, [commit(tree, "s1")])
+    assert first.number == 2
+    assert tree.fence("default") == first
+    assert tree.fence("default") == first
+    assert tree.latest("default") == first
+    names = [name for name in tree.store.names(f"{tree.prefix}/snapshots/default") if name.endswith(".json")]
+    assert names == ["1.json", "2.json", "4.json"]
+    songs, quarantine = songs_table([commit(tree, "s3")]), quarantine_table([])
+    again = tree.publish("default", [commit(tree, "s3").reference()], songs, quarantine, after=2)
+    assert again.number == 5
+    assert tree.latest("default") == again
+
+
+def test_a_snapshot_that_goes_while_it_is_read_is_not_the_newest(tree: Tree, monkeypatch: pytest.MonkeyPatch):
+    publish(tree, [commit(tree, "s1")])
+    tree.fence("default")
+    read, path = Store.read, f"{tree.prefix}/snapshots/default/2.json"
+
+    def late(store: Store, wanted: str) -> bytes:
+        if wanted == path:
+            monkeypatch.undo()
+            tree.fence("default")  # another gc
+        return read(store, wanted)
+
+    monkeypatch.setattr(Store, "read", late)
+    found = tree.latest("default")
+    assert found is not None
+    assert found.number == 1
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"shard": 1}', "\xff", '{"tracks": [[1]]}'])

@@ -3,6 +3,7 @@
 import os
 import pickle
 import secrets
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from infra.errors import ConfigError, StorageError
 from infra.local import TEMPORARY, LocalDisk
-from infra.s3 import connect
+from infra.s3 import Bucket, connect
 from infra.shards import encode
 from infra.storage import Store, read_uri
 
@@ -91,6 +92,68 @@ def test_names_are_those_of_one_folder(store: Store):
     store.delete("t/a")
     assert store.names("t") == ["b", "sub"]
     assert not store.exists("t/sub")
+
+
+def test_many_are_deleted_at_once(store: Store):
+    paths = [f"many/{number}" for number in range(5)]
+    for path in paths:
+        store.write(path, b"x")
+    store.delete_many([*paths[1:], "many/absent"])
+    assert store.names("many") == ["0"]
+    store.delete_many([])
+
+
+def test_a_thousand_deletions_are_one_request(s3_root: str, monkeypatch: pytest.MonkeyPatch):
+    store, asked = Store(s3_root), []
+    backend = store._backend
+    monkeypatch.setattr(backend, "_call", lambda name, **about: asked.append((name, about)) or {})
+    store.delete_many(f"n{number}" for number in range(2001))
+    assert [len(about["Delete"]["Objects"]) for _, about in asked] == [1000, 1000, 1]
+    assert {name for name, _ in asked} == {"delete_objects"}
+
+
+def test_what_s3_could_not_delete_is_asked_for_again(s3_root: str, monkeypatch: pytest.MonkeyPatch):
+    store, asked = Store(s3_root), []
+    monkeypatch.setattr("infra.s3.DELAYS_SECONDS", (0.0, 0.0))
+    replies = [{"Errors": [{"Key": "root/b", "Code": "SlowDown"}]}, {}]
+
+    def call(_: str, Delete: dict) -> dict:
+        asked.append([item["Key"] for item in Delete["Objects"]])
+        return replies[len(asked) - 1]
+
+    monkeypatch.setattr(store._backend, "_call", call)
+    store.delete_many(["a", "b"])
+    assert asked == [["root/a", "root/b"], ["root/b"]]
+    replies[:] = [*replies, replies[0], replies[0]]
+    with pytest.raises(StorageError, match=r"root/b: 1 objects could not be deleted \(SlowDown\)"):
+        store.delete_many(["b"])
+
+
+def test_an_object_that_is_written_again_has_another_version(store: Store):
+    """Also with the same bytes."""
+    store.write("v", b"same")
+    (first,) = store.walk("")
+    if store.root.startswith("s3://"):
+        time.sleep(1.1)  # S3 keeps whole seconds
+    (unchanged,) = store.walk("")
+    store.write("v", b"same")
+    (second,) = store.walk("")
+    assert first.version == unchanged.version != second.version
+
+
+def test_a_long_listing_comes_in_pages(s3_root: str, monkeypatch: pytest.MonkeyPatch):
+    store = Store(s3_root)
+    for number in range(5):
+        store.write(f"p/{number}", b"x")
+    backend = store._backend
+    assert isinstance(backend, Bucket)
+    call = backend._call
+
+    def paged(name: str, **about: object) -> object:
+        return call(name, **about, MaxKeys=2)
+
+    monkeypatch.setattr(backend, "_call", paged)
+    assert sorted(entry.path for entry in store.walk("p")) == [f"p/{number}" for number in range(5)]
 
 
 def test_digest_is_sha256(store: Store):

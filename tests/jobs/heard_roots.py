@@ -45,7 +45,7 @@ def add_study(root: Path) -> None:
         for x, mean in (("0", 0.6), ("0.1", 0.5))
         for name in ("HDPGMM sqrt posterior", "G1")
     ]  # fmt: skip
-    write_study(Store(str(root)), "sweeps/train.splash", rows, "train.splash", "default")
+    write_study(Store(str(root)), "sweeps/train.splash", rows, {"name": "train.splash", "corpus": "default"})
 
 
 def write_heard_root(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -1,6 +1,7 @@
 """A corpus that changes night after night: only what changed is computed, and every night the books balance."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from infra.errors import ConfigError
 from infra.ledger import Snapshot, Tree
 from infra.songs import read_songs
 from infra.storage import Store
-from jobs import audit, compact, gc, pipeline
+from jobs import audit, compact, garbage, gc, pipeline
 from jobs.evaluate_vectors import as_matrix, vector_tables
 from jobs.kept_model import find_kept
 from jobs.specification import require_frames
@@ -188,12 +189,14 @@ def test_nights(tmp_path: Path, ray_session: None, capsys: pytest.CaptureFixture
 
     # What nobody reads goes, and nothing else.
     would = gc.run(str(nights.root), 0.0)
-    assert {item.reason for item in would} >= {gc.SNAPSHOT, gc.COMMIT, gc.DATA, gc.TABLE}
+    assert {item.reason for item in would} >= {garbage.SNAPSHOT, garbage.COMMIT, garbage.DATA, garbage.TABLE}
     assert gc.run(str(nights.root), 3600.0) == []
     everything = listing(nights.root)
-    told = nights.command(gc, capsys, "--older-than", "0m", "--json", "--delete")
+    told = nights.command(gc, capsys, "--older-than", "0m", "--wait", "0m", "--json", "--delete")
     assert [json.loads(line)["path"] for line in told] == [item.path for item in would]
-    assert changed(everything, listing(nights.root)) == {item.path for item in would}
+    more = changed(everything, listing(nights.root)) - {item.path for item in would}
+    assert changed(everything, listing(nights.root)) - more == {item.path for item in would}
+    assert all(re.match(r"gc/taken/|\w+/\w+/snapshots/default/\d+\.json$", path) for path in more), more
     assert gc.run(str(nights.root), 0.0) == []
     nights.check()
     assert nights.rows() == third
