@@ -135,8 +135,8 @@ def _write_index(inputs: Inputs, config: SimilarConfig, prefix: str) -> np.ndarr
     def all_directions() -> Iterator[np.ndarray]:
         for names, vectors in blocks(inputs, config.kind):
             rows = directions(vectors, mean)
-            kept = rows.any(axis=1)
-            ids.extend(name for name, has in zip(names, kept, strict=True) if has)
+            kept = np.flatnonzero(rows.any(axis=1))
+            ids.extend(names[i] for i in kept.tolist())
             yield rows[kept]
 
     rows = directions(sample, mean)
