@@ -50,6 +50,7 @@ from infra.taken import taken
 from jobs import audit, compact, extract, gc, represent, train
 from jobs.extract_work import TRACKS
 from jobs.extract_work import Work as ExtractWork
+from jobs.extractor import Tick
 from jobs.represent import Work as RepresentWork
 from jobs.representer import Representer
 
@@ -264,9 +265,9 @@ def frames_of(track: str, version: str) -> np.ndarray:
     return rng.normal(size=(int(rng.integers(20, 40)), DIM)).astype(np.float32)
 
 
-def _extract_here(config: Config, work: ExtractWork, *_: object) -> dict[str, Commit]:
+def _extract_here(config: Config, work: ExtractWork, *_: object) -> tuple[dict[str, Commit], Tick]:
     work.tree.write_spec({"made": "up"})
-    return {shard.name: _commit(work.tree, shard) for shard in work.todo}
+    return {shard.name: _commit(work.tree, shard) for shard in work.todo}, Tick()
 
 
 def _commit(tree: Tree, shard: Any) -> Commit:
@@ -291,7 +292,8 @@ def _commit(tree: Tree, shard: Any) -> Commit:
     return tree.commit(shard.name, table, bad, len(shard.tracks), [len(good)] if good else [])
 
 
-def _represent_here(config: Config, work: RepresentWork) -> int:
+def _represent_here(config: Config, work: RepresentWork, *_: object) -> int:
+    work.tree.write_spec(represent.describe(work.model))
     worker = Representer(config.root, work.tree.prefix, work.model.run, 3, "cpu")
     return sum([0, *worker.represent(unit)][-1] for unit in work.todo)
 

@@ -150,6 +150,7 @@ def test_a_published_split_scores_its_test_list_alone(tmp_path: Path, capsys: py
 def test_models_of_other_seeds_share_the_table_and_what_is_done_is_not_done_again(tmp_path: Path):
     songs = make_songs(36)
     store = write_root(tmp_path, songs, run="one")
+    store.delete("models/one/final.json")  # one is finished once
     models.finish(store, "one", {"fingerprint": MARK, "seed": 0}, [], {}, 1)
     first = evaluate.run(config_of(tmp_path), "one")
     assert first.computed == 2 * 9

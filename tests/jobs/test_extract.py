@@ -247,7 +247,7 @@ def test_a_decoder_that_never_starts_ends_the_run_and_blames_no_track(
     ):
         extract.run(config, [sys.executable, "-c", "import sys; sys.exit('no numba here')"])
     store = Store(config.root)
-    assert json.loads(store.read("runs/extract-default/summary.json"))["exit_code"] == 4
+    assert json.loads(read_record(store, "runs/extract-default", "summary.json"))["exit_code"] == 4
     assert [shard.name for shard in prepare(config).todo] == [shard.name for shard in prepare(config).shards]
     result = run(config, log)
     assert (result.snapshot.n_songs, result.snapshot.n_quarantined) == (1, 0)

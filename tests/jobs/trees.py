@@ -83,6 +83,7 @@ def write_model(
         state, _ = learn(state, whitened, ends, n_songs, settings)
     Checkpoints(store, models.prefix(run)).save(state.step, to_arrays(state, whiten), {}, 1)
     provenance = {"fingerprint": MARK, "n_atoms": settings.n_atoms}
+    store.delete(f"{models.prefix(run)}/final.json")  # one is finished once
     models.finish(store, run, provenance, [], {}, state.step)
 
 
