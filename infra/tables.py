@@ -68,7 +68,8 @@ def _has_bare_quotes(data: bytes, delimiter: bytes, columns: int) -> bool:
     """Whether quotes belong to the values, as in a title `"Heroes" - live` that nobody quoted.
 
     A field begins with one and does not end with one, although every line has its fields: read as quotes, they would
-    join lines up to the next such title, and give the first track the last one's labels.
+    join lines up to the next such title, and give the first track the last one's labels. Where a value in quotes holds
+    line ends and delimiters, so that each of its lines has as many fields as the header, this is wrong.
     """
     odd = rb'(?m)(?:^|%b)"[^%b\r\n]*[^"%b\r\n](?:%b|\r?$)' % ((re.escape(delimiter),) * 4)
     if not re.search(odd, data):
