@@ -67,9 +67,7 @@ def opened(stream: io.BytesIO, name: str, kind: str, length_known: bool = True) 
     import av
 
     with _explained(f"{name}: {kind}"):
-        # With checks of what a frame says of itself: a damaged one is an error, not noise.
-        options = {"err_detect": "crccheck"} if kind == "flac" else {}
-        file: Any = av.open(stream, format=FORMATS[kind], metadata_errors="ignore", options=options)
+        file: Any = av.open(stream, format=FORMATS[kind], metadata_errors="ignore")
     with file:
         if not file.streams.audio:
             raise BadTrack("NOT_AUDIO", f"{name}: {kind} without an audio stream")
@@ -77,6 +75,8 @@ def opened(stream: io.BytesIO, name: str, kind: str, length_known: bool = True) 
         if not audio.codec_context:
             raise BadTrack("DECODE_ERROR", f"{name}: {kind}: no decoder for its audio stream")
         audio.codec_context.thread_count = 1
+        if audio.codec_context.name == "flac":  # a block whose checksum is wrong is an error, not noise
+            audio.codec_context.options = {"err_detect": "crccheck+explode"}
         decoder = f"ffmpeg {audio.codec_context.codec.name}"
         frames = _frames(file, audio, f"{name}: {decoder}", kind == MP3, length_known)
         first = next(frames, None)

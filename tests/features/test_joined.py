@@ -355,3 +355,18 @@ def test_positions_that_go_back_are_counted():
     pages = [place for place in range(len(one)) if one.startswith(b"OggS", place)]
     again = one + one[pages[2] :]
     assert structure(again, "ogg").seconds == pytest.approx(4.0, abs=0.5)
+
+
+def test_what_looks_like_a_frame_of_a_flac_and_has_another_number_is_none():
+    unknown = _FLAC[:21] + bytes([_FLAC[21] & 0xF0]) + bytes(4) + _FLAC[26:]
+    first = unknown.index(b"\xff\xf8", 42)
+    again = unknown + bytes(100) + unknown[first : first + 32]
+    assert structure(again, "flac").seconds == pytest.approx(4.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.7])
+def test_one_damaged_block_inside_a_flac_is_not_cut_out(place):
+    at = int(place * len(_FLAC))
+    with pytest.raises(BadTrack) as bad:
+        decode(_FLAC[:at] + bytes([_FLAC[at] ^ 0x10]) + _FLAC[at + 1 :], "track", _SPEC)
+    assert bad.value.reason == "DECODE_ERROR"
