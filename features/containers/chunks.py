@@ -189,11 +189,9 @@ def _one_aiff(data: bytes) -> Structure:
             cut=f"the FORM chunk ends at byte {8 + promised}, the file at {len(data)}" if cut else None
         )
     found = _of_samples(data, samples, form, 0, "SSND chunk")
-    if found.cut or not form.frame_bytes or frames <= 0:
+    if found.seconds is None or not form.frame_bytes or frames <= 0:
         return found
-    return Structure(
-        seconds=min(frames / form.rate, found.seconds or 0.0), packet_seconds=found.packet_seconds
-    )
+    return Structure(seconds=min(frames / form.rate, found.seconds), packet_seconds=found.packet_seconds)
 
 
 def _aiff_format(data: bytes, start: int) -> tuple[_Format, int]:
@@ -256,9 +254,7 @@ def _one_caf(data: bytes) -> Structure:
         elif identifier == b"data":
             size = len(data) - start if size < 0 else size
             samples.append((start + 4, max(0, size - 4)))
-        elif size < 0:
-            break
-        position = start + size
+        position = start + max(0, size)
     if not samples or form is None:
         return Structure(cut=None if samples else f"no data chunk in {len(data)} bytes")
     found = _of_samples(data, samples, form, 0, "data chunk")
