@@ -180,7 +180,7 @@ def _one_aiff(data: bytes) -> Structure:
             form, frames = _aiff_format(data, start)
         elif identifier == b"SSND":
             unknown = size in _UNKNOWN_SIZES or size == 0
-            samples.append((start + 8, len(data) - start - 8 if unknown else size - 8))
+            samples.append((start + 8, len(data) - start - 8 if unknown else max(0, size - 8)))
         position = start + size + size % 2
     if not samples or form is None:
         (promised,) = struct.unpack_from(">I", data, 4) if len(data) >= 8 else (0,)
