@@ -18,7 +18,9 @@ where, for any length of time:
 3. For that, an effect has to be harmless when it is repeated late. It creates objects whose names are used once (a
    snapshot's number, a checkpoint's label), and which stay for as long as that would show: readers pass over all
    snapshots but the newest, and the last checkpoint of an older token is not deleted while a model is trained. What it
-   deletes nobody makes again. What it replaces belongs to an object that it creates and only one commit can create.
+   deletes nobody makes again. What it writes belongs to an object that it creates and only one commit can create. What
+   it replaces otherwise, a table that has one name for all times, it moves there from a name that is used once: late,
+   there is nothing left to move (`replace_files`).
 
 Old entries are deleted but for the one before the head, in ascending order. A process that was paused long enough may
 then succeed in creating a number that is long past. So an entry counts only if a listing made after it shows it as the
@@ -37,7 +39,7 @@ local disk (link, readdir) and S3 (If-None-Match, strongly consistent lists) do;
 import json
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -47,6 +49,7 @@ from infra.owner import described
 from infra.storage import Store
 
 Objects = tuple[tuple[str, str], ...]  # paths relative to the root, and contents
+PAIRS = ("write", "create", "move")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Effect:
 
     write: Objects = ()
     create: Objects = ()
+    move: tuple[tuple[str, str], ...] = ()  # staged objects, and whose places they take
     delete: tuple[str, ...] = ()
 
     def apply(self, store: Store) -> None:
@@ -63,6 +67,8 @@ class Effect:
             store.write(path, text.encode())
         for path, text in self.create:
             store.create(path, text.encode())
+        for staged, path in self.move:
+            store.move(staged, path)
         for path in self.delete:
             store.delete(path)
 
@@ -138,7 +144,7 @@ class Journal:
     def _read(self, number: int) -> Entry | None:
         try:
             found = json.loads(self.store.read(self._path(number)))
-            objects = {name: tuple(map(tuple, found["effect"][name])) for name in ("write", "create")}
+            objects = {name: tuple(map(tuple, found["effect"].get(name, ()))) for name in PAIRS}
             effect = Effect(**objects, delete=tuple(found["effect"]["delete"]))
             return Entry(**{**found, "number": number, "effect": effect})
         except FileNotFoundError:
@@ -208,6 +214,23 @@ def make_visible(store: Store, effect: Effect, fence: Fence | None) -> None:
         effect.apply(store)
     else:
         fence.commit(effect)
+
+
+def replace_files(store: Store, files: Iterable[tuple[str, bytes]], fence: Fence | None) -> list[str]:
+    """Replace these objects, in their order, once all are written beside; their paths. One at a time is in memory.
+
+    Raises TakenOver where another token was taken: then none is replaced.
+    """
+    staged: list[tuple[str, str]] = []
+    try:
+        for path, data in files:
+            staged.append((store.stage(path, data), path))
+        make_visible(store, Effect(move=tuple(staged)), fence)
+    except TakenOver:
+        with suppress(StorageError):  # jobs.gc will
+            store.delete_many(path for path, _ in staged)
+        raise
+    return [path for _, path in staged]
 
 
 def succeed(journal: Journal, head: Entry, entry: Entry) -> Entry | None:

@@ -32,6 +32,12 @@ class Entry(NamedTuple):
     version: str
 
 
+def staged_beside(path: str) -> str:
+    """A name that nobody else uses, in the folder of `path`, of an object that no listing of names shows."""
+    folder, _, _ = path.rpartition("/")
+    return f"{folder}/{TEMPORARY}{secrets.token_hex(8)}".lstrip("/")
+
+
 @contextmanager
 def named(path: Path) -> Iterator[None]:
     """OSErrors of the block become a StorageError that names `path`; FileNotFoundError passes."""
@@ -62,6 +68,20 @@ class LocalDisk:
             with _complete(target, data) as temporary:
                 os.replace(temporary, target)
             _sync_folder(target.parent)
+
+    def stage(self, path: str, data: bytes) -> str:
+        staged = staged_beside(path)
+        self.write(staged, data)
+        return staged
+
+    def move(self, source: str, target: str) -> bool:
+        try:
+            with named(self.root / target):
+                os.replace(self.root / source, self.root / target)
+        except FileNotFoundError:
+            return False
+        _sync_folder((self.root / target).parent)
+        return True
 
     def create(self, path: str, data: bytes) -> bool:
         target = self.root / path

@@ -16,7 +16,7 @@ import pyarrow as pa
 from botocore.exceptions import BotoCoreError
 
 from infra.errors import StorageError
-from infra.local import Entry
+from infra.local import TEMPORARY, Entry, staged_beside
 
 RANGE_BYTES = 64 << 20
 KEYS_AT_ONCE = 1000  # as many as DeleteObjects takes
@@ -73,10 +73,28 @@ class Bucket:
             return self._content(path, start=start, end=stop)
 
     def write(self, path: str, data: bytes) -> None:
-        with named(self.uri(path)):
-            # Named, because a browser that is served pages from a bucket would offer them as downloads.
-            kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-            self.files.pipe_file(self.uri(path), data, ContentType=kind)
+        self._put(path, data, path)
+
+    def stage(self, path: str, data: bytes) -> str:
+        staged = staged_beside(path)
+        self._put(staged, data, path)
+        return staged
+
+    def move(self, source: str, target: str) -> bool:
+        """A copy, which the server makes of what is there when it makes it, then a deletion: repeated after a stop in
+        between it is the same again. Up to 5 GB, more cannot be copied at once.
+        """
+        try:
+            with named(self.uri(target)):
+                self._call(
+                    "copy_object",
+                    Key=self.key(target),
+                    CopySource={"Bucket": self.bucket, "Key": self.key(source)},
+                )
+        except FileNotFoundError:
+            return False
+        self.delete(source)
+        return True
 
     def create(self, path: str, data: bytes) -> bool:
         """A reply that was lost makes a retry answer False although this call created the object:
@@ -105,7 +123,8 @@ class Bucket:
                 found = self.files.ls(self.uri(path), detail=False, refresh=True)
         except FileNotFoundError:
             return []
-        return sorted(name.rstrip("/").rpartition("/")[2] for name in found)
+        names = (name.rstrip("/").rpartition("/")[2] for name in found)
+        return sorted(name for name in names if not name.startswith(TEMPORARY))
 
     def walk(self, path: str) -> Iterator[Entry]:
         """A page of 1,000 objects at a time is in memory, and is one request."""
@@ -165,6 +184,12 @@ class Bucket:
         except FileNotFoundError as error:
             raise StorageError(f"root {self.root}: {error}") from error
         self.delete(".write-check")
+
+    def _put(self, path: str, data: bytes, named_as: str) -> None:
+        # Named, because a browser that is served pages from a bucket would offer them as downloads.
+        kind = mimetypes.guess_type(named_as)[0] or "application/octet-stream"
+        with named(self.uri(path)):
+            self.files.pipe_file(self.uri(path), data, ContentType=kind)
 
     def _content(self, path: str, **span: int) -> bytes:
         # One GET: with concurrency s3fs asks for the size first.

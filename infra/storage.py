@@ -52,6 +52,14 @@ class Store:
         """Create the object unless it exists; False means that an object is there, read it to know which."""
         return self._backend.create(_relative(path), data)
 
+    def stage(self, path: str, data: bytes) -> str:
+        """Write what is to become the object, hidden beside it under a name that is used once; that path."""
+        return self._backend.stage(_relative(path), data)
+
+    def move(self, source: str, target: str) -> bool:
+        """Put a staged object in the place of another; False, and nothing changes, where it was moved already."""
+        return self._backend.move(_relative(source), _relative(target))
+
     def exists(self, path: str) -> bool:
         """Whether the object is there."""
         return self._backend.exists(_relative(path))

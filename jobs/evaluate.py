@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from rich.table import Table
 from evaluation.compare import CHANCE, Difference, Summary, alike_notes, differences, summarise
 from infra import cli
 from infra.config import Config, load
+from infra.journal import Fence, replace_files
+from infra.runs import RunFolder
 from infra.shards import decode
 from infra.storage import Store
 from jobs.evaluate_grid import Work, answer, decode_rows, encode_grid, encode_rows
@@ -37,6 +39,9 @@ class Evaluated:
     computed: int
 
 
+Scored = tuple[Evaluated, list[Summary], list[Difference]]
+
+
 def run(config: Config, model: str | None = None) -> Evaluated:
     """Score the vectors and the simpler models on every task, as far as that is not done; prints the table."""
     evaluated, summaries, against = score(config, model)
@@ -44,17 +49,38 @@ def run(config: Config, model: str | None = None) -> Evaluated:
     return evaluated
 
 
-def score(config: Config, model: str | None = None) -> tuple[Evaluated, list[Summary], list[Difference]]:
-    """The same without a table printed: the rows, and what our best is ahead of the others."""
+def score(config: Config, model: str | None = None) -> Scored:
+    """The same without a table printed: the rows, and what our best is ahead of the others.
+
+    Raises Incomplete while another run scores the same model.
+    """
     store = Store(config.root)
     inputs = find_inputs(store, config.corpus, model)
+    known, name = _known(config, inputs), inputs.model
+    if known is not None:
+        return known
+    with RunFolder(store, f"runs/evaluate-{name}", f"scoring model {name}") as folder:
+        folder.begin(config.model_dump(mode="json"))
+        inputs = find_inputs(store, config.corpus, name)  # as it is now that nobody else is at it
+        found = _known(config, inputs) or _score(config, inputs, folder.lease.fence)
+        folder.summary(asdict(found[0]))
+    return found
+
+
+def _known(config: Config, inputs: Inputs) -> Scored | None:
+    """What was scored before, with the same inputs and settings."""
+    path = summary_path(inputs.model)
+    done = read_summary(inputs.store, path)
+    if done is None or done[2] != _key(config, [member for _, member in find_family(inputs)[0]]):
+        return None
+    log.info("evaluate: model %s is scored, nothing to do", inputs.model)
+    evaluated = Evaluated(inputs.model, path, len({summary.task for summary in done[0]}), 0)
+    return evaluated, done[0], _read_differences(inputs.store, inputs.model)
+
+
+def _score(config: Config, inputs: Inputs, fence: Fence) -> Scored:
     family, notes = find_family(inputs)
     path, key = summary_path(inputs.model), _key(config, [member for _, member in family])
-    done = read_summary(store, path)
-    if done is not None and done[2] == key:
-        log.info("evaluate: model %s is scored, nothing to do", inputs.model)
-        evaluated = Evaluated(inputs.model, path, len({summary.task for summary in done[0]}), 0)
-        return evaluated, done[0], _read_differences(store, inputs.model)
     questions, more = find_questions(config, inputs)
     grid = [
         Work(question, who)
@@ -66,9 +92,12 @@ def score(config: Config, model: str | None = None) -> tuple[Evaluated, list[Sum
     notes += more
     kept = [work.path for work in grid]  # what `jobs.gc` leaves there
     about = {b"hdpgmm": json.dumps({"key": key, "notes": notes, "cells": kept}, ensure_ascii=False).encode()}
-    store.write(f"scores/{inputs.model}/grid.parquet", encode_grid(cells, about))
-    store.write(_differences_path(inputs.model), encode_rows(Difference, against, about))
-    store.write(path, encode_rows(Summary, summaries, about))
+    files = [
+        (f"scores/{inputs.model}/grid.parquet", encode_grid(cells, about)),
+        (_differences_path(inputs.model), encode_rows(Difference, against, about)),
+        (path, encode_rows(Summary, summaries, about)),
+    ]
+    replace_files(inputs.store, files, fence)
     for task, note in notes:
         log.info("evaluate: %s: %s", task, note)
     return Evaluated(inputs.model, path, len(questions), computed), summaries, against

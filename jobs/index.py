@@ -12,6 +12,8 @@ from infra import cli
 from infra.config import Config, LabelConfig, load
 from infra.duplicates import find_duplicates
 from infra.errors import ConfigError
+from infra.journal import replace_files
+from infra.runs import RunFolder
 from infra.shards import encode
 from infra.source import Found, scan
 from infra.storage import Store
@@ -37,16 +39,22 @@ class IndexResult:
 def run(config: Config) -> IndexResult:
     """List the audio, join the labels, replace the track list if it differs.
 
-    Raises ConfigError for music or labels that do not fit, StorageError for a root that cannot be written.
+    Raises ConfigError for music or labels that do not fit, StorageError for a root that cannot be written, Incomplete
+    while another run lists the same corpus.
     """
     store = Store(config.root)
     store.check()
-    table, n_labelled = build(config)
     path = f"corpus/{config.corpus}/tracks.parquet"
-    data = encode(table, [table.num_rows])
-    changed = not store.exists(path) or store.read(path) != data
-    if changed:
-        store.write(path, data)
+    with RunFolder(
+        store, f"runs/index-{config.corpus}", f"the track list of corpus {config.corpus}"
+    ) as folder:
+        folder.begin(config.model_dump(mode="json"))
+        table, n_labelled = build(config)
+        data = encode(table, [table.num_rows])
+        changed = not store.exists(path) or store.read(path) != data
+        if changed:
+            replace_files(store, [(path, data)], folder.lease.fence)
+        folder.summary({"tracks": table.num_rows, "labelled": n_labelled, "changed": changed})
     news = "" if changed else ", as before"
     log.info("index: %d tracks, %d with labels%s", table.num_rows, n_labelled, news)
     return IndexResult(path, table.num_rows, n_labelled, changed)

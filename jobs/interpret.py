@@ -12,9 +12,11 @@ from rich.table import Table
 
 from infra import cli
 from infra.config import Config, InterpretConfig, load
+from infra.journal import replace_files
+from infra.runs import RunFolder
 from infra.shards import decode, encode
 from infra.storage import Store
-from jobs.evaluate_inputs import find_inputs
+from jobs.evaluate_inputs import Inputs, find_inputs
 from jobs.interpret_tables import associations, check, class_rows, component_rows, gather
 from jobs.report_corpus import read_labels
 
@@ -24,38 +26,69 @@ log = logging.getLogger(__name__)
 def run(config: Config, model: str | None = None) -> str:
     """Write the tables of a model under interpretation/, unless they are there, and print them; where they are.
 
-    Raises ConfigError where the track list has no labels with songs enough.
+    Raises ConfigError where the track list has no labels with songs enough, Incomplete while another run is at it.
     """
     store = Store(config.root)
     inputs = find_inputs(store, config.corpus, model)
-    folder = f"interpretation/{inputs.model}"
-    settings = (config.interpret.model_dump(mode="json"), {"codewords": config.evaluate.codewords})
-    key = inputs.digest(*settings)
+    name = inputs.model
+    summary = _known(config, inputs)
+    if summary is None:
+        with RunFolder(store, f"runs/interpret-{name}", f"the interpretation of model {name}") as record:
+            record.begin(config.model_dump(mode="json"))
+            inputs = find_inputs(store, config.corpus, name)  # as it is now that nobody else is at it
+            summary = _known(config, inputs)
+            if summary is None:
+                summary, files = _interpret(config, inputs)
+                replace_files(store, files, record.lease.fence)
+            record.summary(summary)
+    show(store, _folder(name), summary, config.interpret)
+    return _folder(name)
+
+
+def _folder(model: str) -> str:
+    return f"interpretation/{model}"
+
+
+def _known(config: Config, inputs: Inputs) -> dict[str, Any] | None:
+    """The summary of tables that are there, of the same inputs and settings."""
+    folder = _folder(inputs.model)
     try:
-        summary = json.loads(store.read(f"{folder}/summary.json"))
+        summary = json.loads(inputs.store.read(f"{folder}/summary.json"))
     except FileNotFoundError:
-        summary = {}
-    if summary.get("key") == key:
-        log.info("interpret: %s is up to date, nothing to do", store.uri(folder))
-    else:
-        labels = read_labels(inputs.tracks)
-        songs = gather(inputs, labels, config.interpret)
-        checked = check(config, inputs, songs)
-        found = associations(songs, labels, config.interpret)
-        _write(store, f"{folder}/associations.parquet", [asdict(row) for row in found])
-        _write(
-            store, f"{folder}/components.parquet", component_rows(config, inputs, songs, labels, checked[0])
-        )
-        _write(store, f"{folder}/classes.parquet", class_rows(config, inputs))
-        summary = {"key": key, "songs": len(songs.ids), "units": [one.row() for one in checked]}
-        store.write(f"{folder}/summary.json", json.dumps(summary, indent=1).encode())
-    show(store, folder, summary, config.interpret)
-    return folder
+        return None
+    if summary.get("key") != _key(config, inputs):
+        return None
+    log.info("interpret: %s is up to date, nothing to do", inputs.store.uri(folder))
+    return summary
 
 
-def _write(store: Store, path: str, rows: Sequence[dict[str, Any]]) -> None:
+def _key(config: Config, inputs: Inputs) -> str:
+    return inputs.digest(config.interpret.model_dump(mode="json"), {"codewords": config.evaluate.codewords})
+
+
+def _interpret(config: Config, inputs: Inputs) -> tuple[dict[str, Any], list[tuple[str, bytes]]]:
+    """The summary, and paths and contents of all files, the summary's last."""
+    labels = read_labels(inputs.tracks)
+    songs = gather(inputs, labels, config.interpret)
+    checked = check(config, inputs, songs)
+    tables = {
+        "associations": [asdict(row) for row in associations(songs, labels, config.interpret)],
+        "components": component_rows(config, inputs, songs, labels, checked[0]),
+        "classes": class_rows(config, inputs),
+    }
+    summary = {
+        "key": _key(config, inputs),
+        "songs": len(songs.ids),
+        "units": [one.row() for one in checked],
+    }
+    folder = _folder(inputs.model)
+    files = [(f"{folder}/{name}.parquet", _encoded(rows)) for name, rows in tables.items()]
+    return summary, [*files, (f"{folder}/summary.json", json.dumps(summary, indent=1).encode())]
+
+
+def _encoded(rows: Sequence[dict[str, Any]]) -> bytes:
     table = pa.Table.from_pylist(list(rows))
-    store.write(path, encode(table, [table.num_rows] if rows else []))
+    return encode(table, [table.num_rows] if rows else [])
 
 
 def show(store: Store, folder: str, summary: dict[str, Any], config: InterpretConfig) -> None:

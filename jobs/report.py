@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,8 @@ from evaluation.segments import choose_segments
 from infra import cli, models
 from infra.config import Config, load
 from infra.errors import StorageError
-from infra.runs import now
+from infra.journal import NOTHING, Fence, make_visible, replace_files
+from infra.runs import RunFolder, now
 from infra.storage import Store
 from jobs.evaluate import read_summary, summary_path
 from jobs.evaluate_inputs import Inputs, align, find_inputs
@@ -27,13 +28,14 @@ from jobs.report_counts import count_songs, searched, similar_songs
 from jobs.report_frames import Asked, listen
 from jobs.report_songs import SIMILAR, make_songs, sample_songs, strata_of
 from jobs.specification import require_frames
-from jobs.studies import Kept, find_studies, read_study
+from jobs.studies import find_studies, read_study
 
 log = logging.getLogger(__name__)
 
 FOLDER = "report"
 PATH = f"{FOLDER}/{INDEX}"
-NUMBERED = ("audio", "component", "song", "study")  # folders whose files come and go
+FILES = "files.json"  # {"files": paths in these folders, whose files come and go}
+_FOLDERS = ("audio/", "component/", "song/", "study/")
 SEARCHED_SONGS = 5  # songs searched for a component's segments; the local step of long songs costs
 MIN_SHARE = 0.003  # of a component in a song, below which there is nothing to hear
 
@@ -48,45 +50,77 @@ class Reported:
 
 
 def run(config: Config, model: str | None = None) -> Reported:
-    """Make the pages, unless those that are there are about the same model, scores and settings."""
+    """Make the pages, unless those that are there are about the same model, scores and settings.
+
+    Raises Incomplete while another run makes them.
+    """
     store = Store(config.root)
     inputs = find_inputs(store, config.corpus, model)
-    scored = read_summary(store, summary_path(inputs.model))
-    studies = find_studies(store, config.corpus)
+    uri, name = store.uri(PATH), inputs.model
+    if _is_made(store, _key(config, inputs)):
+        log.info("report: %s is up to date, nothing to do", uri)
+        return Reported(uri, name, False)
+    with RunFolder(store, f"runs/{FOLDER}", "the report") as folder:
+        folder.begin(config.model_dump(mode="json"))
+        inputs = find_inputs(store, config.corpus, name)  # as it is now that nobody else is at it
+        files, size = write(store, build(config, inputs, _key(config, inputs)), folder.lease.fence)
+        folder.summary({"model": name, "files": files, "bytes": size})
+    log.info("report: %d files, %.1f MB", files, size / 1e6)
+    log.info("report: %s", uri)
+    return Reported(uri, name, True)
+
+
+def _key(config: Config, inputs: Inputs) -> str:
+    """Changes with anything that the pages show."""
+    scored = read_summary(inputs.store, summary_path(inputs.model))
     settings = {
         "report": config.report.model_dump(mode="json"),
         "scores": scored[2] if scored else None,
-        "studies": [(study.folder, study.digest) for study in studies],
+        "studies": [(study.folder, study.digest) for study in find_studies(inputs.store, config.corpus)],
     }
-    key = inputs.digest(settings)
-    uri = store.uri(PATH)
-    if store.exists(PATH) and inputs_of(store.read(PATH)) == key:
-        log.info("report: %s is up to date, nothing to do", uri)
-        return Reported(uri, inputs.model, False)
-    files, size = write(store, build(config, inputs, key, studies))
-    log.info("report: %d files, %.1f MB", files, size / 1e6)
-    log.info("report: %s", uri)
-    return Reported(uri, inputs.model, True)
+    return inputs.digest(settings)
 
 
-def write(store: Store, report: Report) -> tuple[int, int]:
-    """Write all files, index.html last; then delete those of a report before. How many files and bytes there are.
+def _is_made(store: Store, key: str) -> bool:
+    """Whether the pages are of these inputs, and all there: an older run may have been about to delete some names."""
+    if not store.exists(PATH) or inputs_of(store.read(PATH)) != key:
+        return False
+    try:
+        names = json.loads(store.read(f"{FOLDER}/{FILES}"))["files"]
+    except FileNotFoundError:
+        return False
+    return set(names) <= set(_numbered(store))
+
+
+def write(store: Store, report: Report, fence: Fence | None = None) -> tuple[int, int]:
+    """Replace all files, index.html last; then delete those of a report before. How many files and bytes there are.
 
     An interrupted run leaves the old first page, which says that it has to be made again, or the new one; what it did
     not delete nobody links to, and the next report deletes it.
     """
-    sizes = {}
-    for path, content in render(report):
-        store.write(f"{FOLDER}/{path}", content)
-        sizes[path] = len(content)
-    for folder in NUMBERED:
-        for name in store.names(f"{FOLDER}/{folder}"):
-            if f"{folder}/{name}" not in sizes:
-                store.delete(f"{FOLDER}/{folder}/{name}")
+    sizes: dict[str, int] = {}
+
+    def files() -> Iterator[tuple[str, bytes]]:
+        for path, content in render(report):
+            if path == INDEX:
+                numbered = [name for name in sizes if name.startswith(_FOLDERS)]
+                yield f"{FOLDER}/{FILES}", json.dumps({"files": numbered}).encode()
+            sizes[path] = len(content)
+            yield f"{FOLDER}/{path}", content
+
+    replace_files(store, files(), fence)
+    old = [name for name in _numbered(store) if name not in sizes]
+    if old:
+        make_visible(store, NOTHING, fence)  # raises where another run has begun
+        store.delete_many(f"{FOLDER}/{name}" for name in old)
     return len(sizes), sum(sizes.values())
 
 
-def build(config: Config, inputs: Inputs, key: str, studies: Sequence[Kept] = ()) -> Report:
+def _numbered(store: Store) -> list[str]:
+    return [f"{folder}{name}" for folder in _FOLDERS for name in store.names(f"{FOLDER}/{folder}")]
+
+
+def build(config: Config, inputs: Inputs, key: str) -> Report:
     """Everything the pages show."""
     labels, sources = read_labels(inputs.tracks), read_sources(inputs)
     summaries, notes, _ = read_summary(inputs.store, summary_path(inputs.model)) or ([], [], "")
@@ -102,7 +136,7 @@ def build(config: Config, inputs: Inputs, key: str, studies: Sequence[Kept] = ()
         usage=shares,
         components=components,
         songs=songs,
-        studies=tuple(read_study(inputs.store, study) for study in studies),
+        studies=tuple(read_study(inputs.store, study) for study in find_studies(inputs.store, config.corpus)),
     )
 
 

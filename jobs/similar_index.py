@@ -1,12 +1,15 @@
 """What a search for similar songs needs beside the vectors: their mean and, for many songs, an index, kept by digest.
 
-similar/<model>/<kind>/   index.faiss, ids.parquet (the track of each number) and, written last, about.json
+similar/<model>/<kind>/   index-<key>.faiss, ids-<key>.parquet (the track of each number) and, written last, about.json
+
+The key says of which vectors they are, and who reads them reads those of its own: whoever writes about.json late, of
+other vectors, has others make it again and changes nothing that they find.
 """
 
 import hashlib
 import json
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import groupby
 from typing import Any
@@ -24,16 +27,26 @@ from infra.storage import Store
 from jobs.evaluate_inputs import Inputs
 from jobs.evaluate_vectors import as_matrix, vector_tables
 
+KEY_DIGITS = 16
 INDEX = 2  # grows when what an index holds becomes another
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The mean of all vectors, float64 (dim,), and whether an index lies under `prefix`."""
+    """The mean of all vectors, float64 (dim,), and whether there is an index, at `index` and `ids`."""
 
     prefix: str
+    key: str
     mean: np.ndarray
     indexed: bool
+
+    @property
+    def index(self) -> str:
+        return f"{self.prefix}/index-{self.key[:KEY_DIGITS]}.faiss"
+
+    @property
+    def ids(self) -> str:
+        return f"{self.prefix}/ids-{self.key[:KEY_DIGITS]}.parquet"
 
 
 def blocks(inputs: Inputs, kind: str) -> Iterator[Block]:
@@ -78,7 +91,9 @@ def known(inputs: Inputs, config: SimilarConfig) -> Prepared | None:
         return None
     if about["key"] != _key(inputs, config):
         return None
-    return Prepared(prefix, np.array(about["mean"]), about["indexed"])
+    found = Prepared(prefix, about["key"], np.array(about["mean"]), about["indexed"])
+    whole = not found.indexed or all(inputs.store.exists(path) for path in (found.index, found.ids))
+    return found if whole else None
 
 
 def prepare(inputs: Inputs, config: SimilarConfig) -> Prepared:
@@ -87,10 +102,14 @@ def prepare(inputs: Inputs, config: SimilarConfig) -> Prepared:
     if found is not None:
         return found
     prefix, indexed = f"similar/{inputs.model}/{config.kind}", wants_index(inputs, config)
-    mean = _write_index(inputs, config, prefix) if indexed else mean_vector(blocks(inputs, config.kind))
-    about = {"key": _key(inputs, config), "indexed": indexed, "mean": mean.tolist()}
+    made = Prepared(prefix, _key(inputs, config), np.zeros(0), indexed)
+    mean = _write_index(inputs, config, made) if indexed else mean_vector(blocks(inputs, config.kind))
+    about = {"key": made.key, "indexed": indexed, "mean": mean.tolist()}
     inputs.store.write(f"{prefix}/about.json", json.dumps(about).encode())
-    return Prepared(prefix, mean, indexed)
+    mine = {path.rpartition("/")[2] for path in (made.index, made.ids)} if indexed else set[str]()
+    others = {name for name in inputs.store.names(prefix) if name.startswith(("index", "ids"))} - mine
+    inputs.store.delete_many(f"{prefix}/{name}" for name in sorted(others))
+    return replace(made, mean=mean)
 
 
 def find(
@@ -110,22 +129,22 @@ def find(
         return nearest(query[None], blocks(inputs, config.kind), prepared.mean, k, [without])[0]
     from evaluation import approximate
 
-    store, path = inputs.store, f"{prepared.prefix}/index.faiss"
+    store, path = inputs.store, prepared.index
     index = (
         approximate.from_bytes(store.read(path)) if _remote(store) else approximate.mapped(store.uri(path))
     )
     (direction,) = directions(query[None], prepared.mean)
     if not direction.any() or not index.ntotal:
         return []
-    ids = decode(store.read(f"{prepared.prefix}/ids.parquet"))["track_id"]
+    ids = decode(store.read(prepared.ids))["track_id"]
     near = ids.take(pa.array(approximate.candidates(index, direction, k + len(without), config.probes)))
     places = read_places(inputs)
     block = some_vectors(inputs, places.filter(pc.is_in(places["track_id"], near)), config.kind)  # pyright: ignore
     return nearest(query[None], [block], prepared.mean, k, [without])[0]
 
 
-def _write_index(inputs: Inputs, config: SimilarConfig, prefix: str) -> np.ndarray:
-    """Write index.faiss and ids.parquet, of the songs that have a direction; the mean."""
+def _write_index(inputs: Inputs, config: SimilarConfig, made: Prepared) -> np.ndarray:
+    """Write index and ids, of the songs that have a direction; the mean."""
     from evaluation import approximate
 
     cells = approximate.cells_for(inputs.vectors.n_songs)
@@ -143,9 +162,9 @@ def _write_index(inputs: Inputs, config: SimilarConfig, prefix: str) -> np.ndarr
     rows = rows[rows.any(axis=1)] if rows.any() else rows[:1]
     cells = cells if len(rows) >= cells else approximate.cells_for(len(rows))
     index = approximate.build(rows, all_directions(), cells, config.seed)
-    inputs.store.write(f"{prefix}/index.faiss", approximate.to_bytes(index))
+    inputs.store.write(made.index, approximate.to_bytes(index))
     table = pa.table({"track_id": pa.array(ids, pa.string())})
-    inputs.store.write(f"{prefix}/ids.parquet", encode(table, [len(ids)]))
+    inputs.store.write(made.ids, encode(table, [len(ids)]))
     return mean
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from evaluation.page_scores import OURS
 from evaluation.page_studies import Study
 from evaluation.sweep_figure import sweep_figure
+from infra.journal import Fence, replace_files
 from infra.shards import decode, encode
 from infra.storage import Store
 
@@ -28,13 +29,20 @@ class Kept:
 
 
 def write_study(
-    store: Store, folder: str, rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]
+    store: Store,
+    folder: str,
+    rows: Sequence[Mapping[str, Any]],
+    about: Mapping[str, Any],
+    fence: Fence | None = None,
 ) -> None:
     """Its table, its figure and, last, what makes it a study: about.json with its name, corpus and models."""
     table = pa.Table.from_pylist([{k: _null(v) for k, v in row.items()} for row in rows])
-    store.write(f"{folder}/table.parquet", encode(table, [table.num_rows]))
-    store.write(f"{folder}/sweep.png", sweep_figure(rows, about["name"], OURS))
-    store.write(f"{folder}/about.json", json.dumps(about).encode())
+    files = [
+        (f"{folder}/table.parquet", encode(table, [table.num_rows])),
+        (f"{folder}/sweep.png", sweep_figure(rows, about["name"], OURS)),
+        (f"{folder}/about.json", json.dumps(about).encode()),
+    ]
+    replace_files(store, files, fence)
 
 
 def _null(value: Any) -> Any:

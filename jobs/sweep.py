@@ -49,7 +49,7 @@ def run(points: Sequence[tuple[Point, Sequence[Config]]], name: str) -> str:
             record.event("point", settings=str(point), models=names)
             trained += names
             about = {"name": name, "corpus": points[0][1][0].corpus, "models": trained}
-            write_study(store, folder, rows, about)
+            write_study(store, folder, rows, about, record.lease.fence)
         record.summary({"points": len(points), "table": store.uri(f"{folder}/table.parquet")})
     show(rows)
     print(store.uri(f"{folder}/sweep.png"))

@@ -109,7 +109,7 @@ def searches(config: Config) -> Iterator[tuple[str, Any]]:
     yield "build_seconds", round(wall, 1)
     yield "build_seconds_cpu", round(cpu, 1)
     yield "build_rss_mb", round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    path = f"{prepared.prefix}/index.faiss"
+    path = prepared.index
     yield "index_mb", round(inputs.store.size(path) / 1e6, 1)
     wanted = directions(queries, prepared.mean)
     rows = np.concatenate([directions(vectors, prepared.mean) for _, vectors in blocks(inputs, KIND)])

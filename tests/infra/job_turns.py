@@ -8,7 +8,7 @@ from typing import Any
 from infra.storage import Store
 from tests.infra.faults import Crash
 
-CHANGES = ("write", "create", "delete", "delete_many")
+CHANGES = ("write", "create", "stage", "move", "delete", "delete_many")
 CALLS = (*CHANGES, "read", "exists", "size", "names", "walk", "digest")
 
 

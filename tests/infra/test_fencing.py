@@ -17,7 +17,7 @@ from infra.journal import Effect, Fence
 from infra.lease import Lease
 from tests.infra.turns import Choose, Shared, Turns, any_of, paused_after
 
-INNER, OUTER = "inner", "outer"
+INNER, OUTER, TABLE = "inner", "outer", "visible/table"  # leases, and an object that every commit replaces
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,8 @@ class World:
             path = f"visible/{next(self.n_names)}"
             while path not in self.told:
                 with suppress(StorageError):
-                    fence.commit(Effect(create=((path, bears),)))
+                    moved = (self.store.stage(TABLE, bears.encode()), TABLE)
+                    fence.commit(Effect(create=((path, bears),), move=(moved,)))
                     self.told.add(path)
 
 

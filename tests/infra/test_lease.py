@@ -281,7 +281,7 @@ def test_without_proc_nothing_is_certain(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_an_entry_is_read_as_it_was_written(store: Store):
-    effect = Effect((("w", "1"),), (("c", "ü"),), ("d",))
+    effect = Effect((("w", "1"),), (("c", "ü"),), (("s", "m"),), ("d",))
     entry = Entry(1, WHAT, 1, 1, this_process(), {"x/lease": 3}, effect)
     journal = Journal(store, PATH)
     assert journal.put(entry) == entry

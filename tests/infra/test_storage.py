@@ -53,9 +53,30 @@ def test_objects_of_a_bucket_say_what_they_are(s3_root: str):
         "d.css": "css",
     }.items():
         Store(s3_root).write(name, b"x")
-        bucket, _, prefix = s3_root.removeprefix("s3://").partition("/")
-        head = connect().call_s3("head_object", Bucket=bucket, Key=f"{prefix}/{name}")
-        assert kind in head["ContentType"]
+        assert kind in content_type(s3_root, name)
+        store = Store(s3_root)
+        store.move(store.stage(name, b"y"), name)
+        assert kind in content_type(s3_root, name)
+
+
+def content_type(s3_root: str, name: str) -> str:
+    bucket, _, prefix = s3_root.removeprefix("s3://").partition("/")
+    return connect().call_s3("head_object", Bucket=bucket, Key=f"{prefix}/{name}")["ContentType"]
+
+
+def test_a_staged_object_is_hidden_until_it_is_moved_once(store: Store):
+    store.write("a/b", b"old")
+    staged = [store.stage(path, b"new") for path in ("a/b", "a/c", "d")]
+    assert (store.names("a"), store.names("")) == (["b"], ["a"])
+    assert store.read("a/b") == b"old"
+    assert store.move(staged[0], "a/b")
+    assert store.read("a/b") == b"new"
+    store.write("a/b", b"newer")
+    assert not store.move(staged[0], "a/b")
+    assert store.read("a/b") == b"newer"
+    assert store.move(staged[1], "a/c")
+    assert store.move(staged[2], "d")
+    assert {entry.path for entry in store.walk("")} == {"a/b", "a/c", "d"}
 
 
 def test_an_absent_object(store: Store):

@@ -52,7 +52,8 @@ class Turns:
 
 
 class Shared:
-    """A storage in memory; each call is one step. `seen` is called with every object that did not exist before.
+    """A storage in memory; each call is one step, a move two. `seen` is called with every object that did not exist
+    before, and with what was moved.
 
     `failing` says of a create whether it fails: "before" it did anything, "after" it did, or not ("").
     """
@@ -61,6 +62,7 @@ class Shared:
         self, turns: Turns, seen: Callable[[str, bytes], None], failing: Callable[[], str] = lambda: ""
     ) -> None:
         self.turns, self.seen, self.failing, self.objects = turns, seen, failing, dict[str, bytes]()
+        self._staged = 0
 
     def names(self, path: str) -> list[str]:
         self.turns.step()
@@ -88,6 +90,22 @@ class Shared:
     def write(self, path: str, data: bytes) -> None:
         self.turns.step()
         self.objects[path] = data
+
+    def stage(self, path: str, data: bytes) -> str:
+        staged = f"{path}.staged-{self._staged}"
+        self._staged += 1
+        self.write(staged, data)
+        return staged
+
+    def move(self, source: str, target: str) -> bool:
+        """As S3 does."""
+        self.turns.step()
+        if source not in self.objects:
+            return False
+        self.objects[target] = self.objects[source]
+        self.seen(target, self.objects[target])
+        self.delete(source)
+        return True
 
     def delete(self, path: str) -> None:
         self.turns.step()

@@ -161,18 +161,18 @@ def test_what_is_no_longer_shown_goes(root: Path):
 def test_an_interrupted_report_is_made_again(root: Path, monkeypatch: pytest.MonkeyPatch):
     """The disk fails at the last file but one: the old first page stays, and says that it is old."""
     report.run(config_of(root))
-    old, write = page_of(root), Store.write
+    old, stage = page_of(root), Store.stage
 
-    def fail(store: Store, path: str, data: bytes) -> None:
+    def fail(store: Store, path: str, data: bytes) -> str:
         if path == "report/corpus.html":
             raise OSError("disk full")
-        write(store, path, data)
+        return stage(store, path, data)
 
-    monkeypatch.setattr(Store, "write", fail)
+    monkeypatch.setattr(Store, "stage", fail)
     with pytest.raises(OSError, match="disk full"):
         report.run(config_of(root, "report.songs=2"))
     assert page_of(root) == old
-    monkeypatch.setattr(Store, "write", write)
+    monkeypatch.setattr(Store, "stage", stage)
     assert report.run(config_of(root, "report.songs=2")).made
 
 

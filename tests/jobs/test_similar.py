@@ -85,7 +85,7 @@ def test_the_index_is_made_once_and_finds_the_same(root: Path):
     assert found.neighbours == plain.neighbours
     config = config_of(root, "similar.index=approximate")
     similar.run(config, track, k=5)
-    path = root / "similar/m1/soft_sqrt/index.faiss"
+    (path,) = (root / "similar/m1/soft_sqrt").glob("index-*.faiss")
     before = path.stat().st_mtime_ns
     similar.run(config, track, k=5)
     assert path.stat().st_mtime_ns == before
