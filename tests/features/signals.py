@@ -72,13 +72,19 @@ _OTHERS = {
 }
 
 
-def encode_foreign(kind: str, samples: np.ndarray, rate_hz: int = 48000) -> bytes:
-    """samples (n, 2) in [-1, 1] as the bytes of a file."""
+def encode_foreign(
+    kind: str,
+    samples: np.ndarray,
+    rate_hz: int = 48000,
+    options: dict[str, str] | None = None,
+    bit_rate: int = 128_000,
+) -> bytes:
+    """samples (n, 2) in [-1, 1] as the bytes of a file; options: the encoder's."""
     container, codec = {**FOREIGN, **_OTHERS}[kind]
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
-        stream = out.add_stream(codec, rate=rate_hz)
-        stream.layout, stream.bit_rate = "stereo", 128_000  # pyright: ignore[reportAttributeAccessIssue]
+        stream = out.add_stream(codec, rate=rate_hz, options=options or {})
+        stream.layout, stream.bit_rate = "stereo", bit_rate  # pyright: ignore[reportAttributeAccessIssue]
         frame = av.AudioFrame.from_ndarray(
             np.ascontiguousarray(samples.T, np.float32), format="fltp", layout="stereo"
         )
