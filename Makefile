@@ -30,7 +30,7 @@ demo: $(READY)
 else
 demo: $(READY)
 	$(BIN)/python -m jobs.compose --out demo/music --tracks 128 --seed 0
-	$(BIN)/python -m jobs.pipeline --root '$(ROOT)' --music demo/music --labels demo/music/labels.csv --config jobs/demo.yaml
+	$(BIN)/python -m jobs.pipeline --root '$(ROOT)' --music demo/music --labels demo/music/labels.csv --config jobs/configs/demo.yaml
 endif
 
 lint: $(READY)

@@ -6,18 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.decode import Audio, decode
+from features.audio.decode import Audio, decode
+from features.audio.excerpts import pieces
 from features.errors import BadTrack
-from features.excerpts import pieces
-from features.frames import frame_features
 from features.spec import FeatureSpec
+from features.spectral.frames import frame_features
 
 
 @dataclass(frozen=True)
 class Track:
     """The features of one track: frames (n_frames, n_features) `spec.dtype`, and what is known of its source.
 
-    missing_seconds and fallback: see `features.decode.Audio`.
+    missing_seconds and fallback: see `features.audio.decode.Audio`.
     """
 
     frames: NDArray[Any]

@@ -23,8 +23,8 @@ import numpy as np
 
 from features.errors import BadTrack
 from features.extract import extract
-from features.frames import frame_features
 from features.spec import FeatureSpec
+from features.spectral.frames import frame_features
 
 _LENGTH = struct.Struct(">I")
 _PR_SET_PDEATHSIG = 1

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from hdpgmm import represent, schedule, training
-from hdpgmm.dependence import dependence, lagged
+from hdpgmm.components.normal_gamma import NormalGamma
+from hdpgmm.components.normal_wishart import NormalWishart
+from hdpgmm.components.prior import Concentration
+from hdpgmm.data.autocorrelation import dependence, lagged
+from hdpgmm.data.whitening import Moments, moments, standardising, whitening
 from hdpgmm.model import State, corpus_bound, corpus_weights, family, prepare
-from hdpgmm.moves import Move, Probe
-from hdpgmm.normal_gamma import NormalGamma
-from hdpgmm.normal_wishart import NormalWishart
-from hdpgmm.prior import Concentration
+from hdpgmm.moves.merge_delete import Move, Probe
 from hdpgmm.record import from_arrays, to_arrays
 from hdpgmm.score import completion
-from hdpgmm.whitening import Moments, moments, standardising, whitening
 
 Songs = Sequence[np.ndarray] | tuple[np.ndarray, np.ndarray]
 Ragged = tuple[Tensor, Tensor]

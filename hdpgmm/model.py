@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hdpgmm import direct, local, normal_gamma, normal_wishart, sticks
-from hdpgmm.local import LocalOptions, Posterior, supported, take_named
-from hdpgmm.prior import Prior, log_hyperpriors, relearned
-from hdpgmm.songs import Group, chunks, gather, partition
-from hdpgmm.statistics import BLOCK, Statistics, blocks, contract, expand, expanded_size
+from hdpgmm.components import normal_gamma, normal_wishart, sticks
+from hdpgmm.components.prior import Prior, log_hyperpriors, relearned
+from hdpgmm.components.statistics import BLOCK, Statistics, blocks, contract, expand, expanded_size
+from hdpgmm.local_step import direct_assignment as direct
+from hdpgmm.local_step import stick_breaking as local
+from hdpgmm.local_step.groups import Group, chunks, gather, partition
+from hdpgmm.local_step.stick_breaking import LocalOptions, Posterior, supported, take_named
 
 GROUP_FRAMES = {"cpu": 8192, "cuda": 1 << 17}  # of the songs inferred side by side
 EMPTY = 1e-3  # frames of the corpus: a component with fewer changes no bound by as much as its rounding
@@ -181,7 +183,7 @@ def posterior_given(model: Globals, group: Group, log_lik: Tensor, options: Loca
     if not on_gpu(model, log_lik.device):
         level = song_level(model.direct)
         return level.infer_songs(log_lik, group.mask, model.log_beta, model.alpha0, options)
-    from hdpgmm import fused
+    from hdpgmm.local_step import fused
 
     n_songs, n_frames = group.mask.shape
     rows = log_lik.flatten(0, 1).T.contiguous()
@@ -197,7 +199,7 @@ def posterior_given(model: Globals, group: Group, log_lik: Tensor, options: Loca
 
 
 def on_gpu(model: Globals, device: torch.device) -> bool:
-    """Whether songs are inferred by the kernels of hdpgmm.fused: by direct assignment, on CUDA with Triton."""
+    """Whether songs are inferred by the kernels of `fused`: by direct assignment, on CUDA with Triton."""
     return model.direct and device.type == "cuda" and importlib.util.find_spec("triton") is not None
 
 
@@ -247,7 +249,7 @@ def _total_by_group(model: Globals, values: Tensor, offsets: Tensor, options: Lo
 
 def _total_fused(model: Globals, values: Tensor, offsets: Tensor, options: LocalOptions) -> Totals:
     """`_total_by_group` on a GPU: chunks of whole songs one after the other, ragged as they are; nothing waits."""
-    from hdpgmm import fused
+    from hdpgmm.local_step import fused
 
     n_comp, most = len(model.log_beta), direct.n_named(options, len(model.log_beta))
     sums = torch.zeros(model.theta.T.shape, dtype=torch.float64, device=values.device)

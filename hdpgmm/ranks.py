@@ -11,8 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from hdpgmm.components.statistics import Statistics
 from hdpgmm.model import BatchInfo
-from hdpgmm.statistics import Statistics
 from hdpgmm.training import Part, in_order
 
 T = TypeVar("T")

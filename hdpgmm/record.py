@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
+from hdpgmm.components.prior import Concentration, Prior
+from hdpgmm.components.statistics import Statistics
+from hdpgmm.data.whitening import Whitening
 from hdpgmm.model import State
-from hdpgmm.prior import Concentration, Prior
-from hdpgmm.statistics import Statistics
-from hdpgmm.whitening import Whitening
 
 STATISTICS = ("count", "first", "second", "atoms", "sticks")
 

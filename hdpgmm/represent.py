@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hdpgmm.local import LocalOptions, Posterior
+from hdpgmm.components.statistics import BLOCK, expand, expanded_size, symmetric
+from hdpgmm.local_step.groups import Group
+from hdpgmm.local_step.stick_breaking import LocalOptions, Posterior
 from hdpgmm.model import Globals, State, by_group, family, log_likelihoods, posterior_given, posterior_of
 from hdpgmm.score import component_weights, log_likelihood
-from hdpgmm.songs import Group
-from hdpgmm.statistics import BLOCK, expand, expanded_size, symmetric
 
 FLOOR = 1e-8  # of the paper's logarithm
 

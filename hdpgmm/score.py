@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from hdpgmm.local import LocalOptions, Posterior
+from hdpgmm.local_step.stick_breaking import LocalOptions, Posterior
 from hdpgmm.model import Globals, infer, log_likelihoods, unseen_log_density
 
 

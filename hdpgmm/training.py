@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hdpgmm import initialise
-from hdpgmm.births import births
-from hdpgmm.local import LocalOptions
+from hdpgmm.components.prior import Concentration, whitened_prior
+from hdpgmm.components.statistics import Statistics
+from hdpgmm.data import kmeans as initialise
+from hdpgmm.local_step.stick_breaking import LocalOptions
 from hdpgmm.model import BatchInfo, State, batch_statistics, blend, prepare, step_size
-from hdpgmm.moves import Move, Probe, reduce
-from hdpgmm.prior import Concentration, whitened_prior
-from hdpgmm.statistics import Statistics
-from hdpgmm.trials import try_reductions
+from hdpgmm.moves.births import births
+from hdpgmm.moves.merge_delete import Move, Probe, reduce
+from hdpgmm.moves.trials import try_reductions
 
 SAMPLE_FRAMES = 200  # per component, for the k-means seeding
 SPLASH_DECAY = 1000  # steps, of the paper's eta_t = eta0 * 1000 / (t + 1000)
@@ -80,7 +80,7 @@ def start(
 ) -> State:
     """First state, from a sample of whitened frames (frame, dim) of a corpus of `frames` and `songs`.
 
-    dependence: how many frames of a song count for one (hdpgmm.dependence).
+    dependence: how many frames of a song count for one (hdpgmm.data.autocorrelation).
     """
     prior = whitened_prior(
         sample.shape[1], settings.gamma, settings.alpha0, settings.diagonal, settings.direct

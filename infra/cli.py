@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from infra.config import Config
 from infra.errors import JobError
 from infra.progress import console
-from infra.runs import INTERRUPTED
+from infra.root.runs import INTERRUPTED
 
 ConfigFile = Annotated[
     str | None, typer.Option("--config", metavar="FILE.yaml", help="Configuration file; see the list below.")

@@ -13,9 +13,9 @@ import soundfile
 import torch
 from moto.server import ThreadedMotoServer
 
-from infra.cluster import connect
 from infra.config import RayConfig
-from infra.s3 import connect as connect_s3
+from infra.storage.s3 import connect as connect_s3
+from infra.workers.cluster import connect
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is first imported

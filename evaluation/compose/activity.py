@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from evaluation.compose.filters import Floats
-from evaluation.compose.mix import stem
-from evaluation.compose.score import Song
+from evaluation.compose.sound.filters import Floats
+from evaluation.compose.sound.mix import stem
+from evaluation.compose.writing.score import Song
 
 AUDIBLE = 1e-6  # of the loudest frame's power (-60 dB), below which nobody plays
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from evaluation.compose.filters import Floats
-from evaluation.compose.mix import render
 from evaluation.compose.plan import Track
-from evaluation.compose.score import generator
+from evaluation.compose.sound.filters import Floats
+from evaluation.compose.sound.mix import render
+from evaluation.compose.writing.score import generator
 
 _SUBTYPES = {"wav": "PCM_16", "flac": "PCM_16", "ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}
 _BLOCK_FRAMES = 1 << 16

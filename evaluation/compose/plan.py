@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from evaluation.compose.composer import Composer, composer, composers_for, style_number
-from evaluation.compose.score import Song, generator, sub_seed
-from evaluation.compose.style import Style
-from evaluation.compose.styles import STYLES
-from evaluation.compose.theory import NAMES
-from evaluation.compose.writer import tempo_band, write
+from evaluation.compose.writing.composer import Composer, composer, composers_for, style_number
+from evaluation.compose.writing.score import Song, generator, sub_seed
+from evaluation.compose.writing.style import Style
+from evaluation.compose.writing.styles import STYLES
+from evaluation.compose.writing.theory import NAMES
+from evaluation.compose.writing.writer import tempo_band, write
 
 FORMATS = ("wav", "flac", "ogg", "mp3")
 RATES = (22050, 44100, 48000)

@@ -21,9 +21,9 @@ import soundfile
 from rich.console import Console
 from rich.table import Table
 
-from infra.ledger import Tree
-from infra.runs import read_record
-from infra.storage import Store
+from infra.root.ledger import Tree
+from infra.root.runs import read_record
+from infra.storage.store import Store
 
 CORES = 2
 DISTINCT = 40  # clips; the others are copies under other names

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from features.decode import Audio, decode
+from features.audio.decode import Audio, decode
 from features.errors import BadTrack
 from features.spec import FeatureSpec
 from infra.progress import Progress

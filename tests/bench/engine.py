@@ -31,11 +31,12 @@ from torch._C._profiler import _ExperimentalConfig
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
-from hdpgmm import initialise, model
-from hdpgmm.local import LocalOptions
+from hdpgmm import model
+from hdpgmm.components.prior import whitened_prior
+from hdpgmm.data import kmeans as initialise
+from hdpgmm.local_step.groups import groups
+from hdpgmm.local_step.stick_breaking import LocalOptions
 from hdpgmm.model import BatchInfo, Globals, State
-from hdpgmm.prior import whitened_prior
-from hdpgmm.songs import groups
 from tests.bench import plain
 
 _FRAMES = (800, 1300)  # of the shortest and the longest song: 19 to 30 s at 43 frames a second

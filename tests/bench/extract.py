@@ -30,13 +30,13 @@ import soundfile as sf
 from rich.console import Console
 from rich.table import Table
 
-from features.decode import decode
+from features.audio.decode import decode
 from features.errors import BadTrack
 from features.extract import extract
-from features.frames import frame_features
 from features.spec import PRESETS
-from infra.isolate import Extracted, Isolated
-from jobs.extractor import child_command, child_environment
+from features.spectral.frames import frame_features
+from infra.workers.isolate import Extracted, Isolated
+from jobs.extract.worker import child_command, child_environment
 from tests.oracles import librosa_script
 
 _SPEC = PRESETS["paper-52"]

@@ -39,14 +39,15 @@ from ray.cluster_utils import Cluster
 from infra.config import Config, load
 from infra.errors import Incomplete, StorageError
 from infra.progress import console
-from infra.s3 import connect
-from infra.songs import read_block, read_quarantine, read_songs
-from infra.storage import Store
-from jobs import audit, index
-from jobs.extract_work import prepare
+from infra.root.songs import read_block, read_quarantine, read_songs
+from infra.storage.s3 import connect
+from infra.storage.store import Store
+from jobs.extract.work import prepare
+from jobs.index import job as index
+from jobs.upkeep import audit
 from tests.faults.proxy import FaultyEndpoint
 from tests.faults.tokens import ENVIRONMENT, Tokens
-from tests.jobs.standin import write_corpus
+from tests.jobs.extract.standin import write_corpus
 
 ON_DISK = {
     "killed before its data": 70,

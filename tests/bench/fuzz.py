@@ -28,16 +28,17 @@ import soundfile
 
 from features.spec import PRESETS, fingerprint
 from infra.config import Config, load
+from infra.datasets.plays import read_plays
+from infra.datasets.splits import read_split_lists
 from infra.errors import JobError
-from infra.isolate import Extracted, Isolated
-from infra.ledger import Tree, quarantine_table, songs_table
-from infra.shards import encode
-from infra.storage import Store
-from jobs import audit, index
-from jobs.extract_work import prepare
-from jobs.extractor import child_command, child_environment
-from jobs.plays import read_plays
-from jobs.split_lists import read_split_lists
+from infra.root.ledger import Tree, quarantine_table, songs_table
+from infra.storage.parquet import encode
+from infra.storage.store import Store
+from infra.workers.isolate import Extracted, Isolated
+from jobs.extract.work import prepare
+from jobs.extract.worker import child_command, child_environment
+from jobs.index import job as index
+from jobs.upkeep import audit
 from tests.features import signals
 
 TRACKS = [f"{style}/{style}.{i:05d}.wav" for style in ("blues", "jazz") for i in range(3)]

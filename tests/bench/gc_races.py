@@ -33,26 +33,29 @@ import pyarrow as pa
 import torch
 from moto.server import ThreadedMotoServer
 
+from hdpgmm.data.whitening import moments, whitening
 from hdpgmm.record import to_arrays
 from hdpgmm.training import Settings, start
-from hdpgmm.whitening import moments, whitening
-from infra import models
-from infra.checkpoints import Checkpoints
 from infra.config import Config, load
 from infra.errors import ConfigError, Incomplete, StorageError
-from infra.ledger import Commit, Tree
 from infra.progress import console
-from infra.s3 import connect
-from infra.shards import encode
-from infra.songs import read_block, read_songs
-from infra.storage import Store
-from infra.taken import taken
-from jobs import audit, compact, extract, gc, represent, train
-from jobs.extract_work import TRACKS
-from jobs.extract_work import Work as ExtractWork
-from jobs.extractor import Tick
-from jobs.represent import Work as RepresentWork
-from jobs.representer import Representer
+from infra.root import models
+from infra.root.checkpoints import Checkpoints
+from infra.root.ledger import Commit, Tree
+from infra.root.songs import read_block, read_songs
+from infra.root.taken import taken
+from infra.storage.parquet import encode
+from infra.storage.s3 import connect
+from infra.storage.store import Store
+from jobs.extract import job as extract
+from jobs.extract.work import TRACKS
+from jobs.extract.work import Work as ExtractWork
+from jobs.extract.worker import Tick
+from jobs.represent import job as represent
+from jobs.represent.job import Work as RepresentWork
+from jobs.represent.worker import Representer
+from jobs.train import job as train
+from jobs.upkeep import audit, compact, gc
 
 N_TRACKS, DIM, BAD = 60, 4, 20  # one in BAD is quarantined
 SETTINGS = ("extract.shard_tracks=8", "train.n_components=6", "train.n_atoms=4", "train.epochs=1")

@@ -27,23 +27,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evaluation.association import npmi
-from evaluation.coherence import shuffled
 from evaluation.compose.activity import energy_shares
 from evaluation.compose.files import played
 from evaluation.compose.plan import Track, plan
-from evaluation.compose.score import generator
-from evaluation.interpret import tally
-from evaluation.scores import resamples
+from evaluation.compose.writing.score import generator
+from evaluation.interpretation.association import npmi
+from evaluation.interpretation.coherence import shuffled
+from evaluation.interpretation.tally import tally
+from evaluation.probing.metrics import resamples
 from features.extract import extract
 from features.spec import PRESETS
 from infra.config import load
-from infra.storage import Store
-from jobs import compose, pipeline
-from jobs.evaluate_inputs import find_inputs
-from jobs.interpret_tables import Songs, gather
-from jobs.model import LoadedModel, frame_responsibilities, load_model
-from jobs.report_corpus import Labels, read_labels
+from infra.storage.store import Store
+from jobs import compose
+from jobs.evaluate.inputs import find_inputs
+from jobs.evaluate.labels import Labels, read_labels
+from jobs.interpret.tables import Songs, gather
+from jobs.pipeline import job as pipeline
+from jobs.represent.model import LoadedModel, frame_responsibilities, load_model
 
 SPEC = PRESETS["paper-52"]
 FIELDS = ("style", "instruments")
@@ -177,7 +178,7 @@ def composed(folder: Path, tracks: int, seed: int) -> str:
     music, root = folder / "music", folder / "root"
     compose.compose(music, tracks, seed, 2)
     config = load(
-        "jobs/demo.yaml", (), root=str(root), music=str(music), labels_file=str(music / "labels.csv")
+        "jobs/configs/demo.yaml", (), root=str(root), music=str(music), labels_file=str(music / "labels.csv")
     )
     pipeline.run(config)
     return str(root)

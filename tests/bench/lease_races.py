@@ -29,14 +29,14 @@ from io import BytesIO
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from infra import lease
 from infra.errors import Incomplete, TakenOver
-from infra.journal import Effect, Entry, Journal
-from infra.lease import Lease
-from infra.owner import this_process
 from infra.progress import Progress
-from infra.s3 import connect
-from infra.storage import Store
+from infra.root import lease
+from infra.root.journal import Effect, Entry, Journal
+from infra.root.lease import Lease
+from infra.root.owner import this_process
+from infra.storage.s3 import connect
+from infra.storage.store import Store
 
 BEAT_SECONDS, WATCH_SECONDS = 0.05, 0.3
 CONTENDERS = 3

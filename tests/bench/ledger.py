@@ -20,12 +20,12 @@ import pyarrow as pa
 
 from features.spec import FeatureSpec
 from infra.config import load
-from infra.isolate import Refused
-from infra.ledger import Commit, Placed
-from infra.shards import encode
-from infra.storage import Store
-from jobs.extract_work import prepare
-from jobs.extractor import quarantine_record
+from infra.root.ledger import Commit, Placed
+from infra.storage.parquet import encode
+from infra.storage.store import Store
+from infra.workers.isolate import Refused
+from jobs.extract.work import prepare
+from jobs.extract.worker import quarantine_record
 
 BAD_EVERY = 100  # one track of so many is quarantined
 

@@ -38,12 +38,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture, _base, _bayesian_mixture, _gaussian_mixture
 
 from features.spec import PRESETS, fingerprint
+from hdpgmm.data.whitening import Whitening, moments, whitening
 from hdpgmm.estimator import HDPGMM
-from hdpgmm.whitening import Whitening, moments, whitening
 from infra.errors import ConfigError
-from infra.ledger import Tree
-from infra.songs import read_block, read_songs
-from infra.storage import Store
+from infra.root.ledger import Tree
+from infra.root.songs import read_block, read_songs
+from infra.storage.store import Store
 
 HELD_OUT = 0.2
 PSEUDO_COUNTS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)

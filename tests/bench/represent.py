@@ -30,12 +30,12 @@ import torch
 
 from features.spec import PRESETS
 from hdpgmm.represent import represent
-from infra.ledger import Tree, quarantine_table, songs_table
-from infra.runs import read_record
-from infra.shards import decode, encode
-from infra.songs import read_songs
-from infra.storage import Store
-from jobs.model import load_model, whitened
+from infra.root.ledger import Tree, quarantine_table, songs_table
+from infra.root.runs import read_record
+from infra.root.songs import read_songs
+from infra.storage.parquet import decode, encode
+from infra.storage.store import Store
+from jobs.represent.model import load_model, whitened
 from tests.jobs.trees import MARK, write_model
 
 SPEC = PRESETS["paper-52"]

@@ -23,19 +23,19 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from evaluation import approximate
 from evaluation.compose.files import encode as encode_audio
-from evaluation.compose.mix import render
 from evaluation.compose.plan import plan
-from evaluation.similar import directions
+from evaluation.compose.sound.mix import render
+from evaluation.neighbours import approximate
+from evaluation.neighbours.exact import directions
 from features.spec import PRESETS, fingerprint
 from infra.config import Config, load
-from infra.ledger import Tree, quarantine_table, songs_table
-from infra.shards import encode
-from infra.storage import Store
-from jobs import similar
-from jobs.evaluate_inputs import find_inputs
-from jobs.similar_index import blocks, find, prepare
+from infra.root.ledger import Tree, quarantine_table, songs_table
+from infra.storage.parquet import encode
+from infra.storage.store import Store
+from jobs.evaluate.inputs import find_inputs
+from jobs.similar import job as similar
+from jobs.similar.index import blocks, find, prepare
 from tests.jobs.trees import write_model
 
 SPEC = PRESETS["paper-52"]

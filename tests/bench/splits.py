@@ -21,9 +21,9 @@ from pyarrow import csv
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-from evaluation import tasks
-from evaluation.splits import VALUE_STRATA, make_splits
-from evaluation.tasks import Task
+from evaluation.probing import tasks
+from evaluation.probing.splits import VALUE_STRATA, make_splits
+from evaluation.probing.tasks import Task
 
 FOLDS = 5
 DRAWS = 400  # pairs of independent draws

@@ -32,14 +32,14 @@ from moto.server import ThreadedMotoServer
 
 from infra.config import load
 from infra.errors import Incomplete, StorageError
-from infra.ledger import Tree
 from infra.progress import console
-from infra.s3 import connect
-from infra.songs import read_block, read_quarantine, read_songs
-from infra.storage import Store
-from jobs import audit, gc
-from jobs.evaluate_vectors import as_matrix, vector_tables
-from jobs.kept_model import find_kept
+from infra.root.ledger import Tree
+from infra.root.songs import read_block, read_quarantine, read_songs
+from infra.storage.s3 import connect
+from infra.storage.store import Store
+from jobs.evaluate.vectors import as_matrix, vector_tables
+from jobs.pipeline.incremental import find_kept
+from jobs.upkeep import audit, gc
 from tests.faults.proxy import FaultyEndpoint
 from tests.faults.tokens import Tokens
 

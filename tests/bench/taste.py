@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.compare import CHANCE, summarise
-from evaluation.taste import EASE, POPULAR, Protocol, Taste, score_known, score_taste
+from evaluation.comparison.cells import CHANCE, summarise
+from evaluation.recommendation.protocol import EASE, POPULAR, Protocol, Taste, score_known, score_taste
 from infra.config import TasteConfig
-from jobs.plays import read_plays
+from infra.datasets.plays import read_plays
 
 COMPONENTS = 256
 BLUR = {"clear": 0.0, "blurred": 0.5, "dim": 1.5}  # noise beside the shares, in their own SD

@@ -34,23 +34,23 @@ from threadpoolctl import threadpool_limits
 
 from features.spec import PRESETS, fingerprint
 from hdpgmm import training
+from hdpgmm.data.whitening import moments
 from hdpgmm.record import from_arrays
-from hdpgmm.whitening import moments
-from infra import models
-from infra.cluster import connect
 from infra.config import Config, load
-from infra.ledger import SONGS, Commit, Snapshot, Tree, quarantine_table, songs_table
-from infra.packing import row_groups
-from infra.plan import COLUMNS, Plan
-from infra.runs import events_of
-from infra.songs import read_block, read_columns
-from infra.storage import Store
-from jobs.assignment import Assignment
-from jobs.data_worker import WINDOW_BYTES, DataWorker
-from jobs.rank_group import PATIENT, RankGroup
-from jobs.survey import Survey
-from jobs.train import describe, training_snapshot
-from jobs.trainer import settings
+from infra.root import models
+from infra.root.ledger import SONGS, Commit, Snapshot, Tree, quarantine_table, songs_table
+from infra.root.runs import events_of
+from infra.root.songs import read_block, read_columns
+from infra.storage.store import Store
+from infra.workers.cluster import connect
+from jobs.extract.packing import row_groups
+from jobs.train.assignment import Assignment
+from jobs.train.feed.plan import COLUMNS, Plan
+from jobs.train.feed.worker import WINDOW_BYTES, DataWorker
+from jobs.train.job import describe, training_snapshot
+from jobs.train.rank_group import PATIENT, RankGroup
+from jobs.train.survey import Survey
+from jobs.train.trainer import settings
 
 _DIM, _CENTRES, _ROW_GROUP_BYTES, _SHARD_SONGS = 52, 64, 8 << 20, 512
 _LONG_FRAMES, _SHORT_FRAMES = (800, 1200), (20, 40)
@@ -385,7 +385,7 @@ def _moto() -> Iterator[str]:
         address = f"http://127.0.0.1:{int(server.stdout.readline())}"
         os.environ.update(AWS_ENDPOINT_URL=address, AWS_DEFAULT_REGION="us-east-1")
         os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench")
-        from infra.s3 import connect as connect_s3
+        from infra.storage.s3 import connect as connect_s3
 
         connect_s3().call_s3("create_bucket", Bucket="bench")
         try:

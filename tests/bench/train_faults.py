@@ -37,10 +37,10 @@ from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
-from infra import models
 from infra.errors import ConfigError, Incomplete
 from infra.progress import console
-from infra.storage import Store
+from infra.root import models
+from infra.storage.store import Store
 from tests.faults.processes import actors
 from tests.jobs.trees import clustered_songs, commit_songs
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from infra import cli
 from infra.config import Config
-from jobs import extract
-from jobs.extractor import Extractor
+from jobs.extract import job as extract
+from jobs.extract.worker import Extractor
 from tests.faults.tokens import Tokens
 
 CHILD = [sys.executable, str(Path(__file__).with_name("child.py"))]

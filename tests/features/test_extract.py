@@ -1,7 +1,6 @@
 """Whole files: a sample of the real music in ../shared/music where that exists, composed files otherwise."""
 
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +10,10 @@ from features.extract import extract
 from features.spec import PRESETS
 from tests.features import signals
 from tests.oracles import librosa_script
+from tests.places import SHARED
 
 _SPEC = PRESETS["paper-52"]
-_MUSIC = Path(__file__).resolve().parents[2] / "../shared/music"
+_MUSIC = SHARED / "music"
 _SAMPLE = sorted((_MUSIC / "clips").rglob("*.*"))[::27]
 # libFLAC's own test files; those that libsndfile cannot read must be refused in one line.
 _HARD_FLAC = {

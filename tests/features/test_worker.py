@@ -17,9 +17,9 @@ from features import worker
 from features.extract import extract
 from features.spec import PRESETS
 from tests.features import signals
+from tests.places import REPOSITORY
 
 _SPEC = PRESETS["paper-52"]
-_ROOT = Path(__file__).resolve().parents[2]
 _GOOD = signals.encode(signals.stereo(signals.chords(1.0, 44100), 44100), 44100, "mp3")
 
 
@@ -48,7 +48,7 @@ def _answers(stream):
 def _worker(*arguments):
     command = [sys.executable, *(arguments or ("-m", "features.worker"))]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=_ROOT, **pipes)
+    return subprocess.Popen(command, cwd=REPOSITORY, **pipes)
 
 
 def test_answers_in_order_and_ends_with_its_input():

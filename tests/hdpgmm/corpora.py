@@ -10,11 +10,11 @@ from scipy import stats
 from torch import Tensor
 
 from hdpgmm import model
-from hdpgmm.local import LocalOptions, Posterior
+from hdpgmm.components.prior import Concentration, Prior
+from hdpgmm.components.statistics import Statistics
+from hdpgmm.local_step.groups import Group
+from hdpgmm.local_step.stick_breaking import LocalOptions, Posterior
 from hdpgmm.model import State
-from hdpgmm.prior import Concentration, Prior
-from hdpgmm.songs import Group
-from hdpgmm.statistics import Statistics
 from tests.oracles import elbo
 
 OPTIONS = LocalOptions(n_atoms=4, tolerance=1e-8, max_refreshes=100)

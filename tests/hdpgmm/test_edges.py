@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from hdpgmm import model
-from hdpgmm.initialise import from_sample, partition_statistics
-from hdpgmm.local import LocalOptions
+from hdpgmm.components.prior import Spread, relearned, whitened_prior
+from hdpgmm.components.statistics import Statistics
+from hdpgmm.data.kmeans import from_sample, partition_statistics
+from hdpgmm.data.whitening import Whitening, moments, standardising, whitening
+from hdpgmm.local_step.stick_breaking import LocalOptions
 from hdpgmm.model import State
-from hdpgmm.prior import Spread, relearned, whitened_prior
 from hdpgmm.represent import Vectors, represent
 from hdpgmm.score import completion
-from hdpgmm.statistics import Statistics
-from hdpgmm.whitening import Whitening, moments, standardising, whitening
 from tests.hdpgmm.corpora import F64, OPTIONS, skewed_prior
 
 both_families = pytest.mark.parametrize("diagonal", [False, True])

@@ -10,12 +10,12 @@ from sklearn.mixture import BayesianGaussianMixture
 from torch import Tensor
 
 from hdpgmm import model
-from hdpgmm.initialise import from_sample
-from hdpgmm.local import LocalOptions, Posterior, infer_songs
+from hdpgmm.components.prior import whitened_prior
+from hdpgmm.components.statistics import Statistics, contract, zeros
+from hdpgmm.data.kmeans import from_sample
+from hdpgmm.local_step.groups import Group, groups
+from hdpgmm.local_step.stick_breaking import LocalOptions, Posterior, infer_songs
 from hdpgmm.model import State
-from hdpgmm.prior import whitened_prior
-from hdpgmm.songs import Group, groups
-from hdpgmm.statistics import Statistics, contract, zeros
 from tests.hdpgmm.corpora import (
     F64,
     OPTIONS,

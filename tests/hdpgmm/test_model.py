@@ -10,9 +10,9 @@ from scipy import special
 from torch import Tensor
 
 from hdpgmm import model
+from hdpgmm.components.prior import Concentration, whitened_prior
+from hdpgmm.components.statistics import Statistics, contract, expand, expanded_size, zeros
 from hdpgmm.model import State
-from hdpgmm.prior import Concentration, whitened_prior
-from hdpgmm.statistics import Statistics, contract, expand, expanded_size, zeros
 from tests.hdpgmm.corpora import (
     F64,
     OPTIONS,

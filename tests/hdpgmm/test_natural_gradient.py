@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from hdpgmm import model
+from hdpgmm.components.statistics import zeros
 from hdpgmm.model import State
-from hdpgmm.statistics import zeros
 from tests.hdpgmm.corpora import (
     F64,
     Corpus,

@@ -9,10 +9,10 @@ import torch.distributed
 from torch.multiprocessing.spawn import spawn
 
 from hdpgmm import ranks, training
+from hdpgmm.data.whitening import Whitening
 from hdpgmm.model import State
 from hdpgmm.record import from_arrays, to_arrays
 from hdpgmm.training import Settings
-from hdpgmm.whitening import Whitening
 from tests.hdpgmm.corpora import Corpus, mixture
 
 SETTINGS = Settings(n_components=6, n_atoms=5, splash=0.1)

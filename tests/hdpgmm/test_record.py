@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from hdpgmm import record
+from hdpgmm.components.prior import Concentration
+from hdpgmm.data.whitening import Whitening, moments, whitening
 from hdpgmm.model import State
-from hdpgmm.prior import Concentration
-from hdpgmm.whitening import Whitening, moments, whitening
 from tests.hdpgmm.corpora import mixture, partition_state, skewed_prior
 
 

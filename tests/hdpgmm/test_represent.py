@@ -9,7 +9,7 @@ from scipy import stats
 from torch import Tensor
 
 from hdpgmm import model, represent
-from hdpgmm.local import LocalOptions
+from hdpgmm.local_step.stick_breaking import LocalOptions
 from hdpgmm.model import State
 from hdpgmm.represent import Vectors
 from tests.hdpgmm.corpora import (

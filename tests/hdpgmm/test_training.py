@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from hdpgmm import model, schedule, training
+from hdpgmm.components.prior import Concentration
+from hdpgmm.components.statistics import Statistics
 from hdpgmm.model import BatchInfo, State
-from hdpgmm.prior import Concentration
-from hdpgmm.statistics import Statistics
 from hdpgmm.training import PAPER, Part, Settings
 from tests.hdpgmm.corpora import Corpus, mixture
 

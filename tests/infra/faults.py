@@ -1,6 +1,6 @@
 """A storage that dies on purpose."""
 
-from infra.storage import Store
+from infra.storage.store import Store
 
 
 class Crash(BaseException):

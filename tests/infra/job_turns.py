@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from infra.storage import Store
+from infra.storage.store import Store
 from tests.infra.faults import Crash
 
 CHANGES = ("write", "create", "stage", "move", "delete", "delete_many")

@@ -11,10 +11,10 @@ import pyarrow as pa
 import soundfile
 
 from features.spec import PRESETS, fingerprint
-from infra import models
-from infra.ledger import Tree, quarantine_table, songs_table
-from infra.shards import encode
-from infra.storage import Store
+from infra.root import models
+from infra.root.ledger import Tree, quarantine_table, songs_table
+from infra.storage.parquet import encode
+from infra.storage.store import Store
 
 SPEC = PRESETS["paper-52"]
 MARK = fingerprint(SPEC)

@@ -7,29 +7,25 @@ import numpy as np
 import pytest
 import torch
 
-from hdpgmm.initialise import from_sample
-from hdpgmm.prior import whitened_prior
+from hdpgmm.components.prior import whitened_prior
+from hdpgmm.data.kmeans import from_sample
+from hdpgmm.data.whitening import moments, whitening
 from hdpgmm.record import to_arrays
-from hdpgmm.whitening import moments, whitening
-from infra import cli, models
-from infra.checkpoints import Checkpoints
-from infra.storage import Store
-from jobs import (
-    audit,
-    compact,
-    evaluate,
-    extract,
-    gc,
-    index,
-    interpret,
-    pipeline,
-    report,
-    represent,
-    similar,
-    status,
-    sweep,
-    train,
-)
+from infra import cli
+from infra.root import models
+from infra.root.checkpoints import Checkpoints
+from infra.storage.store import Store
+from jobs.evaluate import job as evaluate
+from jobs.extract import job as extract
+from jobs.index import job as index
+from jobs.interpret import job as interpret
+from jobs.pipeline import job as pipeline
+from jobs.report import job as report
+from jobs.represent import job as represent
+from jobs.similar import job as similar
+from jobs.sweep import job as sweep
+from jobs.train import job as train
+from jobs.upkeep import audit, compact, gc, status
 from tests.jobs.trees import clustered_songs, commit_songs
 
 JOBS = {job.__name__.removeprefix("jobs."): job.main for job in (audit, compact, evaluate, extract, gc, index,

@@ -7,16 +7,19 @@ from pathlib import Path
 import pytest
 
 from infra.config import load
-from infra.songs import read_quarantine, read_songs
-from infra.storage import Store
-from jobs import audit, extract, index
-from jobs.extractor import LARGEST_BYTES
+from infra.root.songs import read_quarantine, read_songs
+from infra.storage.store import Store
+from jobs.extract import job as extract
+from jobs.extract.worker import LARGEST_BYTES
+from jobs.index import job as index
+from jobs.upkeep import audit
 from tests.damaged import damaged_files
 from tests.features import signals
+from tests.places import TESTS
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-WORKER = Path(__file__).parents[1] / "faulty_worker.py"
+WORKER = TESTS / "faulty_worker.py"
 GOOD = {
     "good.wav": "wav",
     "really an mp3.wav": "mp3",

@@ -12,9 +12,9 @@ from ray.job_submission import JobStatus
 
 from infra import cli
 from infra.errors import JobError
-from jobs import submit
+from jobs.pipeline import submit
+from tests.places import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 LAYERS = ("hdpgmm", "features", "evaluation", "infra", "jobs")
 ENDS = {"sys.exit", "os._exit", "typer.Exit", "SystemExit", "exit", "quit", "os.abort"}
 PYTHONS_OWN = {0, 1, 2}  # the end of main, an exception that nobody caught, a wrong option (typer)
@@ -22,7 +22,7 @@ PYTHONS_OWN = {0, 1, 2}  # the end of main, an exception that nobody caught, a w
 COMPUTED = {
     ("infra/cli.py", "_complain(f'error: {error}', error.exit_code)"),
     ("infra/cli.py", "_complain(message, INTERRUPTED)"),
-    ("jobs/submit.py", "code"),
+    ("jobs/pipeline/submit.py", "code"),
 }
 
 

@@ -8,15 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from infra import lease
 from infra.config import load
 from infra.errors import TakenOver
-from infra.storage import Store
-from jobs import evaluate, index, interpret, interpret_tables, report
+from infra.root import lease
+from infra.storage.store import Store
+from jobs.evaluate import job as evaluate
+from jobs.index import job as index
+from jobs.interpret import job as interpret
+from jobs.interpret import tables as interpret_tables
+from jobs.report import job as report
 from tests.conftest import write_tone
-from tests.jobs import heard_roots
+from tests.jobs.interpret.test_interpret import MOMENTS
+from tests.jobs.report import heard_roots
 from tests.jobs.scored_roots import make_songs, write_root
-from tests.jobs.test_interpret import MOMENTS
 
 pytestmark = pytest.mark.ray
 

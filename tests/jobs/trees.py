@@ -8,13 +8,13 @@ import pyarrow as pa
 import torch
 
 from features.spec import PRESETS, fingerprint
+from hdpgmm.data.whitening import moments, whitening
 from hdpgmm.record import to_arrays
 from hdpgmm.training import Settings, learn, start
-from hdpgmm.whitening import moments, whitening
-from infra import models
-from infra.checkpoints import Checkpoints
-from infra.ledger import Commit, Snapshot, Tree, quarantine_table, songs_table
-from infra.storage import Store
+from infra.root import models
+from infra.root.checkpoints import Checkpoints
+from infra.root.ledger import Commit, Snapshot, Tree, quarantine_table, songs_table
+from infra.storage.store import Store
 
 MARK = fingerprint(PRESETS["paper-52"])
 

@@ -1,0 +1,95 @@
+"""What a representation can be asked, all in the same way: labels and numbers by a probe, taste by recommendation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.comparison.cells import CHANCE, MAJORITY, Cell, score_chance, score_majority, score_vectors
+from evaluation.probing.splits import Splits
+from evaluation.probing.tasks import Task
+from evaluation.recommendation.protocol import EASE, POPULAR, Taste, score_known, score_taste
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A label column and its splits; `bootstrap` resamples of the test songs, drawn from `seed`."""
+
+    task: Task
+    splits: Splits
+    bootstrap: int
+    seed: int
+
+    deaf = (CHANCE, MAJORITY)
+
+    @property
+    def songs(self) -> tuple[str, ...]:
+        """The songs whose vectors are needed, in order."""
+        return self.task.songs
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.task.name
+
+    @property
+    def about(self) -> str:
+        """Its size, for people."""
+        labels = f", {len(self.task.classes)} labels" if self.task.classes else ""
+        return f"{len(self.songs)} songs{labels}"
+
+    @property
+    def digest(self) -> str:
+        """Changes with anything an answer depends on, but the vectors."""
+        return f"{self.splits.digest} {self.bootstrap} {self.seed}"
+
+    def hear(self, name: str, x: np.ndarray) -> list[Cell]:
+        """The scores of vectors x (song, dim), in the order of `songs`."""
+        return score_vectors(name, x, self.task, self.splits, self.bootstrap, self.seed)
+
+    def guess(self, name: str) -> list[Cell]:
+        """The scores of a row that hears nothing, one of `deaf`."""
+        if name == CHANCE:
+            return score_chance(self.task, self.splits, self.seed)
+        return score_majority(self.task, self.splits, self.bootstrap, self.seed)
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """Plays of users; `bootstrap` resamples of the test users."""
+
+    taste: Taste
+    bootstrap: int
+
+    deaf = (CHANCE, POPULAR, EASE)
+
+    @property
+    def songs(self) -> tuple[str, ...]:
+        """The songs whose vectors are needed, in order."""
+        return self.taste.songs
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.taste.name
+
+    @property
+    def about(self) -> str:
+        """Its size, for people."""
+        users, songs = self.taste.plays.shape  # pyright: ignore
+        return f"{songs} songs, {users} users"
+
+    @property
+    def digest(self) -> str:
+        """Changes with anything an answer depends on, but the vectors."""
+        return f"{self.taste.digest} {self.bootstrap}"
+
+    def hear(self, name: str, x: np.ndarray) -> list[Cell]:
+        """The scores of item-kNN on vectors x (song, dim), in the order of `songs`."""
+        return score_taste(name, x, self.taste, self.bootstrap)
+
+    def guess(self, name: str) -> list[Cell]:
+        """The scores of a row that hears nothing, one of `deaf`."""
+        return score_known(name, self.taste, self.bootstrap)
+
+
+Question = Probed | Recommended

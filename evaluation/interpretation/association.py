@@ -1,0 +1,106 @@
+"""Which labels go with which component: lift, NPMI and a permutation test, from soft shares.
+
+A song's share of a component is the mean responsibility over its frames. The joint probability of a label and a
+component is the mean, over songs, of the share where the song has the label: hard counts where shares are 0 and 1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.interpretation.tally import SMOOTHING_SONGS, Tally, label_lift
+
+MIN_SONGS = 5  # a label needs to be named at all
+
+
+@dataclass(frozen=True)
+class Association:
+    """One component and one label.
+
+    npmi in [-1, 1]; p: of the permutation test; low, high: 95 % interval of the lift.
+    """
+
+    component: int
+    label: str
+    songs: int
+    lift: float
+    low: float
+    high: float
+    npmi: float
+    p: float
+
+
+def npmi(counted: Tally) -> np.ndarray:
+    """Normalised pointwise mutual information (label, component), smoothed as the lift is (Bouma 2009).
+
+    log(p(l, k) / (p(l) p(k))) / -log p(l, k), with p(l, k) = lift p(l) p(k). 0 where either is absent.
+    """
+    p_label = counted.members / counted.n_songs
+    p_component = counted.songs / counted.n_songs
+    lift = label_lift(counted)
+    joint = lift * p_label[:, None] * p_component[None, :]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.log(lift) / -np.log(joint)
+    return np.where((joint > 0) & (joint < 1), found, 0.0)
+
+
+def lift_interval(
+    shares: np.ndarray, members: np.ndarray, groups: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """95 % interval (low, high) of the smoothed lift, each (label, component), by the delta method over groups.
+
+    shares (song, component), members bool (label, song), groups int (song,): songs of one group are one observation.
+    The standard error is of the mean share over a label's songs; the corpus' mean is taken as known.
+    """
+    weights = members.astype(np.float64)
+    n, mu = weights.sum(1, keepdims=True), shares.mean(0)
+    mean = (weights @ shares) / np.maximum(n, 1)
+    codes = np.arange(len(shares)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    square = np.zeros_like(mean)
+    for label, mask in enumerate(members):
+        inside, code = shares[mask] - mean[label], np.unique(codes[mask], return_inverse=True)[1]
+        sums = np.zeros((int(code.max(initial=-1)) + 1, shares.shape[1]))
+        np.add.at(sums, code, inside)
+        square[label] = (sums**2).sum(0)
+    error = 1.96 * np.sqrt(square) / (n + SMOOTHING_SONGS)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        middle = (n * mean + SMOOTHING_SONGS * mu) / (n + SMOOTHING_SONGS)
+        low, high = np.maximum(middle - error, 0.0) / mu, (middle + error) / mu
+    return np.where(mu > 0, low, 1.0), np.where(mu > 0, high, 1.0)
+
+
+def permutation_p(
+    shares: np.ndarray, members: np.ndarray, groups: np.ndarray | None, permutations: int, seed: int
+) -> np.ndarray:
+    """How often, with songs dealt to labels at random, some label would go with a component as strongly: (label, comp).
+
+    The statistic is the standardised sum of shares over a label's songs; its maximum over labels corrects for having
+    looked at all of them (Westfall and Young 1993). Groups of songs are dealt whole, so that an artist's sound is not
+    taken for a label's. Groups count as alike whatever their size: each is its songs' mean share and the share of its
+    songs with the label. Smallest value 1 / (permutations + 1).
+    """
+    units, having = _by_group(shares, members, groups)
+    centred = units - units.mean(0)
+    apart = having - having.mean(1, keepdims=True)
+    scale = np.sqrt((apart**2).sum(1)[:, None] * (centred**2).sum(0)[None, :] / max(1, len(units) - 1))
+    scale = np.where(scale > 0, scale, np.inf)
+    observed = (apart @ centred) / scale
+    rng, beaten = np.random.default_rng(seed), np.zeros(observed.shape)
+    for _ in range(permutations):
+        most = ((apart @ centred[rng.permutation(len(units))]) / scale).max(0)
+        beaten += most >= observed - 1e-12
+    return (1.0 + beaten) / (permutations + 1.0)
+
+
+def _by_group(
+    shares: np.ndarray, members: np.ndarray, groups: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean shares (group, component) and shares of songs with each label (label, group)."""
+    if groups is None:
+        return shares.astype(np.float64), members.astype(np.float64)
+    codes = np.unique(groups, return_inverse=True)[1]
+    sizes = np.bincount(codes).astype(np.float64)
+    mean = np.zeros((len(sizes), shares.shape[1]))
+    np.add.at(mean, codes, shares)
+    having = np.stack([np.bincount(codes, weights=mask, minlength=len(sizes)) for mask in members])
+    return mean / sizes[:, None], having / sizes

@@ -1,0 +1,135 @@
+"""What the pages show, as plain records: no formatting here, no storage, no model."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.comparison.cells import Summary
+from evaluation.interpretation.tally import Lift
+from evaluation.report.corpus import Corpus
+from evaluation.report.studies import Study
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass of training: bound and held-out log-likelihood in nats per frame, components in use.
+
+    is_model: the state after it is the model that the pages are about.
+    """
+
+    epoch: int
+    bound: float
+    heldout: float | None
+    components: int
+    is_model: bool = False
+
+
+@dataclass(frozen=True)
+class Trait:
+    """How a component differs from the rest of what was read: `deviation` in standard deviations of a frame."""
+
+    name: str
+    words: str
+    deviation: float
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A place to listen to. mp3 is None where the audio could not be read, and `problem` says why.
+
+    page: the number of the song's own page, if it has one.
+    """
+
+    song: str
+    labels: tuple[str, ...]
+    start_seconds: float
+    stop_seconds: float
+    share: float
+    mp3: bytes | None
+    problem: str = ""
+    page: int | None = None
+
+
+@dataclass(frozen=True)
+class Component:
+    """One component: its share of all frames, what it goes with, how it sounds, where to hear it.
+
+    lifts: every label with enough songs, highest lift first; labels: those that stand out. spread: songs by how much of
+    it they have, as interpret.SPREAD divides them. nearest: (component, Bhattacharyya distance in nats).
+    place (x, y), in any unit, and hue in degrees are those of the map. songs: (number of a song's
+    page, its share of the component).
+    """
+
+    number: int
+    share: float
+    labels: tuple[Lift, ...]
+    lifts: tuple[Lift, ...]
+    traits: tuple[Trait, ...]
+    spread: tuple[int, ...]
+    segments: tuple[Segment, ...]
+    nearest: tuple[tuple[int, float], ...]
+    place: tuple[float, float]
+    hue: float
+    songs: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
+class Similar:
+    """A song like the one shown: cosine of their vectors, the components both have more of than most, its page."""
+
+    name: str
+    labels: tuple[str, ...]
+    cosine: float
+    components: tuple[int, ...]
+    page: int | None
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What is heard when. components (lane,); shares (step, lane) mean responsibilities, step_seconds long each.
+
+    start_seconds: where in the track it begins; seconds: how long it is, the last step may be cut short. mp3 None:
+    `problem` says why there is nothing to play.
+    """
+
+    components: tuple[int, ...]
+    shares: np.ndarray
+    step_seconds: float
+    start_seconds: float
+    seconds: float
+    mp3: bytes | None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song of the sample. parts: (component, its share of the song), largest first; seconds: of the whole song."""
+
+    number: int
+    name: str
+    labels: tuple[str, ...]
+    seconds: float
+    parts: tuple[tuple[int, float], ...]
+    timeline: Timeline
+    similar: tuple[Similar, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything the pages show. `inputs` is a digest of what they were made from.
+
+    usage: (component,) share of all frames; components: those with a page, most used first; notes: (task, what was
+    left out).
+    """
+
+    model: str
+    made: str
+    inputs: str
+    corpus: Corpus
+    epochs: tuple[Epoch, ...]
+    summaries: tuple[Summary, ...]
+    notes: tuple[tuple[str, str], ...]
+    usage: np.ndarray
+    components: tuple[Component, ...]
+    songs: tuple[Song, ...]
+    studies: tuple[Study, ...] = ()

@@ -1,0 +1,140 @@
+"""Verified checkpoints: safetensors and JSON, whole or absent, an index entry written last.
+
+<prefix>/step-00000040.safetensors
+<prefix>/index/step-00000040.json    {"step", "files": {path below prefix: sha256}, "meta": {...}}
+
+Those of a training are committed with the token of its lease (infra.root.journal), which is in their names:
+step-00000040-00000012-00003, the third that was tried with token 12. So nobody overwrites another's, however late.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from infra.errors import StorageError
+from infra.root.journal import Effect, Fence
+from infra.storage.store import Store
+
+
+class Checkpoints:
+    """The checkpoints under `prefix`. fence: whose token they are committed with; of what anybody may write, none."""
+
+    def __init__(self, store: Store, prefix: str, fence: Fence | None = None) -> None:
+        self.store = store
+        self.prefix = prefix
+        self.fence = fence
+        self.damaged: list[str] = []  # those that the last `load` passed over
+        self.written: int | None = None  # the step of the last one that is whole
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+
+    def save_beside(
+        self,
+        step: int,
+        tensors: Mapping[str, np.ndarray],
+        meta: Mapping[str, Any],
+        keep: int,
+        best: int | None,
+    ) -> StorageError | None:
+        """`save` in a thread of its own, once the one before is written; why that one could not be, if it could not.
+
+        Nobody may change the arrays or `meta` afterwards.
+        """
+        problem = self.wait()
+        self._writing = self._writer.submit(self.save, step, tensors, meta, keep, best)
+        return problem
+
+    def wait(self) -> StorageError | None:
+        """Until nothing is being written; why the last one could not be, if it could not."""
+        writing, self._writing = self._writing, None
+        try:
+            if writing:
+                writing.result()
+        except StorageError as error:
+            return error
+        return None
+
+    def save(
+        self,
+        step: int,
+        tensors: Mapping[str, np.ndarray],
+        meta: Mapping[str, Any],
+        keep: int,
+        best: int | None = None,
+    ) -> None:
+        """Write a checkpoint, then forget all but the newest `keep` and that of step `best`."""
+        name = _name(step) + (f"-{self.fence.label()}" if self.fence else "")
+        data = save_tensors({key: np.ascontiguousarray(value) for key, value in tensors.items()})
+        file = f"{name}.safetensors"
+        entry = {"step": step, "files": {file: hashlib.sha256(data).hexdigest()}, "meta": dict(meta)}
+        self.store.write(f"{self.prefix}/{file}", data)
+        marker = ((f"{self.prefix}/index/{name}.json", json.dumps(entry, sort_keys=True)),)
+        old = self._superseded(sorted({*self._names(), name}), keep, best)
+        if self.fence:
+            self.fence.commit(Effect(create=marker, delete=old))
+        else:
+            Effect(write=marker, delete=old).apply(self.store)
+        self.written = step
+
+    def _superseded(self, names: list[str], keep: int, best: int | None) -> tuple[str, ...]:
+        """Files of all but the newest, that of step `best`, and what an older token may still be about to commit."""
+        kept = {*names[-keep:], *(_late(names, self.fence.token) if self.fence else ())}
+        old = [name for name in names if name not in kept and _step(name) != best]
+        return tuple(
+            f"{self.prefix}/{file}" for name in old for file in (f"index/{name}.json", f"{name}.safetensors")
+        )
+
+    def load(self, step: int | None = None) -> tuple[int, dict[str, np.ndarray], dict[str, Any]] | None:
+        """(step, tensors, meta) of the newest checkpoint whose digest matches, or of that of `step`.
+
+        Damaged ones are passed over.
+        """
+        self.damaged = []
+        for name in reversed([name for name in self._names() if step in (None, _step(name))]):
+            found = self._read(name)
+            if found is not None:
+                return found
+            self.damaged.append(name)
+        return None
+
+    def _names(self) -> list[str]:
+        return [name.removesuffix(".json") for name in self.store.names(f"{self.prefix}/index")]
+
+    def _read(self, name: str) -> tuple[int, dict[str, np.ndarray], dict[str, Any]] | None:
+        try:
+            entry = json.loads(self.store.read(f"{self.prefix}/index/{name}.json"))
+            tensors: dict[str, np.ndarray] = {}
+            for file, digest in entry["files"].items():
+                data = self.store.read(f"{self.prefix}/{file}")
+                if hashlib.sha256(data).hexdigest() != digest:
+                    return None
+                tensors |= load_tensors(data)
+        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, SafetensorError):
+            return None
+        return entry["step"], tensors, entry["meta"]
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def _step(name: str) -> int | None:
+    """Of a checkpoint by its name."""
+    digits = name.removeprefix("step-").partition("-")[0]
+    return int(digits) if digits.isdigit() else None
+
+
+def _late(names: Sequence[str], token: int) -> list[str]:
+    """The last checkpoint of every other token: its writer may have been paused before the entry was visible, and would
+    create it again if it were deleted.
+    """
+    labels = sorted((name.split("-")[2:], name) for name in names)
+    last = {label[0]: name for label, name in labels if label}
+    return [name for other, name in last.items() if other != f"{token:08d}"]

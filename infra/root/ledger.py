@@ -1,0 +1,429 @@
+"""The commit protocol: data first under its digest, then one exclusive create that makes it count.
+
+A tree is one table cut into shards, `features/<fingerprint>` or `vectors/<model>`:
+
+    spec.json                        what the values mean; another content is another tree
+    data/<shard>/<sha256>.parquet    one row per song; without a commit it does not exist for anybody
+    commits/<shard>.json             created exclusively; rows + quarantined = inputs
+    snapshots/<corpus>/<n>.json      created exclusively; readers read snapshots only
+
+Jobs publish snapshots under the token of their lease (infra.root.journal). Shards need none: whoever commits a shard,
+however late, commits the same rows of the same tracks under a name that says which they are, and only if nobody has;
+and it shows to nobody before a snapshot lists it.
+
+`jobs.gc` first takes the names of shards and tables (`taken`), then the next number of every corpus, with a record that
+says which snapshot is still the newest. Who publishes has read the newest number, then the names taken: had gc
+not yet taken one of them then, it takes the number away, and who publishes must look again.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, NamedTuple
+
+import pyarrow as pa
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from infra.errors import ConfigError, Incomplete, StorageError
+from infra.root.journal import Effect, Fence, make_visible
+from infra.root.taken import taken, unused
+from infra.storage.parquet import encode
+from infra.storage.store import Store
+
+PARALLEL_READS = 16
+LISTED_FROM = 256
+RENEW_SECONDS = 86_400.0
+
+SONGS = pa.schema(
+    [
+        ("track_id", pa.string()),
+        ("version", pa.string()),
+        ("shard", pa.string()),
+        ("path", pa.string()),
+        ("row_group", pa.int32()),
+        ("row", pa.int32()),
+        ("n_frames", pa.int32()),
+    ]
+)
+
+QUARANTINE = pa.schema(
+    [
+        ("track_id", pa.string()),
+        ("version", pa.string()),
+        ("shard", pa.string()),
+        ("stage", pa.string()),
+        ("reason", pa.string()),
+        ("message", pa.string()),
+        ("attempts", pa.int32()),
+        ("first_seen", pa.string()),
+        ("last_seen", pa.string()),
+    ]
+)
+
+
+_Count = Annotated[int, Field(ge=0, lt=1 << 31)]
+_Size = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+
+class _Reference(TypedDict):
+    """A shard as snapshots name it."""
+
+    shard: str
+    path: str
+    digest: str
+    rows: _Count
+    bytes: _Size
+    inputs: _Count
+
+
+class _Quarantined(TypedDict):
+    """A row of QUARANTINE without its shard."""
+
+    track_id: str
+    version: str
+    stage: str
+    reason: str
+    message: str
+    attempts: _Count
+    first_seen: str
+    last_seen: str
+
+
+class _CommitRecord(_Reference):
+    """Commit as JSON."""
+
+    quarantined: tuple[_Quarantined, ...]
+    tracks: tuple[tuple[str, str, _Count, _Count, _Count], ...]
+
+
+class _SnapshotRecord(TypedDict):
+    """Snapshot as JSON."""
+
+    number: _Count
+    digest: str
+    shards: tuple[_Reference, ...]
+    songs: str
+    quarantine: str
+    n_songs: _Size
+    n_frames: _Size
+    n_quarantined: _Size
+
+
+_STRICT = ConfigDict(strict=True, extra="forbid")
+for _record in (_Reference, _Quarantined, _CommitRecord, _SnapshotRecord):
+    _record.__pydantic_config__ = _STRICT  # pyright: ignore[reportAttributeAccessIssue]
+_COMMIT, _SNAPSHOT = TypeAdapter(_CommitRecord), TypeAdapter(_SnapshotRecord)
+
+
+_STILL = b'{"still": '  # begins a record that is no snapshot but names the one that still is the newest
+LONGEST_FENCE = 64  # bytes; a snapshot has more
+
+
+class Placed(NamedTuple):
+    """Where a track's row is: `row` counts inside the row group."""
+
+    track_id: str
+    version: str
+    n_frames: int
+    row_group: int
+    row: int
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The record that makes a shard count. `path` is relative to the root, `bytes` the size of the file."""
+
+    shard: str
+    path: str
+    digest: str
+    rows: int
+    bytes: int
+    inputs: int
+    quarantined: tuple[dict[str, Any], ...]
+    tracks: tuple[Placed, ...]
+
+    def reference(self) -> dict[str, Any]:
+        """What a snapshot says about the shard."""
+        names = ("shard", "path", "digest", "rows", "bytes", "inputs")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a corpus consists of. `songs` and `quarantine` are paths of tables, relative to the root."""
+
+    number: int
+    digest: str
+    shards: tuple[dict[str, Any], ...]
+    songs: str
+    quarantine: str
+    n_songs: int
+    n_frames: int
+    n_quarantined: int
+
+
+class Tree:
+    """A table under `prefix` of a store, written by commits and read by snapshots."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self.store = store
+        self.prefix = prefix
+
+    def write_spec(self, spec: Mapping[str, Any]) -> None:
+        """Declare what the values mean. Raises ConfigError if the tree already means something else."""
+        wanted = json.loads(_dumps(spec))
+        if not self.store.create(f"{self.prefix}/spec.json", _dumps(spec)) and self.read_spec() != wanted:
+            raise ConfigError(
+                f"{self.store.uri(self.prefix)}: has another specification (spec.json); delete it to compute it again"
+            )
+
+    def read_spec(self) -> dict[str, Any]:
+        """The specification; FileNotFoundError if the tree has none yet."""
+        return json.loads(self.store.read(f"{self.prefix}/spec.json"))
+
+    def commit(
+        self,
+        shard: str,
+        table: pa.Table,
+        quarantined: Sequence[Mapping[str, Any]],
+        inputs: int,
+        row_group_rows: Sequence[int],
+    ) -> Commit:
+        """Make a shard count: one row or one quarantine record for each of its inputs.
+
+        Columns track_id, version and n_frames are expected. Whoever loses a race gets the winner's commit.
+        """
+        if table.num_rows + len(quarantined) != inputs:
+            counts = f"{table.num_rows} rows + {len(quarantined)} quarantined"
+            raise ValueError(f"{shard}: {counts} != {inputs} inputs")
+        data = encode(table, row_group_rows)
+        digest = hashlib.sha256(data).hexdigest()
+        mine = Commit(
+            shard=shard,
+            path=f"{self.prefix}/data/{shard}/{digest}.parquet",
+            digest=digest,
+            rows=table.num_rows,
+            bytes=len(data),
+            inputs=inputs,
+            quarantined=tuple(dict(record) for record in quarantined),
+            tracks=_place(table, row_group_rows),
+        )
+        self.store.write(mine.path, data)
+        if self.store.create(self._commit_path(shard), _dumps(asdict(mine))):
+            return mine
+        return self.read_commit(shard)
+
+    def read_commit(self, shard: str) -> Commit:
+        """The commit of a shard; FileNotFoundError if there is none, StorageError if it is damaged."""
+        path = self._commit_path(shard)
+        found = _parse(self.store, path, self.store.read(path), _COMMIT, "commit")
+        return Commit(**{**found, "tracks": tuple(Placed(*placed) for placed in found["tracks"])})
+
+    def read_commits(self, shards: Iterable[str]) -> dict[str, Commit]:
+        """The commits that exist among these shards, by small parallel reads; of many, a listing says which exist."""
+        names = list(shards)
+        if len(names) > LISTED_FROM:
+            names = self._listed(names)
+        with ThreadPoolExecutor(PARALLEL_READS) as pool:
+            found = pool.map(self._find_commit, names)
+            return {shard: commit for shard, commit in zip(names, found, strict=True) if commit}
+
+    def committed(self, shards: Iterable[str]) -> set[str]:
+        """Those of these shards that have a commit."""
+        names = list(shards)
+        if len(names) > LISTED_FROM:
+            return set(self._listed(names))
+        with ThreadPoolExecutor(PARALLEL_READS) as pool:
+            found = pool.map(lambda name: self.store.exists(self._commit_path(name)), names)
+            return {name for name, exists in zip(names, found, strict=True) if exists}
+
+    def renew(self, shards: Iterable[str]) -> None:
+        """Write old commits of these shards again, as they are: `jobs.gc` goes by age, and they will be used again."""
+        wanted = {self._commit_path(shard) for shard in shards}
+        if not wanted:
+            return
+        old = [entry.path for entry in self.store.walk(f"{self.prefix}/commits") if entry.age > RENEW_SECONDS]
+        for path in wanted.intersection(old):
+            with suppress(FileNotFoundError):  # taken by gc and deleted since; `publish` will say so
+                self.store.write(path, self.store.read(path))
+
+    def publish(
+        self,
+        corpus: str,
+        shards: Iterable[Mapping[str, Any]],
+        songs: pa.Table,
+        quarantine: pa.Table,
+        after: int | None = None,
+        fence: Fence | None = None,
+    ) -> Snapshot:
+        """Make these tables the newest snapshot of a corpus; nothing is written if they already are.
+
+        `shards` are `Commit.reference()` records. Both tables are expected sorted by track_id. after: number of the
+        snapshot that they were made from; raises Incomplete if that is no longer the newest. fence: whose token the
+        commit bears; raises TakenOver where there is a newer one.
+        """
+        listed = tuple(sorted((dict(item) for item in shards), key=lambda item: item["shard"]))
+        while True:
+            latest, number = self._newest(corpus)
+            gone = self.taken(latest)
+            if lost := gone.intersection(item["shard"] for item in listed):
+                raise Incomplete(
+                    f"{self.store.uri(self.prefix)}: jobs.gc has taken {len(lost)} of the shards of corpus {corpus}, "
+                    f"which nothing had used for long; run again, it computes them anew"
+                )
+            content = {
+                "shards": listed,
+                "songs": self._write_table(corpus, "songs", songs, gone),
+                "quarantine": self._write_table(corpus, "quarantine", quarantine, gone),
+                "n_songs": songs.num_rows,
+                "n_frames": sum(songs["n_frames"].to_numpy().tolist()),
+                "n_quarantined": quarantine.num_rows,
+            }
+            digest = hashlib.sha256(_dumps(content)).hexdigest()
+            if latest is not None and latest.digest == digest:
+                return latest
+            if after is not None and (latest is None or latest.number != after):
+                raise Incomplete(
+                    f"{self.store.uri(self.prefix)}: corpus {corpus} changed meanwhile; run again"
+                )
+            mine = Snapshot(number=number + 1, digest=digest, **content)
+            path = self._snapshot_path(corpus, mine.number)
+            make_visible(self.store, Effect(create=((path, _text(mine)),)), fence)
+            if self._is_there(corpus, mine):
+                return mine
+
+    def _is_there(self, corpus: str, mine: Snapshot) -> bool:
+        """Whether a snapshot just created is the one of its number, and neither another's nor a fence is."""
+        try:
+            found = self._standing(corpus, mine.number)
+        except FileNotFoundError:  # a fence was, which another has followed
+            return False
+        return found is not None and (found.number, found.digest) == (mine.number, mine.digest)
+
+    def latest(self, corpus: str) -> Snapshot | None:
+        """The newest snapshot of a corpus, if any."""
+        return self._newest(corpus)[0]
+
+    def taken(self, *held: Snapshot | None) -> frozenset[str]:
+        """Names of shards and tables that `jobs.gc` has taken, but for those in these newest snapshots, which stay."""
+        found = taken(self.store, self.prefix)
+        for snapshot in held if found else ():
+            if snapshot is not None:
+                found -= {item["shard"] for item in snapshot.shards}
+                found -= {path.rpartition("/")[2] for path in (snapshot.songs, snapshot.quarantine)}
+        return found
+
+    def fence(self, corpus: str) -> Snapshot | None:
+        """Take the next number away from whoever is about to publish; the newest snapshot, which stays the newest."""
+        while True:
+            latest, number = self._newest(corpus)
+            newest = latest.number if latest else 0
+            if self.store.create(self._snapshot_path(corpus, number + 1), _dumps({"still": newest})):
+                if number > newest:  # another fence
+                    self.store.delete(self._snapshot_path(corpus, number))
+                return latest
+
+    def read_snapshot(self, corpus: str, number: int) -> Snapshot:
+        """One snapshot; FileNotFoundError if there is none, StorageError if it is damaged."""
+        return self._snapshot(corpus, number, self.store.read(self._snapshot_path(corpus, number)))
+
+    def _snapshot(self, corpus: str, number: int, data: bytes) -> Snapshot:
+        return Snapshot(
+            **_parse(self.store, self._snapshot_path(corpus, number), data, _SNAPSHOT, "snapshot")
+        )
+
+    def _newest(self, corpus: str) -> tuple[Snapshot | None, int]:
+        """The newest snapshot and the highest number, which may be a fence's; 0 where there is none."""
+        before = 0
+        while True:
+            stems = (
+                name.removesuffix(".json") for name in self.store.names(f"{self.prefix}/snapshots/{corpus}")
+            )
+            number = max((int(stem) for stem in stems if stem.isdigit()), default=0)
+            try:
+                return (self._standing(corpus, number) if number else None), number
+            except FileNotFoundError:
+                if number == before:
+                    raise
+                before = number  # superseded and deleted since it was listed
+
+    def _standing(self, corpus: str, number: int) -> Snapshot | None:
+        """The newest snapshot: that of the highest number, or the one that the fence there names, if any."""
+        data = self.store.read(self._snapshot_path(corpus, number))
+        digits = data.removeprefix(_STILL).removesuffix(b"}")
+        if not (data.startswith(_STILL) and digits.isdigit()):
+            return self._snapshot(corpus, number, data)
+        return self.read_snapshot(corpus, int(digits)) if int(digits) else None
+
+    def _listed(self, shards: Iterable[str]) -> list[str]:
+        present = set(self.store.names(f"{self.prefix}/commits"))
+        return [shard for shard in shards if f"{shard}.json" in present]
+
+    def _find_commit(self, shard: str) -> Commit | None:
+        try:
+            return self.read_commit(shard)
+        except FileNotFoundError:
+            return None
+
+    def _write_table(self, corpus: str, name: str, table: pa.Table, gone: Collection[str]) -> str:
+        data = encode(table, [table.num_rows] if table.num_rows else [])
+        digests = {item.removeprefix(f"{name}-").removesuffix(".parquet") for item in gone}
+        digest = unused(hashlib.sha256(data).hexdigest()[:32], digests)
+        path = f"{self.prefix}/snapshots/{corpus}/{name}-{digest}.parquet"
+        if not self.store.exists(path):
+            self.store.write(path, data)
+        return path
+
+    def _commit_path(self, shard: str) -> str:
+        return f"{self.prefix}/commits/{shard}.json"
+
+    def _snapshot_path(self, corpus: str, number: int) -> str:
+        return f"{self.prefix}/snapshots/{corpus}/{number}.json"
+
+
+def songs_table(commits: Iterable[Commit]) -> pa.Table:
+    """The songs of these commits, one row each, in the order of the commits; schema SONGS."""
+    columns: dict[str, list[Any]] = {name: [] for name in SONGS.names}
+    for commit in commits:
+        for placed in commit.tracks:
+            for name, value in placed._asdict().items():
+                columns[name].append(value)
+        columns["shard"] += [commit.shard] * len(commit.tracks)
+        columns["path"] += [commit.path] * len(commit.tracks)
+    return pa.table(columns, schema=SONGS)
+
+
+def quarantine_table(commits: Iterable[Commit]) -> pa.Table:
+    """The quarantined inputs of these commits, one row each; schema QUARANTINE."""
+    records = [{**record, "shard": commit.shard} for commit in commits for record in commit.quarantined]
+    return pa.Table.from_pylist(records, schema=QUARANTINE)
+
+
+def _place(table: pa.Table, row_group_rows: Sequence[int]) -> tuple[Placed, ...]:
+    positions = [(group, row) for group, rows in enumerate(row_group_rows) for row in range(rows)]
+    columns = (table[name].to_pylist() for name in ("track_id", "version", "n_frames"))
+    return tuple(Placed(*values, *position) for *values, position in zip(*columns, positions, strict=True))
+
+
+def _text(snapshot: Snapshot) -> str:
+    return _dumps(asdict(snapshot)).decode()
+
+
+def _dumps(tree: Any) -> bytes:
+    return json.dumps(tree, sort_keys=True, ensure_ascii=False).encode()
+
+
+def _parse(store: Store, path: str, data: bytes, adapter: TypeAdapter[Any], kind: str) -> dict[str, Any]:
+    """The record that was read at `path`, every field of the type that it is written with."""
+    try:
+        return adapter.validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise StorageError(
+            f"{store.uri(path)}: not a {kind} ({place + ': ' if place else ''}{first['msg']})"
+        ) from None

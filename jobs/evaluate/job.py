@@ -1,0 +1,214 @@
+"""`python -m jobs.evaluate`: what vectors know about labels, numbers and taste, next to simpler models and guessing."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from evaluation.comparison.cells import CHANCE, Difference, Summary, alike_notes, differences, summarise
+from infra import cli
+from infra.config import Config, load
+from infra.root.journal import Fence, replace_files
+from infra.root.runs import RunFolder
+from infra.storage.parquet import decode
+from infra.storage.store import Store
+from jobs.evaluate.grid import Work, answer, decode_rows, encode_grid, encode_rows
+from jobs.evaluate.inputs import Inputs, Notes, find_inputs
+from jobs.evaluate.questions import find_questions, given
+from jobs.evaluate.sources import find_family, find_sources
+
+log = logging.getLogger(__name__)
+
+OURS = "HDPGMM"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The model, the path of its summary relative to the root, tasks scored, and how many cells this call computed."""
+
+    model: str
+    summary: str
+    tasks: int
+    computed: int
+
+
+Scored = tuple[Evaluated, list[Summary], list[Difference]]
+
+
+def run(config: Config, model: str | None = None) -> Evaluated:
+    """Score the vectors and the simpler models on every task, as far as that is not done; prints the table."""
+    evaluated, summaries, against = score(config, model)
+    show(summaries, against)
+    return evaluated
+
+
+def score(config: Config, model: str | None = None) -> Scored:
+    """The same without a table printed: the rows, and what our best is ahead of the others.
+
+    Raises Incomplete while another run scores the same model.
+    """
+    store = Store(config.root)
+    inputs = find_inputs(store, config.corpus, model)
+    known, name = _known(config, inputs), inputs.model
+    if known is not None:
+        return known
+    with RunFolder(store, f"runs/evaluate-{name}", f"scoring model {name}") as folder:
+        folder.begin(config.model_dump(mode="json"))
+        inputs = find_inputs(store, config.corpus, name)  # as it is now that nobody else is at it
+        found = _known(config, inputs) or _score(config, inputs, folder.lease.fence)
+        folder.summary(asdict(found[0]))
+    return found
+
+
+def _known(config: Config, inputs: Inputs) -> Scored | None:
+    """What was scored before, with the same inputs and settings."""
+    path = summary_path(inputs.model)
+    done = read_summary(inputs.store, path)
+    if done is None or done[2] != _key(config, [member for _, member in find_family(inputs)[0]]):
+        return None
+    log.info("evaluate: model %s is scored, nothing to do", inputs.model)
+    evaluated = Evaluated(inputs.model, path, len({summary.task for summary in done[0]}), 0)
+    return evaluated, done[0], _read_differences(inputs.store, inputs.model)
+
+
+def _score(config: Config, inputs: Inputs, fence: Fence) -> Scored:
+    family, notes = find_family(inputs)
+    path, key = summary_path(inputs.model), _key(config, [member for _, member in family])
+    questions, more = find_questions(config, inputs)
+    grid = [
+        Work(question, who)
+        for question in questions
+        for who in (*question.deaf, *find_sources(family, config.evaluate))
+    ]
+    cells, computed = answer(config, inputs, grid)
+    summaries, against = summarise(cells), differences(cells, lambda name: name.startswith(OURS))
+    notes += more
+    kept = [work.path for work in grid]  # what `jobs.gc` leaves there
+    about = {b"hdpgmm": json.dumps({"key": key, "notes": notes, "cells": kept}, ensure_ascii=False).encode()}
+    files = [
+        (f"scores/{inputs.model}/grid.parquet", encode_grid(cells, about)),
+        (_differences_path(inputs.model), encode_rows(Difference, against, about)),
+        (path, encode_rows(Summary, summaries, about)),
+    ]
+    replace_files(inputs.store, files, fence)
+    for task, note in notes:
+        log.info("evaluate: %s: %s", task, note)
+    return Evaluated(inputs.model, path, len(questions), computed), summaries, against
+
+
+def _key(config: Config, family: Sequence[Inputs]) -> str:
+    """Changes with anything the table depends on."""
+    settings = (config.evaluate.model_dump(mode="json"), config.taste.model_dump(mode="json"), given(config))
+    parts = [member.digest(*settings) for member in family]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def _differences_path(model: str) -> str:
+    return f"scores/{model}/differences.parquet"
+
+
+def _read_differences(store: Store, model: str) -> list[Difference]:
+    return decode_rows(Difference, decode(store.read(_differences_path(model))))
+
+
+def summary_path(model: str) -> str:
+    """Where a model's scores are summarised, relative to the root."""
+    return f"scores/{model}/summary.parquet"
+
+
+def read_summary(store: Store, path: str) -> tuple[list[Summary], Notes, str] | None:
+    """Rows, notes and the digest of the inputs; None if there are none yet."""
+    try:
+        table = decode(store.read(path))
+    except FileNotFoundError:
+        return None
+    about = _about_of(table)
+    notes = [(task, note) for task, note in about.get("notes", [])]
+    return decode_rows(Summary, table), notes, about.get("key", "")
+
+
+def _about_of(table: pa.Table) -> dict[str, Any]:
+    return json.loads((table.schema.metadata or {}).get(b"hdpgmm", b"{}"))
+
+
+def cells_in_use(store: Store) -> set[str] | None:
+    """Paths of the kept cells that the scores under a root consist of; None where some scores do not say."""
+    found: set[str] = set()
+    for path in (summary_path(name) for name in store.names("scores") if name != "cells"):
+        if store.exists(path):
+            about = _about_of(decode(store.read(path)))
+            if "cells" not in about:
+                return None
+            found.update(about["cells"])
+    return found
+
+
+def show(summaries: Sequence[Summary], against: Sequence[Difference] = ()) -> None:
+    """Print models as rows, metrics as columns; then whose repeats are alike, and what our best is ahead of others."""
+    if not summaries:
+        print("no labels to predict, so no scores")
+        return
+    columns = list(dict.fromkeys((s.task, s.metric) for s in summaries))
+    cells = {(s.representation, s.task, s.metric): s for s in summaries}
+    models = max(s.models for s in summaries)
+    spread = f"SD between {models} trained models" if models > 1 else "SD over repeats"
+    table = Table(title=f"Scores: mean ± {spread} [95 % interval over test songs]", title_justify="left")
+    table.add_column("vectors")
+    for task, metric in columns:
+        table.add_column(f"{task}\n{metric.replace('_', ' ')}", justify="right")
+    for name in dict.fromkeys(s.representation for s in summaries):
+        row = [_cell(cells.get((name, *column))) for column in columns]
+        table.add_row(name, *row, style="dim" if name == CHANCE else None)
+    console = Console(highlight=False, width=max(100, 28 + 18 * len(columns)))
+    console.print(table)
+    for task, note in alike_notes(summaries):
+        console.print(f"{task}: {note}")
+    for one in against:
+        console.print(
+            f"{one.task}, {one.metric.replace('_', ' ')}: {one.representation} - {one.other}: "
+            f"{one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+        )
+
+
+def _cell(s: Summary | None) -> str:
+    if s is None:
+        return ""
+    sd = "" if np.isnan(s.sd) else f" ± {s.sd:.3f}"
+    return f"{s.mean:.3f}{sd}\n[{s.low:.3f}, {s.high:.3f}]"
+
+
+def main(
+    root: cli.Root = None,
+    config: cli.ConfigFile = None,
+    set_: cli.Set = None,
+    corpus: cli.Corpus = None,
+    model: cli.Model = None,
+    dry_run: cli.DryRun = False,
+) -> None:
+    """Score the song vectors on labels, numbers and taste, next to G1, VQCodebook and guessing."""
+    resolved = load(config, tuple(set_ or ()), root=root, corpus=corpus)
+    if dry_run:
+        print(plan_text(resolved, model))
+        return
+    run(resolved, model)
+
+
+def plan_text(config: Config, model: str | None = None) -> str:
+    """What --dry-run prints."""
+    inputs = find_inputs(Store(config.root), config.corpus, model)
+    family, _ = find_family(inputs)
+    questions, notes = find_questions(config, inputs)
+    folds = f"{config.evaluate.repeats} x {config.evaluate.folds} folds"
+    if config.evaluate.split:
+        folds = f"split {config.evaluate.split}"
+    names = ", ".join(f"{question.name} ({question.about})" for question in questions)
+    seeds = f" and {len(family) - 1} of other seeds" if len(family) > 1 else ""
+    plan = f"evaluate: model {inputs.model}{seeds}, {folds}, tasks: {names or 'none, no labels'}"
+    return "\n".join([plan, *(f"  {task}: {note}" for task, note in notes)])

@@ -1,0 +1,189 @@
+"""What `jobs.interpret` counts: labels of components, their check on other songs, and what classes are made of."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evaluation.interpretation.association import Association, lift_interval, npmi, permutation_p
+from evaluation.interpretation.coherence import Named, halves, name_and_check, shuffled
+from evaluation.interpretation.tally import label_lift, tally
+from evaluation.probing.logistic import fit_path
+from evaluation.probing.probe import DEFAULT_C
+from evaluation.probing.tasks import Task
+from features.spec import columns
+from infra.config import Config, InterpretConfig
+from infra.errors import ConfigError
+from jobs.evaluate.inputs import Inputs, align, make_tasks
+from jobs.evaluate.labels import Labels
+from jobs.evaluate.vectors import as_matrix, baseline_vectors, vector_tables
+from jobs.extract.specification import require_frames
+from jobs.represent.model import gaussians_in_units
+
+
+@dataclass(frozen=True)
+class Songs:
+    """What is looked at: shares (song, component), labels bool (label, song), groups int (song,) or None."""
+
+    ids: tuple[str, ...]
+    shares: np.ndarray
+    n_frames: np.ndarray
+    members: np.ndarray
+    groups: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The most used units of one kind: their names, and those of the same units with songs shuffled."""
+
+    kind: str
+    units: np.ndarray
+    own: Named
+    chance: Named
+
+    def row(self) -> dict[str, Any]:
+        """For people and for summary.json."""
+        return {
+            "units": self.kind,
+            "checked": len(self.units),
+            "names_hold": int(self.own.holds().sum()),
+            "names_hold_shuffled": int(self.chance.holds().sum()),
+            "auroc": self.own.mean_auroc,
+            "auroc_shuffled": self.chance.mean_auroc,
+            "coherence": self.own.coherence,
+            "coherence_shuffled": self.chance.coherence,
+            "diversity": self.own.diversity,
+        }
+
+
+def gather(inputs: Inputs, labels: Labels, config: InterpretConfig) -> Songs:
+    """Shares and labels of the songs looked at; songs that no label file speaks of are left out."""
+    living = align(inputs)[0] & {track for track, places in labels.of.items() if places}
+    chosen = set(sorted(living, key=lambda t: _hash(f"{config.seed} {t}"))[: config.songs])
+    ids: list[str] = []
+    shares, frames = [], []
+    for table in vector_tables(inputs.store, inputs.vectors, ["responsibility"]):
+        tracks = table["track_id"].to_pylist()
+        kept = [i for i, track in enumerate(tracks) if track in chosen]
+        ids += [tracks[i] for i in kept]
+        shares.append(as_matrix(table["responsibility"])[kept])
+        frames.append(table["n_frames"].to_numpy()[kept])
+    members = labels.members(ids)
+    if not ids or not ((members.sum(1) >= config.min_songs) & (members.sum(1) < len(ids))).any():
+        raise ConfigError(
+            f"corpus {inputs.corpus!r}: no label has {config.min_songs} songs with vectors, so components cannot be "
+            "named; give a label file to jobs.index, or set interpret.min_songs"
+        )
+    order = np.argsort(ids)
+    return Songs(
+        tuple(ids[i] for i in order),
+        np.concatenate(shares)[order].astype(np.float64),
+        np.concatenate(frames)[order],
+        members[:, order],
+        _groups(inputs, [ids[i] for i in order]),
+    )
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _groups(inputs: Inputs, ids: Sequence[str]) -> np.ndarray | None:
+    """A song without a group is one of its own."""
+    if (
+        "group" not in inputs.tracks.column_names
+        or inputs.tracks["group"].null_count == inputs.tracks.num_rows
+    ):
+        return None
+    of = dict(zip(inputs.tracks["track_id"].to_pylist(), inputs.tracks["group"].to_pylist(), strict=True))
+    names = [("group", of[track]) if of.get(track) else ("song", track) for track in ids]
+    codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
+    return np.array([codes[name] for name in names])
+
+
+def associations(songs: Songs, labels: Labels, config: InterpretConfig) -> list[Association]:
+    """Every component with every label that has songs enough, strongest first within a component."""
+    usable = np.flatnonzero(songs.members.sum(1) >= config.min_songs)
+    members = songs.members[usable]
+    counted = tally(songs.shares, songs.n_frames, members)
+    lift, information = label_lift(counted), npmi(counted)
+    low, high = lift_interval(songs.shares, members, songs.groups)
+    p = permutation_p(songs.shares, members, songs.groups, config.permutations, config.seed)
+    return [
+        Association(k, labels.names[usable[row]], int(counted.members[row]), *map(float, (
+            lift[row, k], low[row, k], high[row, k], information[row, k], p[row, k]
+        )))
+        for k in range(songs.shares.shape[1])
+        for row in np.argsort(-information[:, k], kind="stable")
+    ]  # fmt: skip
+
+
+def check(config: Config, inputs: Inputs, songs: Songs) -> list[Checked]:
+    """Our most used components and the codebook's most used words, each with its shuffled counterpart."""
+    first = halves(len(songs.ids), songs.groups, config.interpret.seed)
+    vectors = baseline_vectors(inputs, songs.ids, config.evaluate)
+    name, words = next((name, x**2) for (name, _), x in vectors.items() if name.endswith("sqrt"))
+    return [
+        _checked(kind, shares, songs, first, config.interpret)
+        for kind, shares in (("HDPGMM", songs.shares), (name.removesuffix(" sqrt"), words))
+    ]
+
+
+def _checked(
+    kind: str, shares: np.ndarray, songs: Songs, first: np.ndarray, config: InterpretConfig
+) -> Checked:
+    units = np.argsort(-(songs.n_frames @ shares), kind="stable")[: config.shown]
+    own = name_and_check(shares[:, units], songs.members, first)
+    chance = name_and_check(shuffled(shares[:, units], config.seed), songs.members, first)
+    return Checked(kind, units, own, chance)
+
+
+def component_rows(
+    config: Config, inputs: Inputs, songs: Songs, labels: Labels, checked: Checked
+) -> list[dict[str, Any]]:
+    """A row a component: its share, how many songs have it, its mean and spread; of those checked, names and AUROC."""
+    mean, covariance = gaussians_in_units(inputs.store, inputs.model)
+    spread = np.sqrt(covariance if covariance.ndim == 2 else np.diagonal(covariance, axis1=1, axis2=2))
+    names = columns(require_frames(config.extract))
+    share = songs.n_frames @ songs.shares / songs.n_frames.sum()
+    place = {int(unit): row for row, unit in enumerate(checked.units)}
+    rows = []
+    for k in range(len(share)):
+        row = place.get(k)
+        given = [] if row is None else [labels.names[i] for i in checked.own.label[row] if i >= 0]
+        auroc = [] if row is None else [float(v) for v in checked.own.auroc[row] if not np.isnan(v)]
+        rows.append({
+            "component": k,
+            "share": float(share[k]),
+            "songs": int((songs.shares[:, k] > 0.5 / len(share)).sum()),
+            "names": given,
+            "heldout_auroc": auroc,
+            "mean": dict(zip(names, mean[k].tolist(), strict=True)),
+            "sd": dict(zip(names, spread[k].tolist(), strict=True)),
+        })  # fmt: skip
+    return rows
+
+
+def class_rows(config: Config, inputs: Inputs) -> list[dict[str, Any]]:
+    """Which components make a class: the weights of a probe on standardised soft posteriors, for each label."""
+    tasks, _ = make_tasks(inputs.tracks, align(inputs)[0], config.evaluate.min_count)
+    found: dict[str, np.ndarray] = {}
+    for table in vector_tables(inputs.store, inputs.vectors, ["soft_sqrt"]):
+        found.update(zip(table["track_id"].to_pylist(), as_matrix(table["soft_sqrt"]), strict=True))
+    rows: list[dict[str, Any]] = []
+    for task in tasks:
+        if task.kind != "value":
+            rows += _weights(task, np.stack([found[song] for song in task.songs]).astype(np.float64))
+    return rows
+
+
+def _weights(task: Task, x: np.ndarray) -> list[dict[str, Any]]:
+    y = task.targets if task.kind == "multi" else np.eye(len(task.classes), dtype=bool)[task.targets]
+    (probe,) = fit_path(x, y, (DEFAULT_C,), exclusive=task.kind == "single")
+    return [
+        {"task": task.name, "class": label, "component": int(k), "weight": float(probe.weights[k, c])}
+        for c, label in enumerate(task.classes)
+        for k in np.argsort(-probe.weights[:, c], kind="stable")
+    ]

@@ -1,0 +1,89 @@
+"""The components of the report: which are shown, and what their pages say."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from evaluation.interpretation.component_map import bhattacharyya, hues, layout
+from evaluation.interpretation.segments import Window
+from evaluation.interpretation.tally import (
+    Tally,
+    carrying,
+    label_lift,
+    lift_interval,
+    lifts_of,
+    standing_out,
+    usage,
+)
+from evaluation.report.records import Component, Segment, Trait
+from jobs.evaluate.labels import Labels
+from jobs.report.audio import Clip
+
+NEAREST = 6
+RICH = 6  # songs of the sample named on a component's page
+RICH_SHARE = 0.01
+MIN_SONGS = 2  # of a label, to compare with
+
+
+def shown_components(counted: Tally, most: int) -> tuple[int, ...]:
+    """The components that carry 99 % of all frames, most used first, at most `most`."""
+    share = usage(counted)
+    return tuple(np.argsort(-share, kind="stable")[: min(most, carrying(share))].tolist())
+
+
+def make_components(
+    shown: Sequence[int],
+    counted: Tally,
+    labels: Labels,
+    traits: Sequence[tuple[Trait, ...]],
+    chosen: Sequence[Sequence[Window]],
+    clips: Mapping[Window, Clip],
+    gaussians: tuple[np.ndarray, np.ndarray],
+    songs: Mapping[str, np.ndarray],
+    most_labels: int,
+) -> tuple[Component, ...]:
+    """The pages of the components shown. chosen: windows to play, of each; songs: shares (component,) of each song
+    that has a page, in the order of the pages."""
+    share = usage(counted)
+    table = np.stack([label_lift(counted), *lift_interval(counted)])
+    distances = bhattacharyya(*(part[list(shown)] for part in gaussians))
+    places = layout(np.sqrt(distances))
+    colours = hues(places)
+    pages = {track: number for number, track in enumerate(songs, 1)}
+    made = []
+    for row, k in enumerate(shown):
+        lifts = lifts_of(table[:, :, k], labels.names, counted.members, MIN_SONGS)
+        made.append(
+            Component(
+                number=k,
+                share=float(share[k]),
+                labels=tuple(standing_out(lifts, most_labels)),
+                lifts=lifts,
+                traits=traits[row],
+                spread=tuple(counted.spread[:, k].tolist()),
+                segments=tuple(_segment(window, labels, clips[window], pages) for window in chosen[row]),
+                nearest=_nearest(row, distances, shown),
+                place=(float(places[row, 0]), float(places[row, 1])),
+                hue=float(colours[row]),
+                songs=_rich(k, songs, pages),
+            )
+        )
+    return tuple(made)
+
+
+def _nearest(row: int, distances: np.ndarray, shown: Sequence[int]) -> tuple[tuple[int, float], ...]:
+    order = [i for i in np.argsort(distances[row], kind="stable").tolist() if i != row]
+    return tuple((shown[i], float(distances[row, i])) for i in order[:NEAREST])
+
+
+def _rich(
+    component: int, songs: Mapping[str, np.ndarray], pages: Mapping[str, int]
+) -> tuple[tuple[int, float], ...]:
+    found = [(pages[track], float(shares[component])) for track, shares in songs.items()]
+    return tuple(sorted((item for item in found if item[1] >= RICH_SHARE), key=lambda item: -item[1])[:RICH])
+
+
+def _segment(window: Window, labels: Labels, clip: Clip, pages: Mapping[str, int]) -> Segment:
+    words, page = labels.words(window.track_id), pages.get(window.track_id)
+    start, stop = clip.start_seconds, clip.start_seconds + clip.seconds
+    return Segment(window.track_id, words, start, stop, window.share, clip.mp3, clip.problem, page)

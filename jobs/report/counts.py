@@ -1,0 +1,90 @@
+"""What the report needs of all songs' vectors, in two passes over their shards; memory does not grow with the songs."""
+
+import heapq
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.interpretation.segments import candidates
+from evaluation.interpretation.tally import Tally, tally
+from evaluation.neighbours.exact import Neighbour, nearest
+from infra.errors import StorageError
+from jobs.evaluate.inputs import Inputs
+from jobs.evaluate.labels import Labels
+from jobs.evaluate.vectors import as_matrix, vector_tables
+
+KEPT = 100  # songs richest in a component that are remembered, so that there are several groups among them
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one pass finds. richest: for each component (share, track id) of the songs with most of it.
+
+    mean_root: (component,) mean of all songs' sqrt posteriors; of the wanted songs their share (component,) of each
+    component and their sqrt posterior.
+    """
+
+    songs: Tally
+    richest: tuple[tuple[tuple[float, str], ...], ...]
+    mean_root: np.ndarray
+    shares: Mapping[str, np.ndarray]
+    roots: Mapping[str, np.ndarray]
+
+
+def count_songs(inputs: Inputs, labels: Labels, wanted: Sequence[str], listed: Container[str]) -> Counts:
+    """The first pass: tallies, the richest of the listed songs, and the vectors of the wanted ones."""
+    counted: Tally | None = None
+    richest: list[list[tuple[float, str]]] = []
+    total, kept = np.zeros(1), set(wanted)
+    shares: dict[str, np.ndarray] = {}
+    roots: dict[str, np.ndarray] = {}
+    for table in vector_tables(inputs.store, inputs.vectors, ["responsibility", "soft_sqrt"]):
+        ids = table["track_id"].to_pylist()
+        share, root = as_matrix(table["responsibility"]), as_matrix(table["soft_sqrt"])
+        part = tally(share, table["n_frames"].to_numpy(), labels.members(ids))
+        counted = part if counted is None else counted + part
+        total = total + root.sum(axis=0, dtype=np.float64)
+        here = [i for i, track in enumerate(ids) if track in listed]
+        richest = _richest(richest, share[here], [ids[i] for i in here])
+        for i in (i for i, track in enumerate(ids) if track in kept):
+            shares[ids[i]], roots[ids[i]] = share[i].astype(np.float64), root[i].astype(np.float64)
+    if counted is None:
+        raise StorageError(f"the snapshot of vectors of model {inputs.model} has no shard")
+    return Counts(counted, tuple(map(tuple, richest)), total / counted.n_songs, shares, roots)
+
+
+def _richest(
+    before: list[list[tuple[float, str]]], share: np.ndarray, ids: Sequence[str]
+) -> list[list[tuple[float, str]]]:
+    """The songs richest in each component, among those before and these; share (song, component)."""
+    order = np.argsort(-share, axis=0, kind="stable")[:KEPT]
+    merged = []
+    for k, known in enumerate(before or [[] for _ in range(share.shape[1])]):
+        new = [(float(share[i, k]), ids[i]) for i in order[:, k].tolist()]
+        merged.append(heapq.nsmallest(KEPT, [*known, *new], key=lambda item: (-item[0], item[1])))
+    return merged
+
+
+def searched(
+    counts: Counts, component: int, groups: Mapping[str, str | None], limit: int, least: float
+) -> set[str]:
+    """The songs worth searching for a component: rich in it, from different groups."""
+    found = counts.richest[component]
+    share, ids = np.array([item[0] for item in found]), [item[1] for item in found]
+    return {ids[i] for i in candidates(share, [groups[track] for track in ids], ids, limit, least)}
+
+
+def similar_songs(inputs: Inputs, counts: Counts, limit: int) -> dict[str, list[Neighbour]]:
+    """The second pass: for each wanted song, the songs of the whole corpus that are most like it."""
+
+    def parts() -> Iterator[tuple[list[str], np.ndarray]]:
+        for table in vector_tables(inputs.store, inputs.vectors, ["soft_sqrt"]):
+            yield table["track_id"].to_pylist(), as_matrix(table["soft_sqrt"])
+
+    asked = sorted(counts.roots)
+    if not asked:
+        return {}
+    queries = np.stack([counts.roots[track] for track in asked])
+    found = nearest(queries, parts(), counts.mean_root, limit, [[track] for track in asked], dims=2)
+    return dict(zip(asked, found, strict=True))

@@ -1,0 +1,203 @@
+"""`python -m jobs.report`: pages about a model: what it found, what it knows, how it learnt, from what."""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from evaluation.interpretation.segments import choose_segments
+from evaluation.interpretation.tally import usage
+from evaluation.report.pages import INDEX, inputs_of, render
+from evaluation.report.records import Component, Epoch, Report, Song
+from infra import cli
+from infra.config import Config, load
+from infra.errors import StorageError
+from infra.root import models
+from infra.root.journal import NOTHING, Fence, make_visible, replace_files
+from infra.root.runs import RunFolder, now
+from infra.storage.store import Store
+from jobs.evaluate.inputs import Inputs, align, find_inputs
+from jobs.evaluate.job import read_summary, summary_path
+from jobs.evaluate.labels import Labels, groups_of, read_labels
+from jobs.extract.specification import require_frames
+from jobs.report.audio import cut_sounds
+from jobs.report.components import make_components, shown_components
+from jobs.report.corpus import describe_corpus, read_sources
+from jobs.report.counts import count_songs, searched, similar_songs
+from jobs.report.frames import Asked, listen
+from jobs.report.songs import SIMILAR, make_songs, sample_songs, strata_of
+from jobs.represent.model import component_gaussians, load_model, require_features
+from jobs.sweep.studies import find_studies, read_study
+
+log = logging.getLogger(__name__)
+
+FOLDER = "report"
+PATH = f"{FOLDER}/{INDEX}"
+FILES = "files.json"  # {"files": paths in these folders, whose files come and go}
+_FOLDERS = ("audio/", "component/", "song/", "study/")
+SEARCHED_SONGS = 5  # songs searched for a component's segments; the local step of long songs costs
+MIN_SHARE = 0.003  # of a component in a song, below which there is nothing to hear
+
+
+@dataclass(frozen=True)
+class Reported:
+    """Where the first page is, the model it is about, and whether this call made it."""
+
+    uri: str
+    model: str
+    made: bool
+
+
+def run(config: Config, model: str | None = None) -> Reported:
+    """Make the pages, unless those that are there are about the same model, scores and settings.
+
+    Raises Incomplete while another run makes them.
+    """
+    store = Store(config.root)
+    inputs = find_inputs(store, config.corpus, model)
+    uri, name = store.uri(PATH), inputs.model
+    if _is_made(store, _key(config, inputs)):
+        log.info("report: %s is up to date, nothing to do", uri)
+        return Reported(uri, name, False)
+    with RunFolder(store, f"runs/{FOLDER}", "the report") as folder:
+        folder.begin(config.model_dump(mode="json"))
+        inputs = find_inputs(store, config.corpus, name)  # as it is now that nobody else is at it
+        files, size = write(store, build(config, inputs, _key(config, inputs)), folder.lease.fence)
+        folder.summary({"model": name, "files": files, "bytes": size})
+    log.info("report: %d files, %.1f MB", files, size / 1e6)
+    log.info("report: %s", uri)
+    return Reported(uri, name, True)
+
+
+def _key(config: Config, inputs: Inputs) -> str:
+    """Changes with anything that the pages show."""
+    scored = read_summary(inputs.store, summary_path(inputs.model))
+    settings = {
+        "report": config.report.model_dump(mode="json"),
+        "scores": scored[2] if scored else None,
+        "studies": [(study.folder, study.digest) for study in find_studies(inputs.store, config.corpus)],
+    }
+    return inputs.digest(settings)
+
+
+def _is_made(store: Store, key: str) -> bool:
+    """Whether the pages are of these inputs, and all there: an older run may have been about to delete some names."""
+    if not store.exists(PATH) or inputs_of(store.read(PATH)) != key:
+        return False
+    try:
+        names = json.loads(store.read(f"{FOLDER}/{FILES}"))["files"]
+    except FileNotFoundError:
+        return False
+    return set(names) <= set(_numbered(store))
+
+
+def write(store: Store, report: Report, fence: Fence | None = None) -> tuple[int, int]:
+    """Replace all files, index.html last; then delete those of a report before. How many files and bytes there are.
+
+    An interrupted run leaves the old first page, which says that it has to be made again, or the new one; what it did
+    not delete nobody links to, and the next report deletes it.
+    """
+    sizes: dict[str, int] = {}
+
+    def files() -> Iterator[tuple[str, bytes]]:
+        for path, content in render(report):
+            if path == INDEX:
+                numbered = [name for name in sizes if name.startswith(_FOLDERS)]
+                yield f"{FOLDER}/{FILES}", json.dumps({"files": numbered}).encode()
+            sizes[path] = len(content)
+            yield f"{FOLDER}/{path}", content
+
+    replace_files(store, files(), fence)
+    old = [name for name in _numbered(store) if name not in sizes]
+    if old:
+        make_visible(store, NOTHING, fence)  # raises where another run has begun
+        store.delete_many(f"{FOLDER}/{name}" for name in old)
+    return len(sizes), sum(sizes.values())
+
+
+def _numbered(store: Store) -> list[str]:
+    return [f"{folder}{name}" for folder in _FOLDERS for name in store.names(f"{FOLDER}/{folder}")]
+
+
+def build(config: Config, inputs: Inputs, key: str) -> Report:
+    """Everything the pages show."""
+    labels, sources = read_labels(inputs.tracks), read_sources(inputs)
+    summaries, notes, _ = read_summary(inputs.store, summary_path(inputs.model)) or ([], [], "")
+    shares, components, songs = heard(config, inputs, labels, sources)
+    return Report(
+        model=inputs.model,
+        made=now()[:16].replace("T", " "),
+        inputs=key,
+        corpus=describe_corpus(inputs, labels, sources),
+        epochs=read_history(inputs.store, inputs.model),
+        summaries=tuple(summaries),
+        notes=tuple(notes),
+        usage=shares,
+        components=components,
+        songs=songs,
+        studies=tuple(read_study(inputs.store, study) for study in find_studies(inputs.store, config.corpus)),
+    )
+
+
+def heard(
+    config: Config, inputs: Inputs, labels: Labels, sources: pa.Table
+) -> tuple[np.ndarray, tuple[Component, ...], tuple[Song, ...]]:
+    """Usage (component,), the components and the songs with pages: two passes over vectors, one over some frames."""
+    spec, report = require_frames(config.extract), config.report
+    model = load_model(inputs.store, inputs.model)
+    require_features(model, inputs.feature_prefix.rpartition("/")[2])
+    groups = groups_of(inputs.tracks)
+    sample = sample_songs(sorted(align(inputs)[0]), strata_of(labels, groups), report.songs, report.seed)
+    counts = count_songs(inputs, labels, sample, groups.keys())
+    shown = shown_components(counts.songs, report.components)
+    places = tuple(searched(counts, k, groups, SEARCHED_SONGS, MIN_SHARE) for k in shown)
+    found = listen(inputs, model, Asked(shown, places, frozenset(sample)), spec, report)
+    chosen = [choose_segments(windows, groups, report.segments) for windows in found.windows]
+    windows = [window for some in chosen for window in some]
+    sounds = cut_sounds(inputs, windows, sample, report.song_seconds, spec)
+    components = make_components(
+        shown, counts.songs, labels, found.traits(spec), chosen, sounds.windows,
+        component_gaussians(inputs.store, inputs.model), {track: counts.shares[track] for track in sample},
+        report.labels,
+    )  # fmt: skip
+    songs = make_songs(
+        sample, counts, shown, found.steps, sounds.songs, similar_songs(inputs, counts, SIMILAR), labels,
+        dict(zip(sources["track_id"].to_pylist(), sources["duration_seconds"].to_pylist(), strict=True)),
+    )  # fmt: skip
+    return usage(counts.songs), components, songs
+
+
+def read_history(store: Store, model: str) -> tuple[Epoch, ...]:
+    """The epochs of the training run, () where it left no history."""
+    path = f"{models.prefix(model)}/history.json"
+    try:
+        rows = json.loads(store.read(path))
+        step = models.choose(store, model).step
+        return tuple(
+            Epoch(row["epoch"], row["bound"], row["heldout"], row["components"], row["step"] == step)
+            for row in rows
+        )
+    except FileNotFoundError:
+        return ()
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise StorageError(f"{store.uri(path)}: not a training history ({error!r})") from error
+
+
+def main(
+    root: cli.Root = None,
+    config: cli.ConfigFile = None,
+    set_: cli.Set = None,
+    corpus: cli.Corpus = None,
+    model: cli.Model = None,
+    dry_run: cli.DryRun = False,
+) -> None:
+    """Make pages about a model: components and songs to listen to, scores, training, the corpus."""
+    resolved = load(config, tuple(set_ or ()), root=root, corpus=corpus)
+    if dry_run:
+        inputs = find_inputs(Store(resolved.root), resolved.corpus, model)
+        print(f"report: {inputs.store.uri(PATH)} about model {inputs.model}, {inputs.vectors.n_songs} songs")
+        return
+    print(run(resolved, model).uri)

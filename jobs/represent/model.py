@@ -1,0 +1,115 @@
+"""A trained model ready to be applied to frames in feature units: loaded from a root, float32, on any device."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hdpgmm.data.whitening import Whitening
+from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm.model import Globals, family, infer, prepare
+from hdpgmm.record import from_arrays
+from hdpgmm.represent import Vectors, represent
+from infra.errors import ConfigError, StorageError
+from infra.root import models
+from infra.storage.store import Store
+
+WHITENED_FRAMES = 4096  # at a time: in float64 they stay in the cache, half the time of 65,536
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What `load_model` returns; `fingerprint` is that of the features it was trained on."""
+
+    run: str
+    fingerprint: str
+    expectations: Globals
+    whitening: Whitening
+    options: LocalOptions
+
+    @property
+    def n_components(self) -> int:
+        return len(self.expectations.log_beta)
+
+
+def load_model(store: Store, run: str | None, device: str = "cpu") -> LoadedModel:
+    """The finished model `run`, or the one finished last. Raises ConfigError if there is none."""
+    final = models.choose(store, run)
+    try:
+        state, whitening = from_arrays(models.read_arrays(store, final), device)
+        options = LocalOptions(n_atoms=final.provenance["n_atoms"])
+        return LoadedModel(final.run, final.provenance["fingerprint"], prepare(state), whitening, options)
+    except (ValueError, KeyError) as error:
+        raise StorageError(
+            f"{store.uri(models.prefix(final.run))}: not a model of this version ({error})"
+        ) from error
+
+
+def gaussians_in_units(store: Store, run: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior mean (comp, dim) and expected covariance (comp, dim, dim) or variance (comp, dim), in feature units."""
+    state, whitening = from_arrays(models.read_arrays(store, models.choose(store, run)))
+    components = family(state.prior)
+    posterior = components.posterior(state.prior, state.stats)
+    covariance = whitening.covariance_in_units(components.expected_covariance(posterior).numpy())
+    return whitening.mean_in_units(posterior.mean.numpy()), covariance
+
+
+def component_gaussians(store: Store, run: str) -> tuple[np.ndarray, np.ndarray]:
+    """The Gaussian of each component in whitened units: means (comp, dim), covariances (comp, dim, dim).
+
+    Its precision is the expected one, which exists for components that saw no frames too.
+    """
+    state, _ = from_arrays(models.read_arrays(store, models.choose(store, run)))
+    posterior: Any = family(state.prior).posterior(state.prior, state.stats)
+    if state.prior.diagonal:
+        covariance = torch.diag_embed(posterior.scale_inv / posterior.dof[:, None])
+    else:
+        covariance = posterior.chol @ posterior.chol.mT / posterior.dof[:, None, None]
+    return posterior.mean.numpy(), covariance.numpy()
+
+
+def require_features(model: LoadedModel, mark: str) -> None:
+    """ConfigError if the model was trained on another feature specification than `mark`."""
+    if model.fingerprint != mark:
+        raise ConfigError(
+            f"model {model.run} was trained on features {model.fingerprint}, these are {mark}: "
+            f"choose another with --model, or train one with python -m jobs.train"
+        )
+
+
+def song_vectors(model: LoadedModel, values: np.ndarray, offsets: np.ndarray) -> Vectors:
+    """The vectors of the songs, on the CPU; values (frame, dim) in feature units, offsets (song + 1,).
+
+    Log-likelihoods are those of the frames in feature units.
+    """
+    found = represent(model.expectations, whitened(model, values), torch.from_numpy(offsets), model.options)
+    found = Vectors(*(part.cpu() for part in found.tensors()))
+    return replace(found, log_likelihood=found.log_likelihood + model.whitening.log_det)
+
+
+def whitened(model: LoadedModel, values: np.ndarray) -> Tensor:
+    """(frame, dim) in feature units -> float32 (frame, dim) on the model's device, as `model.whitening` gives."""
+    device = model.expectations.theta.device
+    mean, transform = (
+        torch.from_numpy(part).to(device) for part in (model.whitening.mean, model.whitening.transform)
+    )
+    frames = torch.from_numpy(values).to(device)
+    found = torch.empty_like(frames, dtype=torch.float32)
+    for part, into in zip(frames.split(WHITENED_FRAMES), found.split(WHITENED_FRAMES), strict=True):
+        into.copy_((part.double() - mean) @ transform)
+    return found
+
+
+def frame_responsibilities(model: LoadedModel, values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """r_nk of every frame, (frame, comp) float32."""
+    frames = whitened(model, values)
+    found = np.empty((len(values), model.n_components), np.float32)
+    for group, posterior in infer(model.expectations, frames, torch.from_numpy(offsets), model.options):
+        for song, shares in zip(
+            group.songs.tolist(), posterior.responsibilities().cpu().numpy(), strict=True
+        ):
+            first, last = offsets[song : song + 2]
+            found[first:last] = shares[: last - first]
+    return found

@@ -1,0 +1,138 @@
+"""One worker of `jobs.represent`: reads row groups ahead, computes vectors of many songs at a time, commits behind."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from hdpgmm.represent import Vectors, floored_log
+from infra.root.ledger import Tree
+from infra.root.songs import SongBlock, joined, shard_blocks
+from infra.storage.retry import patiently
+from infra.storage.store import Store
+from jobs.represent.model import load_model, song_vectors
+from jobs.represent.plan import Source, Unit
+
+BATCH_BYTES = (
+    32 << 20
+)  # of frames given to the engine at a time, or one row group; a group of small shards fits
+ROW_GROUP_ROWS = 1024
+Part = tuple[str, SongBlock]  # the vectors' shard, a row group of the features
+
+
+class Representer:
+    """Computes the vectors of one unit at a time and commits them shard by shard. One thread computes.
+
+    In memory are at most three batches of frames (one at work, one ready, one being read), what the engine needs for
+    one, and the vectors of two batches.
+    """
+
+    def __init__(self, root: str, tree: str, run: str, top: int, device: str) -> None:
+        torch.set_num_threads(1)
+        store = Store(root)
+        self.tree, self.top = Tree(store, tree), top
+        self.model = load_model(store, run, device)
+        self.reader, self.writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._writing: Future[Any] | None = None
+
+    def represent(self, unit: Unit) -> Iterator[int]:
+        """Commit the unit's shards that have no commit yet; yields how many songs were computed so far."""
+        done = self.tree.committed(source.name for source in unit.sources)
+        open_shards: dict[str, list[pa.Table]] = defaultdict(list)
+        songs = 0
+        for batch in self._ahead(self._batches(unit, done)):
+            for name, table in self._tables(batch):
+                open_shards[name].append(table)
+            songs += sum(len(block.track_ids) for _, block in batch)
+            whole = [name for name in open_shards if name != batch[-1][0]]
+            self._commit_behind({name: open_shards.pop(name) for name in whole if name not in done})
+            yield songs
+        self._commit_behind({name: tables for name, tables in open_shards.items() if name not in done})
+        self._written()
+
+    def _batches(self, unit: Unit, done: set[str]) -> Iterator[list[Part]]:
+        """Of groups that are not done altogether: a batch, and so a vector's last bits, depend on the group alone."""
+        for group in unit.groups:
+            if any(source.name not in done for source in group):
+                yield from batches(self._parts(group), BATCH_BYTES)
+
+    def _parts(self, group: Iterable[Source]) -> Iterator[Part]:
+        for source in group:
+            for block in shard_blocks(self.tree.store, source.path):
+                yield source.name, block
+
+    def _ahead(self, items: Iterator[list[Part]]) -> Iterator[list[Part]]:
+        """The same; the next one is read while the caller works."""
+        coming = self.reader.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = self.reader.submit(next, items, None)
+            yield item
+
+    def _tables(self, batch: Sequence[Part]) -> Iterator[tuple[str, pa.Table]]:
+        songs = joined([block for _, block in batch])
+        table = vector_table(songs, song_vectors(self.model, songs.values, songs.offsets), self.top)
+        first = 0
+        for name, block in batch:
+            yield name, table.slice(first, len(block.track_ids))
+            first += len(block.track_ids)
+
+    def _commit_behind(self, shards: dict[str, list[pa.Table]]) -> None:
+        """In the writer's thread, once it has written those before."""
+        self._written()
+        self._writing = self.writer.submit(self._commit, shards)
+
+    def _commit(self, shards: dict[str, list[pa.Table]]) -> None:
+        for name, tables in shards.items():
+            table = pa.concat_tables(tables)
+            rows = table.num_rows
+            sizes = [min(ROW_GROUP_ROWS, rows - first) for first in range(0, rows, ROW_GROUP_ROWS)]
+            patiently(lambda: self.tree.commit(name, table, [], rows, sizes))  # noqa: B023
+
+    def _written(self) -> None:
+        """Wait for the shard that is being written; raises what kept it from being."""
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
+
+
+def batches(parts: Iterable[Part], most_bytes: int) -> Iterator[list[Part]]:
+    """Consecutive parts up to `most_bytes` of frames together, at least one each."""
+    batch, size = [], 0
+    for part in parts:
+        if batch and size + part[1].values.nbytes > most_bytes:
+            yield batch
+            batch, size = [], 0
+        batch.append(part)
+        size += part[1].values.nbytes
+    if batch:
+        yield batch
+
+
+def vector_table(songs: SongBlock, vectors: Vectors, top: int) -> pa.Table:
+    """Rows of the vectors table; vectors are fixed-size lists of float32. `top`: largest components listed per song."""
+    shares, components = torch.topk(vectors.responsibility, min(top, vectors.responsibility.shape[1]))
+    return pa.table(
+        {
+            "track_id": pa.array(songs.track_ids, pa.string()),
+            "version": pa.array(songs.versions, pa.string()),
+            "n_frames": pa.array(np.diff(songs.offsets).astype(np.int32)),
+            "posterior_log": _lists(floored_log(vectors.posterior)),
+            "posterior_sqrt": _lists(vectors.posterior.sqrt()),
+            "soft_sqrt": _lists(vectors.soft.sqrt()),
+            "responsibility": _lists(vectors.responsibility),
+            "expected": _lists(vectors.expected),
+            "log_likelihood": pa.array(vectors.log_likelihood.numpy()),
+            "top_components": _lists(components.int()).cast(pa.list_(pa.int32())),
+            "top_shares": _lists(shares).cast(pa.list_(pa.float32())),
+        }
+    )
+
+
+def _lists(matrix: Tensor) -> pa.FixedSizeListArray:
+    """(song, item) as a list for each song, without a copy where the matrix is contiguous."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.contiguous().view(-1).numpy()), matrix.shape[1])

@@ -1,0 +1,193 @@
+"""`python -m jobs.similar`: the songs most like a track of the corpus, or like an audio file."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from evaluation.neighbours.exact import Neighbour
+from features.errors import BadTrack
+from features.extract import extract
+from features.spec import FeatureSpec
+from infra import cli
+from infra.config import Config, load
+from infra.errors import ConfigError
+from infra.root.ledger import Tree
+from infra.root.songs import SongBlock
+from infra.storage.store import Store, read_uri
+from jobs.evaluate.inputs import Inputs, find_inputs
+from jobs.evaluate.vectors import as_matrix
+from jobs.represent.model import load_model, song_vectors
+from jobs.represent.worker import vector_table
+from jobs.similar.index import find, known, prepare, read_places, some_vectors, wants_index
+
+log = logging.getLogger(__name__)
+
+Track = Annotated[str | None, typer.Option("--track", metavar="ID", help="A track of the corpus.")]
+Audio = Annotated[str | None, typer.Option("--audio", metavar="FILE|S3", help="An audio file, of any place.")]
+Most = Annotated[int, typer.Option("--k", metavar="N", help="How many songs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object in place of the table.")]
+
+
+@dataclass(frozen=True)
+class Similar:
+    """The neighbours of a query, most similar first, with their labels; whether all songs were compared."""
+
+    model: str
+    query: str
+    exact: bool
+    neighbours: tuple[Neighbour, ...]
+    labels: tuple[tuple[str, ...], ...]
+
+
+def run(
+    config: Config, track: str | None = None, audio: str | None = None, k: int = 10, model: str | None = None
+) -> Similar:
+    """Find the k songs most like a track or an audio file; exactly one of the two is given.
+
+    Raises ConfigError where there are no vectors, no such track, or no audio in the file.
+    """
+    inputs = find_inputs(Store(config.root), config.corpus, model)
+    if (track is None) == (audio is None):
+        raise ConfigError("expected one of --track ID and --audio FILE")
+    if k < 1:
+        raise ConfigError(f"--k {k}: expected 1 or more")
+    kind = config.similar.kind
+    if track is not None:
+        name, query = track_vector(inputs, track, kind)
+    else:
+        name, query = str(audio), audio_vector(inputs, str(audio), kind)
+    prepared = prepare(inputs, config.similar)
+    found = find(inputs, config.similar, prepared, query, k, [name] if track is not None else [])
+    labels = words(inputs.tracks, [song.track_id for song in found])
+    return Similar(inputs.model, name, not prepared.indexed, tuple(found), tuple(labels))
+
+
+def track_vector(inputs: Inputs, track: str, kind: str) -> tuple[str, np.ndarray]:
+    """The name and the vector (dim,) of a track: of that name, or the only one that ends with it after a slash."""
+    songs = read_places(inputs)
+    place = songs.filter(pc.equal(songs["track_id"], track))  # pyright: ignore
+    if not place.num_rows:
+        place = songs.filter(pc.ends_with(songs["track_id"], "/" + track))  # pyright: ignore
+    if place.num_rows != 1:
+        raise ConfigError(_not_found(inputs, songs["track_id"], track, place.num_rows))
+    (name,), (vector,) = some_vectors(inputs, place, kind)
+    return name, vector
+
+
+def _not_found(inputs: Inputs, names: Any, track: str, matches: int) -> str:
+    where = f"--track {track}: {matches or 'no'} such tracks with a vector of model {inputs.model}"
+    stem = track.rpartition("/")[2]
+    close = names.filter(pc.match_substring(names, stem, ignore_case=True)).slice(0, 3).to_pylist()  # pyright: ignore
+    return f"{where}; did you mean {', '.join(close)}?" if close else where
+
+
+def audio_vector(inputs: Inputs, uri: str, kind: str) -> np.ndarray:
+    """The vector (dim,) of an audio file, by the features and the model of the root."""
+    spec = read_specification(inputs)
+    try:
+        frames = extract(read_uri(uri), uri, spec).frames
+    except FileNotFoundError:
+        raise ConfigError(f"--audio {uri}: no such file") from None
+    except BadTrack as bad:
+        raise ConfigError(f"--audio {bad.message} ({bad.reason})") from None
+    model, offsets = load_model(inputs.store, inputs.model), np.array([0, len(frames)])
+    song = SongBlock([uri], [""], frames, offsets)
+    return as_matrix(vector_table(song, song_vectors(model, frames, offsets), 1)[kind])[0]
+
+
+def read_specification(inputs: Inputs) -> FeatureSpec:
+    """The specification of the root's features. Raises ConfigError if this program would compute others."""
+    stored = Tree(inputs.store, inputs.feature_prefix).read_spec()
+    chosen = {field.name for field in fields(FeatureSpec)} - {"revision"}  # that is the code's, not a choice
+    spec = FeatureSpec(**{name: value for name, value in stored.items() if name in chosen})
+    here = spec.to_json()
+    theirs, mine = stored.pop("libraries", None), here.pop("libraries")
+    if stored != here:
+        raise ConfigError(
+            f"{inputs.store.uri(inputs.feature_prefix)}: features of another version of this program"
+        )
+    if theirs != mine:
+        log.warning(
+            "similar: the root's features were made with other library versions; last digits may differ"
+        )
+    return spec
+
+
+def words(tracks: pa.Table, ids: Sequence[str]) -> list[tuple[str, ...]]:
+    """The labels of some tracks, of all label columns; () for a track that is not in the list."""
+    wanted = pc.is_in(tracks["track_id"], pa.array(ids, pa.string()))  # pyright: ignore
+    rows = tracks.filter(wanted).to_pylist()
+    columns = [name for name in tracks.column_names if name.startswith(("label_", "tags_"))]
+    found = {row["track_id"]: tuple(word for name in columns for word in _listed(row[name])) for row in rows}
+    return [found.get(track, ()) for track in ids]
+
+
+def _listed(value: str | list[str] | None) -> list[str]:
+    return [] if not value else [value] if isinstance(value, str) else value
+
+
+def show(result: Similar) -> None:
+    """Print the neighbours as a table."""
+    how = "all songs compared" if result.exact else "by the index"
+    table = Table(title=f"Songs like {result.query} ({how})", title_justify="left")
+    for name in ("rank", "cosine"):
+        table.add_column(name, justify="right")
+    table.add_column("track", overflow="fold")
+    table.add_column("labels", overflow="fold")
+    for rank, (song, labels) in enumerate(zip(result.neighbours, result.labels, strict=True), 1):
+        table.add_row(str(rank), f"{song.cosine:.3f}", song.track_id, ", ".join(labels))
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    if not result.neighbours:
+        console.print(f"{result.query} has none: its vector is the mean of all songs, or there are no others")
+
+
+def as_json(result: Similar) -> str:
+    """The same as one JSON object."""
+    rows = [
+        {"rank": rank, "track": song.track_id, "cosine": song.cosine, "labels": list(labels)}
+        for rank, (song, labels) in enumerate(zip(result.neighbours, result.labels, strict=True), 1)
+    ]
+    head = {"model": result.model, "query": result.query, "exact": result.exact}
+    return json.dumps({**head, "neighbours": rows}, ensure_ascii=False)
+
+
+def main(
+    root: cli.Root = None,
+    track: Track = None,
+    audio: Audio = None,
+    k: Most = 10,
+    as_json_: Json = False,
+    config: cli.ConfigFile = None,
+    set_: cli.Set = None,
+    corpus: cli.Corpus = None,
+    model: cli.Model = None,
+    dry_run: cli.DryRun = False,
+) -> None:
+    """Find the songs most like a track, or like an audio file."""
+    resolved = load(config, tuple(set_ or ()), root=root, corpus=corpus)
+    if dry_run:
+        print(plan_text(resolved, model))
+        return
+    result = run(resolved, track, audio, k, model)
+    if as_json_:
+        print(as_json(result))
+    else:
+        show(result)
+
+
+def plan_text(config: Config, model: str | None = None) -> str:
+    """What --dry-run prints."""
+    inputs = find_inputs(Store(config.root), config.corpus, model)
+    what = "an index" if wants_index(inputs, config.similar) else "the mean"
+    state = "there" if known(inputs, config.similar) else "to be made"
+    return f"similar: model {inputs.model}, {inputs.vectors.n_songs} songs by {config.similar.kind}; {what} is {state}"

@@ -1,0 +1,84 @@
+"""The studies under a root: what `jobs.sweep` leaves there and the report shows."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from evaluation.figures.sweep import sweep_figure
+from evaluation.report.scores import OURS
+from evaluation.report.studies import Study
+from infra.root.journal import Fence, replace_files
+from infra.storage.parquet import decode, encode
+from infra.storage.store import Store
+
+FOLDER = "sweeps"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a study lies and what its table's bytes are, SHA-256."""
+
+    folder: str
+    name: str
+    digest: str
+
+
+def write_study(
+    store: Store,
+    folder: str,
+    rows: Sequence[Mapping[str, Any]],
+    about: Mapping[str, Any],
+    fence: Fence | None = None,
+) -> None:
+    """Its table, its figure and, last, what makes it a study: about.json with its name, corpus and models."""
+    table = pa.Table.from_pylist([{k: _null(v) for k, v in row.items()} for row in rows])
+    files = [
+        (f"{folder}/table.parquet", encode(table, [table.num_rows])),
+        (f"{folder}/sweep.png", sweep_figure(rows, about["name"], OURS)),
+        (f"{folder}/about.json", json.dumps(about).encode()),
+    ]
+    replace_files(store, files, fence)
+
+
+def _null(value: Any) -> Any:
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def find_studies(store: Store, corpus: str) -> list[Kept]:
+    """The studies of a corpus, by their folders' names."""
+    found = []
+    for name in store.names(FOLDER):
+        folder = f"{FOLDER}/{name}"
+        try:
+            about = json.loads(store.read(f"{folder}/about.json"))
+        except FileNotFoundError:
+            continue  # no point is done yet
+        if about["corpus"] == corpus:
+            digest = hashlib.sha256(store.read(f"{folder}/table.parquet")).hexdigest()
+            found.append(Kept(folder, about["name"], digest))
+    return found
+
+
+def models_of_studies(store: Store) -> set[str] | None:
+    """The models of all studies under a root; None where one does not say."""
+    found: set[str] = set()
+    for name in store.names(FOLDER):
+        try:
+            about = json.loads(store.read(f"{FOLDER}/{name}/about.json"))
+        except FileNotFoundError:
+            continue
+        if "models" not in about:
+            return None
+        found.update(about["models"])
+    return found
+
+
+def read_study(store: Store, kept: Kept) -> Study:
+    """Its rows and its figure."""
+    rows = decode(store.read(f"{kept.folder}/table.parquet")).to_pylist()
+    return Study(kept.name, store.read(f"{kept.folder}/sweep.png"), tuple(rows))

@@ -1,0 +1,51 @@
+"""What a trainer is told to do, and whether a checkpoint belongs to it. No torch: the driver has no use for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from infra.config import TrainConfig
+from infra.errors import ConfigError
+from infra.root.journal import Fence
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What to train, on what, and where to leave it. `provenance` must match that of a checkpoint to resume.
+
+    fence: whose token checkpoints are committed with, another one for each start of the ranks.
+    """
+
+    root: str
+    prefix: str
+    songs: str
+    provenance: dict[str, Any]
+    config: TrainConfig
+    fence: Fence | None = None
+
+
+def refuse_mismatch(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """ConfigError that names what differs between a checkpoint and the run that would continue it; not versions."""
+    differing = _differences(found, wanted, sorted({*found, *wanted} - {"versions"}))
+    if differing:
+        raise ConfigError(f"the checkpoint belongs to another run: {differing}")
+
+
+def changed_versions(found: dict[str, str], here: dict[str, str]) -> str:
+    """What differs from the versions that left a checkpoint, as text: of a library it may move the last bits.
+
+    Raises ConfigError where it is this package's, whose steps may be others.
+    """
+    ours = _differences(found, here, ["hdpgmm"])
+    if ours:
+        raise ConfigError(
+            f"the checkpoint is of another version: {ours}; continue with that one, or delete it"
+        )
+    return _differences(found, here, sorted({*found, *here}))
+
+
+def _differences(found: dict[str, Any], wanted: dict[str, Any], names: Sequence[str]) -> str:
+    differing = [name for name in names if found.get(name) != wanted.get(name)]
+    return "; ".join(f"{name} was {found.get(name)!r}, is {wanted.get(name)!r}" for name in differing)

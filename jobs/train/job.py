@@ -1,0 +1,198 @@
+"""`python -m jobs.train`: learn an HDPGMM from the newest snapshot of a corpus' features."""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from features.spec import fingerprint
+from hdpgmm.schedule import batch_songs, best
+from infra import cli
+from infra.config import Config, TrainConfig, load
+from infra.errors import ConfigError, Incomplete
+from infra.root import models
+from infra.root.checkpoints import Checkpoints
+from infra.root.journal import Fence
+from infra.root.ledger import Snapshot, Tree
+from infra.root.models import Final
+from infra.root.runs import RunFolder
+from infra.root.taken import taken, unused
+from infra.storage.store import Store
+from infra.workers.cluster import connect, patience_seconds
+from jobs.extract.specification import require_frames
+from jobs.train.assignment import Assignment, refuse_mismatch
+from jobs.train.progress import Shown
+from jobs.train.rank_group import RankGroup, RanksDied
+
+log = logging.getLogger(__name__)
+
+# How a run is carried out, not what it computes: another value continues the same run.
+OPERATIONAL = {
+    "data_workers",
+    "ahead_bytes",
+    "checkpoint_steps",
+    "keep_checkpoints",
+    "device",
+    "threads",
+    "ranks",
+    "reduction",
+}
+# Before ranks that died without a step between are started again: Ray takes up to half a minute to know that a node is
+# gone, and until then puts them there once more.
+PAUSES_SECONDS = (0.0, 5.0, 20.0, 30.0)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The model's name under models/, and whether this call had anything to do."""
+
+    run: str
+    trained: bool
+
+
+def run(config: Config) -> Trained:
+    """Train, or continue, or find it done. Raises ConfigError where there is nothing to train on."""
+    store = Store(config.root)
+    snapshot, mark = training_snapshot(config, store)
+    provenance = describe(config.train, snapshot, mark)
+    name, done = find_model(store, provenance)
+    if done is not None:
+        refuse_mismatch(done.provenance, provenance)
+        log.info("train: model %s is complete (step %d), nothing to do", name, done.step)
+        return Trained(name, False)
+    assignment = Assignment(store.root, models.prefix(name), snapshot.songs, provenance, config.train)
+    with RunFolder(store, f"runs/train-{name}", f"training of model {name}") as folder:
+        if models.find(store, name):
+            return Trained(name, False)  # by a run that has just ended
+        folder.begin(config.model_dump(mode="json"))
+        with connect(config.ray):
+            history = _follow(assignment, folder, patience_seconds(config.ray))
+        epoch, epochs = _finish(store, name, assignment, folder.lease.fence)
+        log.info("train: model %s is complete: the state after epoch %d of %d", name, epoch, epochs)
+        folder.summary({"model": name, **(history[-1] if history else {})})
+    return Trained(name, True)
+
+
+def find_model(store: Store, provenance: Mapping[str, Any]) -> tuple[str, Final | None]:
+    """The name of the model of these settings, another where `jobs.gc` has taken it; the model if it is finished."""
+    digest = hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()[:12]
+    while True:
+        name = unused(digest, taken(store, models.PLACE))
+        done = models.find(store, name)
+        if done is None or models.claim(store, name):
+            return name, done
+
+
+def training_snapshot(config: Config, store: Store) -> tuple[Snapshot, str]:
+    """The newest snapshot of the corpus' features and their fingerprint."""
+    mark = fingerprint(require_frames(config.extract))
+    snapshot = Tree(store, f"features/{mark}").latest(config.corpus)
+    if snapshot is None:
+        raise ConfigError(
+            f"{store.uri(f'features/{mark}')}: no features of corpus {config.corpus!r} ({config.extract.preset}); "
+            f"run python -m jobs.extract first"
+        )
+    if snapshot.n_songs < 2:
+        raise ConfigError(
+            f"corpus {config.corpus!r} has {snapshot.n_songs} usable songs, training needs 2 or more"
+        )
+    return snapshot, mark
+
+
+def describe(train: TrainConfig, snapshot: Snapshot, mark: str) -> dict[str, Any]:
+    """Everything the model's bits depend on; its digest is the model's name."""
+    fields = train.model_dump(mode="json", exclude=OPERATIONAL)
+    if train.subset is None:
+        fields.pop("subset")
+    if train.reduction == "fast":
+        fields["reduction"] = "fast"
+    return {"songs": snapshot.songs.rpartition("/")[2], "fingerprint": mark, **fields}
+
+
+def plan_text(config: Config) -> str:
+    """What --dry-run prints."""
+    snapshot, _ = training_snapshot(config, Store(config.root))
+    train = config.train
+    songs = min(snapshot.n_songs, train.subset or snapshot.n_songs)
+    batch = train.batch_songs or batch_songs(songs)
+    part = "" if songs == snapshot.n_songs else f"{songs} of "
+    return (
+        f"train: {part}{snapshot.n_songs} songs, {snapshot.n_frames} frames, "
+        f"K={train.n_components}, T={train.n_atoms}, "
+        f"at most {train.epochs} epochs of {-(-songs // batch)} steps of {batch} songs"
+    )
+
+
+def _follow(assignment: Assignment, folder: RunFolder, wait_seconds: float) -> list[dict[str, Any]]:
+    """Run the ranks and show what the first one reports; the records of the epochs of this call.
+
+    wait_seconds: how long the cluster may take to make room for them.
+    Ranks that die are started again, from the last checkpoint. Ctrl-C and SIGTERM leave a checkpoint.
+    """
+    shown, failures, step = Shown(folder, assignment.prefix.rpartition("/")[2]), 0, -1
+    with RankGroup(assignment, wait_seconds) as group:
+        while True:
+            try:
+                for event in group.train(folder.lease.hand_over()):
+                    shown.show(event)
+                return shown.history
+            except RanksDied as death:
+                failures, step = (failures + 1 if shown.step <= step else 1), max(step, shown.step)
+                if group.interrupted:
+                    raise KeyboardInterrupt from None
+                if failures > len(PAUSES_SECONDS):
+                    raise Incomplete(
+                        f"the trainer keeps dying ({death}); run the same command again"
+                    ) from None
+                log.warning("the trainer ended (%s); it continues from its last checkpoint", death)
+                time.sleep(PAUSES_SECONDS[failures - 1])
+            finally:
+                shown.close()
+
+
+def _finish(store: Store, name: str, assignment: Assignment, fence: Fence) -> tuple[int, int]:
+    """Name the checkpoint that is the model: with early stopping that of the best held-out score, else the last.
+
+    Returns its epoch and how many there were.
+    """
+    checkpoints = Checkpoints(store, models.prefix(name))
+    newest = checkpoints.load()
+    if newest is None:
+        raise Incomplete(f"model {name}: no readable checkpoint after training; run the same command again")
+    history = newest[2]["history"]
+    row = history[best([row["heldout"] for row in history]) if assignment.config.early_stopping else -1]
+    found = checkpoints.load(row["step"])
+    if found is None:
+        log.warning("model %s: the checkpoint of step %d is damaged, the last one counts", name, row["step"])
+        row, found = history[-1], newest
+    step, arrays, _ = found
+    count: np.ndarray = arrays["count"]
+    summary = {
+        "n_components": len(count),
+        "n_atoms": assignment.config.n_atoms,
+        "dim": arrays["first"].shape[1],
+        "weights": (count / count.sum()).tolist(),
+        "epoch": row,
+    }
+    models.finish(store, name, newest[2]["provenance"], history, summary, step, fence)
+    return row["epoch"], len(history)
+
+
+def main(
+    root: cli.Root = None,
+    config: cli.ConfigFile = None,
+    set_: cli.Set = None,
+    corpus: cli.Corpus = None,
+    dry_run: cli.DryRun = False,
+) -> None:
+    """Learn an HDPGMM from a corpus' features. Run again, it continues or finds the model complete."""
+    resolved = load(config, tuple(set_ or ()), root=root, corpus=corpus)
+    if dry_run:
+        print(plan_text(resolved))
+        return
+    run(resolved)

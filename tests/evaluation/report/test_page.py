@@ -1,0 +1,203 @@
+"""The pages as a parser sees them: balanced, linked, alone in the world, deaf to hostile names, playable."""
+
+import io
+import json
+import posixpath
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+
+from evaluation.report.corpus import Histogram
+from evaluation.report.pages import inputs_of, render
+from evaluation.report.records import Epoch, Report
+from tests.evaluation.report.reports import EVIL, RATE, Reader, hostile, make_report
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return make_report()
+
+
+@pytest.fixture(scope="module")
+def files(report: Report) -> dict[str, bytes]:
+    return dict(render(report))
+
+
+def pages_of(files: dict[str, bytes]) -> dict[str, Reader]:
+    return {path: Reader(content) for path, content in files.items() if path.endswith(".html")}
+
+
+def text_of(files: dict[str, bytes], path: str) -> str:
+    return " ".join(" ".join(Reader(files[path]).text).split())
+
+
+def test_the_first_page_is_written_last_and_names_are_ours(report: Report):
+    paths = [path for path, _ in render(hostile(report))]
+    assert paths[-1] == "index.html"
+    assert len(paths) == len(set(paths))
+    assert all(
+        re.fullmatch(r"(audio|component|song|study)/[a-z0-9-]+\.(mp3|html|png)|[a-z]+\.(html|css|js)", p)
+        for p in paths
+    )
+
+
+def test_every_link_leads_to_a_file(files: dict[str, bytes]):
+    reached = set()
+    for path, page in pages_of(files).items():
+        ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+        targets = [*page.values("a", "href"), *page.values("link", "href"), *page.values("script", "src")]
+        for target in [*targets, *page.values("audio", "src"), *page.values("img", "src")]:
+            if target.startswith("#"):
+                assert target[1:] in ids
+            elif target != "data:,":
+                reached.add(posixpath.normpath(posixpath.join(posixpath.dirname(path), target)))
+    assert reached == set(files)
+
+
+def test_a_component_says_what_it_is(files: dict[str, bytes]):
+    text = text_of(files, "component/7.html")
+    for words in (
+        "It sounds much louder than the other sounds here, makes up 50 % of the music",
+        "30 of 90 songs contain more than a trace of it. It goes with jazz club.",
+        "blue.mp3",
+        "1:01.5 to 1:04.5, 70 % this sound",
+        "Cannot be played: the file has gone",
+        "jazz club (50)",
+        "rock (40)",
+        "under 0.1 %",
+        "distance 2.3",
+    ):
+        assert words in text, words
+    assert "No song uses it enough" in text_of(files, "component/1.html")
+
+
+def test_intervals_of_labels_are_drawn(files: dict[str, bytes]):
+    page = files["component/7.html"].decode()
+    assert "Most: jazz club, 2.5 times (1.8 to 3.2)" in page
+    assert 'class="ours"><span class="name">jazz club (50)' in page
+    assert 'class=""><span class="name">rock (40)' in page
+
+
+def test_a_song_has_a_band_for_each_component_and_knows_songs_like_it(files: dict[str, bytes]):
+    page = Reader(files["song/1.html"])
+    shares = [[int(x) for x in value.split()] for value in page.values("li", "data-shares")]
+    assert [row[0] for row in shares] == [0, 100]
+    assert [row[-1] for row in shares] == [100, 0]
+    assert page.values("div", "data-seconds") == ["3.00"]
+    assert page.values("audio", "src") == ["../audio/song-1.mp3"]
+    links = page.values("a", "href")
+    assert {"../song/2.html", "../component/7.html"} <= set(links)
+    text = text_of(files, "song/1.html")
+    assert "far/away" not in text
+    assert "away.ogg" in text
+    assert "0.91" in text
+    assert "Cannot be played: the file has gone" in text_of(files, "song/2.html")
+
+
+def test_scores_and_training_are_those_of_the_rows(report: Report, files: dict[str, bytes]):
+    page = files["scores.html"].decode()
+    for row in report.summaries:
+        assert f"{row.mean:.3f}" in page
+        assert f"{row.low:.3f} to {row.high:.3f}" in page
+    assert "after epoch 1 of 2: bound -80.00" in page
+    assert "1 labels left out" in page
+
+
+def test_studies_have_a_figure_and_their_numbers(files: dict[str, bytes]):
+    page, text = Reader(files["scores.html"]), text_of(files, "scores.html")
+    assert page.values("img", "src") == ["study/0.png"]
+    assert files["study/0.png"].startswith(b"\x89PNG")
+    assert "2 settings, 3 models each" in text
+    for words in ("0.610 ± 0.012", "0.457 ± 0.012", "-70.25", "HDPGMM sqrt posterior"):
+        assert words in text
+    assert "G1" not in text[text.index("What settings change") : text.index("0.457")]  # a level of the figure
+
+
+def test_the_corpus_and_the_overview(files: dict[str, bytes]):
+    corpus, overview = text_of(files, "corpus.html"), text_of(files, "index.html")
+    assert "92 files, 90 of them" in corpus
+    assert "silence only" in corpus
+    assert "83 min of music" in overview
+    assert "sorted what it heard into 3 recurring kinds of sound" in overview
+
+
+def test_search_knows_pages_components_and_songs(files: dict[str, bytes]):
+    script = files["search.js"].decode()
+    entries = json.loads(script.removeprefix("const SEARCH = ").removesuffix(";\n"))
+    assert ["Component", "Component 7", "jazz club", "component/7.html"] in entries
+    assert ["Song", "blue.mp3", "jazz, slow, jazz/blue.mp3", "song/1.html"] in entries
+    assert {entry[3] for entry in entries} <= set(files)
+
+
+@pytest.mark.parametrize("evil", [False, True])
+def test_nothing_is_asked_of_anyone_and_no_name_becomes_a_tag(report: Report, evil: bool):
+    for path, content in render(hostile(report) if evil else report):
+        if not path.endswith(".html"):
+            continue
+        page = Reader(content)
+        assert {tag for tag, _ in page.tags}.isdisjoint({"iframe", "object", "embed", "form", "base"})
+        scripts = [attrs for tag, attrs in page.tags if tag == "script"]
+        assert [posixpath.basename(attrs["src"] or "") for attrs in scripts] == ["search.js", "page.js"]
+        assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
+        addresses = [a[k] or "" for _, a in page.tags for k in ("href", "src") if k in a]
+        assert all(re.fullmatch(r"[#./\w-]+|data:,", address) for address in addresses)
+        (policy,) = [a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
+        assert policy is not None
+        assert policy.startswith("default-src 'none'; script-src 'self';")
+        if evil:
+            assert EVIL in "".join(page.text)
+
+
+def test_sounds_decode_to_what_was_cut(files: dict[str, bytes]):
+    assert sorted(path for path in files if path.endswith("mp3")) == [
+        "audio/component-7-1.mp3",
+        "audio/song-1.mp3",
+    ]
+    samples, rate = soundfile.read(io.BytesIO(files["audio/component-7-1.mp3"]))
+    assert rate == RATE
+    assert len(samples) / rate == pytest.approx(3.0, abs=0.15)
+    assert np.abs(np.fft.rfft(samples[:RATE])).argmax() == pytest.approx(440, abs=2)
+
+
+def test_keyboard_and_screen_readers_find_their_way(files: dict[str, bytes]):
+    for page in pages_of(files).values():
+        ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+        assert len(ids) == len(set(ids))
+        assert all(
+            attrs.get("aria-label")
+            for _, attrs in page.tags
+            if attrs.get("role") in ("img", "region", "slider", "combobox", "listbox")
+        )
+        assert all("controls" in a and a.get("aria-label") for tag, a in page.tags if tag == "audio")
+        assert page.values("html", "lang") == ["en"]
+        assert [tag for tag, _ in page.tags].count("h1") == 1
+        assert all(attrs.get("tabindex") == "0" for _, attrs in page.tags if attrs.get("class") == "scroll")
+
+
+def test_a_poor_report_is_still_pages(report: Report):
+    """No labels, no history, nothing to play, nobody listed."""
+    corpus = replace(
+        report.corpus, labels=(), quarantined=(), durations=Histogram((10.0, 11.0), (1,)), formats=()
+    )
+    poor = replace(
+        report, corpus=corpus, epochs=(), summaries=(), notes=(), usage=np.ones(1), components=(), songs=()
+    )
+    files = dict(render(poor))
+    pages_of(files)
+    assert "No labels to predict" in text_of(files, "scores.html")
+    assert "Every file could be used" in text_of(files, "corpus.html")
+    once = dict(render(replace(report, epochs=(Epoch(1, -3.0, None, 1),))))
+    assert "The model, after epoch 1 of 1: bound -3.00" in text_of(once, "scores.html")
+
+
+def test_it_remembers_what_it_was_made_from(files: dict[str, bytes]):
+    assert inputs_of(files["index.html"]) == "abc123"
+    assert inputs_of(b"<html>") is None
+
+
+def test_names_that_are_not_unicode_do_not_break_the_pages(report: Report):
+    odd = replace(report, corpus=replace(report.corpus, name="caf\udce9"))
+    assert b"caf?" in dict(render(odd))["index.html"]

@@ -1,0 +1,37 @@
+"""The configuration's names and the specification's are the same."""
+
+from typing import get_args
+
+import pytest
+
+from features.spec import PRESETS
+from infra.config import ExtractConfig, load
+from infra.errors import ConfigError
+from jobs.extract.specification import require_frames, specification
+
+
+def test_presets_are_those_of_the_configuration():
+    assert get_args(ExtractConfig.model_fields["preset"].annotation) == tuple(PRESETS)
+    for preset in PRESETS:
+        config = load(None, (f"extract.preset={preset}",), root="x").extract
+        assert specification(config) == PRESETS[preset]
+
+
+def test_excerpts_are_taken_over():
+    config = load(None, ("extract.excerpt=every", "extract.excerpt_seconds=10"), root="x").extract
+    spec = specification(config)
+    assert (spec.excerpt, spec.excerpt_seconds, spec.every_seconds) == ("every", 10.0, 60.0)
+
+
+def test_nonsense_is_a_configuration_error():
+    config = load(None, ("extract.excerpt=every", "extract.every_seconds=20"), root="x").extract
+    with pytest.raises(
+        ConfigError, match=r"extract\.every_seconds must not be less than excerpt_seconds = 30, got 20"
+    ):
+        specification(config)
+
+
+def test_waveforms_are_not_learned_from():
+    config = load(None, ("extract.preset=pcm-22050",), root="x").extract
+    with pytest.raises(ConfigError, match="pcm-22050 holds waveforms"):
+        require_frames(config)

@@ -1,0 +1,93 @@
+"""What components go with: planted labels are named and hold on other songs, the tables say so, once."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infra.config import Config, load
+from infra.errors import ConfigError
+from infra.storage.parquet import decode
+from infra.storage.store import Store
+from jobs.interpret import job as interpret
+from jobs.interpret import tables as interpret_tables
+from tests.jobs.scored_roots import COMPONENTS, SPEC, make_songs, write_root
+
+SETTINGS = ("interpret.permutations=99", "interpret.shown=4", "evaluate.codewords=6")
+MOMENTS = (np.arange(COMPONENTS * 52.0).reshape(COMPONENTS, 52), np.ones((COMPONENTS, 52)))
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """72 songs of 24 artists: components 0 to 2 are the styles, 3 and 4 the tag `odd` or not."""
+    write_root(tmp_path, make_songs(72, groups=24))
+    monkeypatch.setattr(interpret_tables, "gaussians_in_units", lambda *_: MOMENTS)
+    return load(None, SETTINGS, root=str(tmp_path))
+
+
+def rows(config: Config, folder: str, name: str) -> list[dict]:
+    return decode(Store(config.root).read(f"{folder}/{name}.parquet")).to_pylist()
+
+
+def test_components_are_named_after_what_was_planted(config: Config, capsys: pytest.CaptureFixture[str]):
+    folder = interpret.run(config)
+    found = rows(config, folder, "associations")
+    for component, label in enumerate("abc"):
+        mine = [row for row in found if row["component"] == component]
+        assert mine[0]["label"] == label
+        assert mine[0]["p"] == pytest.approx(0.01)
+        assert mine[0]["low"] > 1.5
+        assert mine[0]["low"] < mine[0]["lift"] < mine[0]["high"]
+        assert [row["npmi"] for row in mine] == sorted((row["npmi"] for row in mine), reverse=True)
+        assert mine[-1]["lift"] < 1
+    text = capsys.readouterr().out
+    assert "HDPGMM: of the 4 most used" in text
+    assert "VQCodebook 6: of the 4 most used" in text
+
+
+def test_names_are_checked_on_other_songs_and_shuffled_ones_fail(config: Config):
+    interpret.run(config)
+    import json
+
+    summary = json.loads(Store(config.root).read("interpretation/m1/summary.json"))
+    ours, words = summary["units"]
+    assert ours["names_hold"] >= 3
+    assert ours["names_hold_shuffled"] <= 1
+    assert ours["auroc"] > 0.85 > 0.65 > ours["auroc_shuffled"]
+    assert words["units"] == "VQCodebook 6"
+    assert summary["songs"] == 72
+
+
+def test_components_in_the_features_own_units_and_what_makes_a_class(config: Config):
+    folder = interpret.run(config)
+    components = rows(config, folder, "components")
+    assert [row["component"] for row in components] == list(range(COMPONENTS))
+    assert sum(row["share"] for row in components) == pytest.approx(1.0, abs=1e-5)
+    assert components[2]["mean"]["mfcc_00"] == MOMENTS[0][2, 0]
+    assert len(components[0]["sd"]) == SPEC.n_features
+    assert components[0]["names"] == ["a", "a"]
+    assert min(components[0]["heldout_auroc"]) > 0.9
+    weights = rows(config, folder, "classes")
+    for component, label in enumerate("abc"):
+        best = next(row for row in weights if (row["task"], row["class"]) == ("style", label))
+        assert best["component"] == component
+
+
+def test_it_is_done_once_until_something_changes(config: Config, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO")
+    folder = interpret.run(config)
+    before = rows(config, folder, "associations")
+    interpret.run(config)
+    assert "is up to date, nothing to do" in caplog.text
+    other = load(None, (*SETTINGS, "interpret.seed=1"), root=config.root)
+    interpret.run(other)
+    assert [row["lift"] for row in rows(config, folder, "associations")] == [row["lift"] for row in before]
+
+
+def test_without_labels_there_is_one_line(tmp_path: Path):
+    write_root(tmp_path, [replace(song, style=None, tags=None) for song in make_songs(12)])
+    with pytest.raises(
+        ConfigError, match=r"no label has 5 songs with vectors, .* give a label file to jobs\.index"
+    ):
+        interpret.run(load(None, SETTINGS, root=str(tmp_path)))
