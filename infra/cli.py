@@ -1,16 +1,17 @@
 """What every job's command line has in common: options, exit codes, one-line errors."""
 
 import functools
+import inspect
 import logging
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
 
-from infra.config import Config
+from infra.config import Config, load
 from infra.errors import JobError
 from infra.progress import console
 from infra.root.runs import INTERRUPTED
@@ -44,20 +45,72 @@ Model = Annotated[
     str | None,
     typer.Option("--model", metavar="RUN", help="Name under models/. [default: the last finished]"),
 ]
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")]
 
 
-def run(main: Callable[..., None], *sections: str, arguments: Sequence[str] | None = None) -> None:
-    """Run a job's `main` as a command and leave the process with the exit code that tells the truth.
+OPTIONS: dict[str, tuple[str, Any]] = {  # of a configuration's own fields: the field and the option
+    "root": ("root", Root),
+    "music": ("music", Music),
+    "labels": ("labels_file", Labels),
+    "corpus": ("corpus", Corpus),
+}
+Main = Callable[..., None]
+
+
+def command(*sections: str, takes: Sequence[str] = ("root", "corpus")) -> Callable[[Main], Main]:
+    """Make a command of a function whose first parameter is a Config: it gets --config, --set and the options that
+    `takes` names, which resolve it. Other parameters stay options of its own.
+
+    `sections` of the configuration are listed with their defaults under `--help`.
+    """
+
+    def decorate(function: Main) -> Main:
+        @functools.wraps(function)
+        def main(config_file: str | None = None, overrides: list[str] | None = None, **options: Any) -> None:
+            fields = {OPTIONS[name][0]: options.pop(name, None) for name in takes}
+            function(load(config_file, tuple(overrides or ()), **fields), **options)
+
+        _, *own = inspect.signature(function, eval_str=True).parameters.values()
+        shared = {name: OPTIONS[name][1] for name in takes} | {"config_file": ConfigFile, "overrides": Set}
+        made = [inspect.Parameter(name, _KEYWORD, default=None, annotation=a) for name, a in shared.items()]
+        made += [parameter.replace(kind=_KEYWORD) for parameter in own]
+        main.__signature__ = inspect.Signature(made)  # pyright: ignore[reportAttributeAccessIssue]
+        main.__annotations__ = {parameter.name: parameter.annotation for parameter in made}
+        main.sections = sections  # pyright: ignore[reportAttributeAccessIssue]
+        return main
+
+    return decorate
+
+
+def application(commands: Mapping[str, Main]) -> typer.Typer:
+    """The commands as one typer application."""
+    app = typer.Typer(
+        name="hdpgmm", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+    app.callback(help="Music representations that people can read, from millions of tracks.")(lambda: None)
+    for name, main in commands.items():
+        _add(app, name, main)
+    return app
+
+
+def run(job: Main | typer.Typer, arguments: Sequence[str] | None = None) -> None:
+    """Run a command, or an application of several, and leave the process with the exit code that tells the truth.
 
     SIGTERM, a scheduler's notice, is taken as Ctrl-C.
-    `sections` of the configuration are listed with their defaults under `--help`.
     """
     _log_to_console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command(help=main.__doc__, epilog=_defaults(sections))(_guarded(main))
-    app(args=arguments)
+    if not isinstance(job, typer.Typer):
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+        _add(alone, None, job)
+        job = alone
+    job(args=arguments)
+
+
+def _add(app: typer.Typer, name: str | None, main: Main) -> None:
+    epilog = _defaults(getattr(main, "sections", ()))
+    app.command(name, help=main.__doc__, epilog=epilog)(_guarded(main))
 
 
 def _guarded(main: Callable[..., None]) -> Callable[..., None]:

@@ -270,14 +270,30 @@ def load(file: str | None = None, overrides: tuple[str, ...] = (), **fields: Any
     """
     tree = _read_yaml(file) if file else {}
     for item in overrides:
-        name, sep, text = item.partition("=")
-        if not sep or not name.strip():
-            raise ConfigError(f"--set {item!r}: expected section.key=value")
-        _put(tree, name.strip().split("."), _parse(item, text))
+        _override(tree, item)
     for name, value in fields.items():
         if value is not None:
             _put(tree, ["labels", "file"] if name == "labels_file" else [name], str(value))
     tree.setdefault("root", os.environ.get("HDPGMM_ROOT", "out"))
+    return _validated(tree)
+
+
+def changed(config: Config, *overrides: str) -> Config:
+    """The configuration with these `section.key=value`. Raises ConfigError as `load` does."""
+    tree = config.model_dump(mode="json")
+    for item in overrides:
+        _override(tree, item)
+    return _validated(tree)
+
+
+def _override(tree: dict[str, Any], item: str) -> None:
+    name, sep, text = item.partition("=")
+    if not sep or not name.strip():
+        raise ConfigError(f"--set {item!r}: expected section.key=value")
+    _put(tree, name.strip().split("."), _parse(item, text))
+
+
+def _validated(tree: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""`python -m jobs.audit`."""
+"""`python -m jobs.audit`, which is `hdpgmm audit`."""
 
 from infra import cli
 from jobs.upkeep.audit import main

@@ -1,7 +1,7 @@
-"""`python -m jobs.files`."""
+"""`python -m jobs.files`, which is `hdpgmm files`."""
 
 from infra import cli
 from jobs.upkeep.files import main
 
 if __name__ == "__main__":
-    cli.run(main, "extract")
+    cli.run(main)

@@ -1,4 +1,4 @@
-"""`python -m jobs.gc`."""
+"""`python -m jobs.gc`, which is `hdpgmm gc`."""
 
 from infra import cli
 from jobs.upkeep.gc import main

@@ -1,4 +1,4 @@
-"""`python -m jobs.status`."""
+"""`python -m jobs.status`, which is `hdpgmm status`."""
 
 from infra import cli
 from jobs.upkeep.status import main

@@ -1,4 +1,4 @@
-"""`python -m jobs.submit`."""
+"""`python -m jobs.submit`, which is `hdpgmm submit`."""
 
 from infra import cli
 from jobs.pipeline.submit import main

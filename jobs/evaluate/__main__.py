@@ -1,6 +1,7 @@
-"""`python -m jobs.evaluate`."""
+"""`python -m jobs.evaluate`, which is `hdpgmm evaluate`."""
 
 from infra import cli
-from jobs.evaluate.job import main
+from jobs.evaluate.command import main
 
-cli.run(main, "evaluate", "taste", "ray")
+if __name__ == "__main__":
+    cli.run(main)

@@ -4,17 +4,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from rich.console import Console
-from rich.table import Table
 
-from evaluation.comparison.cells import CHANCE, Difference, Summary, alike_notes, differences, summarise
-from infra import cli
-from infra.config import Config, load
+from evaluation.comparison.cells import Difference, Summary, differences, summarise
+from infra.config import Config
 from infra.root.journal import Fence, replace_files
 from infra.root.runs import RunFolder
 from infra.storage.parquet import decode
@@ -31,26 +27,20 @@ OURS = "HDPGMM"
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The model, the path of its summary relative to the root, tasks scored, and how many cells this call computed."""
+    """The model, the path of its summary relative to the root, tasks scored, how many cells this call computed; the
+    rows, and what our best is ahead of the others.
+    """
 
     model: str
     summary: str
     tasks: int
     computed: int
-
-
-Scored = tuple[Evaluated, list[Summary], list[Difference]]
+    summaries: tuple[Summary, ...] = field(repr=False)
+    differences: tuple[Difference, ...] = field(repr=False)
 
 
 def run(config: Config, model: str | None = None) -> Evaluated:
-    """Score the vectors and the simpler models on every task, as far as that is not done; prints the table."""
-    evaluated, summaries, against = score(config, model)
-    show(summaries, against)
-    return evaluated
-
-
-def score(config: Config, model: str | None = None) -> Scored:
-    """The same without a table printed: the rows, and what our best is ahead of the others.
+    """Score the vectors and the simpler models on every task, as far as that is not done.
 
     Raises Incomplete while another run scores the same model.
     """
@@ -63,22 +53,23 @@ def score(config: Config, model: str | None = None) -> Scored:
         folder.begin(config.model_dump(mode="json"))
         inputs = find_inputs(store, config.corpus, name)  # as it is now that nobody else is at it
         found = _known(config, inputs) or _score(config, inputs, folder.lease.fence)
-        folder.summary(asdict(found[0]))
+        folder.summary({"model": name, "tasks": found.tasks, "computed": found.computed})
     return found
 
 
-def _known(config: Config, inputs: Inputs) -> Scored | None:
+def _known(config: Config, inputs: Inputs) -> Evaluated | None:
     """What was scored before, with the same inputs and settings."""
     path = summary_path(inputs.model)
     done = read_summary(inputs.store, path)
     if done is None or done[2] != _key(config, [member for _, member in find_family(inputs)[0]]):
         return None
     log.info("evaluate: model %s is scored, nothing to do", inputs.model)
-    evaluated = Evaluated(inputs.model, path, len({summary.task for summary in done[0]}), 0)
-    return evaluated, done[0], _read_differences(inputs.store, inputs.model)
+    tasks = len({summary.task for summary in done[0]})
+    differences = tuple(_read_differences(inputs.store, inputs.model))
+    return Evaluated(inputs.model, path, tasks, 0, tuple(done[0]), differences)
 
 
-def _score(config: Config, inputs: Inputs, fence: Fence) -> Scored:
+def _score(config: Config, inputs: Inputs, fence: Fence) -> Evaluated:
     family, notes = find_family(inputs)
     path, key = summary_path(inputs.model), _key(config, [member for _, member in family])
     questions, more = find_questions(config, inputs)
@@ -100,7 +91,7 @@ def _score(config: Config, inputs: Inputs, fence: Fence) -> Scored:
     replace_files(inputs.store, files, fence)
     for task, note in notes:
         log.info("evaluate: %s: %s", task, note)
-    return Evaluated(inputs.model, path, len(questions), computed), summaries, against
+    return Evaluated(inputs.model, path, len(questions), computed, tuple(summaries), tuple(against))
 
 
 def _key(config: Config, family: Sequence[Inputs]) -> str:
@@ -148,56 +139,6 @@ def cells_in_use(store: Store) -> set[str] | None:
                 return None
             found.update(about["cells"])
     return found
-
-
-def show(summaries: Sequence[Summary], against: Sequence[Difference] = ()) -> None:
-    """Print models as rows, metrics as columns; then whose repeats are alike, and what our best is ahead of others."""
-    if not summaries:
-        print("no labels to predict, so no scores")
-        return
-    columns = list(dict.fromkeys((s.task, s.metric) for s in summaries))
-    cells = {(s.representation, s.task, s.metric): s for s in summaries}
-    models = max(s.models for s in summaries)
-    spread = f"SD between {models} trained models" if models > 1 else "SD over repeats"
-    table = Table(title=f"Scores: mean ± {spread} [95 % interval over test songs]", title_justify="left")
-    table.add_column("vectors")
-    for task, metric in columns:
-        table.add_column(f"{task}\n{metric.replace('_', ' ')}", justify="right")
-    for name in dict.fromkeys(s.representation for s in summaries):
-        row = [_cell(cells.get((name, *column))) for column in columns]
-        table.add_row(name, *row, style="dim" if name == CHANCE else None)
-    console = Console(highlight=False, width=max(100, 28 + 18 * len(columns)))
-    console.print(table)
-    for task, note in alike_notes(summaries):
-        console.print(f"{task}: {note}")
-    for one in against:
-        console.print(
-            f"{one.task}, {one.metric.replace('_', ' ')}: {one.representation} - {one.other}: "
-            f"{one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
-        )
-
-
-def _cell(s: Summary | None) -> str:
-    if s is None:
-        return ""
-    sd = "" if np.isnan(s.sd) else f" ± {s.sd:.3f}"
-    return f"{s.mean:.3f}{sd}\n[{s.low:.3f}, {s.high:.3f}]"
-
-
-def main(
-    root: cli.Root = None,
-    config: cli.ConfigFile = None,
-    set_: cli.Set = None,
-    corpus: cli.Corpus = None,
-    model: cli.Model = None,
-    dry_run: cli.DryRun = False,
-) -> None:
-    """Score the song vectors on labels, numbers and taste, next to G1, VQCodebook and guessing."""
-    resolved = load(config, tuple(set_ or ()), root=root, corpus=corpus)
-    if dry_run:
-        print(plan_text(resolved, model))
-        return
-    run(resolved, model)
 
 
 def plan_text(config: Config, model: str | None = None) -> str:

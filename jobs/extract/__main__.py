@@ -1,6 +1,7 @@
-"""`python -m jobs.extract`."""
+"""`python -m jobs.extract`, which is `hdpgmm extract`."""
 
 from infra import cli
-from jobs.extract.job import main
+from jobs.extract.command import main
 
-cli.run(main, "extract", "ray")
+if __name__ == "__main__":
+    cli.run(main)

@@ -10,14 +10,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import pyarrow as pa
 import ray
-import typer
 
-from infra import cli
-from infra.config import Config, load
+from infra.config import Config
 from infra.errors import Incomplete, TooManyBadFiles
 from infra.progress import Progress
 from infra.root.lease import holding
@@ -32,7 +30,6 @@ from jobs.extract.packing import Shard
 from jobs.extract.plan import Contents, contents, reasons
 from jobs.extract.specification import specification
 from jobs.extract.work import (
-    REASONS,
     Work,
     describe,
     expected_time,
@@ -47,17 +44,6 @@ from jobs.extract.worker import Extractor, Tick, child_command
 
 EARLY_TRACKS = 500
 log = logging.getLogger(__name__)
-
-MaxBadFraction = Annotated[
-    float | None,
-    typer.Option(
-        metavar="SHARE", help="Share of quarantined tracks above which the job fails. [default: 0.5]"
-    ),
-]
-RetryQuarantined = Annotated[
-    list[str] | None,
-    typer.Option(metavar="REASON", help=f"Try these tracks again; may be repeated: {', '.join(REASONS)}."),
-]
 
 
 @dataclass(frozen=True)
@@ -230,23 +216,8 @@ def complaint(quarantine: pa.Table, n_tracks: int, max_bad_fraction: float) -> s
     )
 
 
-def main(
-    config_file: cli.ConfigFile = None,
-    overrides: cli.Set = None,
-    root: cli.Root = None,
-    corpus: cli.Corpus = None,
-    max_bad_fraction: MaxBadFraction = None,
-    retry_quarantined: RetryQuarantined = None,
-    dry_run: cli.DryRun = False,
-) -> None:
-    """Audio to frame features. Does what is missing; run again to continue."""
-    limit = [] if max_bad_fraction is None else [f"extract.max_bad_fraction={max_bad_fraction}"]
-    config = load(config_file, (*(overrides or ()), *limit), root=root, corpus=corpus)
-    Store(config.root).check()
-    retry = retry_quarantined or ()
-    if dry_run:
-        work = prepare(config, retry)
-        before = events_of(work.tree.store, run_path(config))
-        print(f"{describe(work)}; {expected_time(work, before, likely_workers(config))}")
-    else:
-        run(config, retry=retry)
+def plan_text(config: Config, retry: Collection[str] = ()) -> str:
+    """What --dry-run prints."""
+    work = prepare(config, retry)
+    before = events_of(work.tree.store, run_path(config))
+    return f"{describe(work)}; {expected_time(work, before, likely_workers(config))}"

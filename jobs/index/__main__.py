@@ -1,6 +1,7 @@
-"""`python -m jobs.index`."""
+"""`python -m jobs.index`, which is `hdpgmm index`."""
 
 from infra import cli
-from jobs.index.job import main
+from jobs.index.command import main
 
-cli.run(main, "index", "labels")
+if __name__ == "__main__":
+    cli.run(main)

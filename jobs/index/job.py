@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from infra import cli
-from infra.config import Config, LabelConfig, load
+from infra.config import Config, LabelConfig
 from infra.datasets.audio import Found, scan
 from infra.datasets.duplicates import find_duplicates
 from infra.datasets.labels import Columns, LabelFile, attach, metadata
@@ -157,21 +156,3 @@ def _is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def main(
-    config_file: cli.ConfigFile = None,
-    overrides: cli.Set = None,
-    root: cli.Root = None,
-    music: cli.Music = None,
-    labels: cli.Labels = None,
-    corpus: cli.Corpus = None,
-    dry_run: cli.DryRun = False,
-) -> None:
-    """List the audio files of a folder, an s3:// prefix or a table, and join their labels."""
-    fields = {"root": root, "music": music, "corpus": corpus, "labels_file": labels}
-    config = load(config_file, tuple(overrides or ()), **fields)
-    if dry_run:
-        print(plan_text(config))
-    else:
-        run(config)

@@ -1,6 +1,7 @@
-"""`python -m jobs.interpret`."""
+"""`python -m jobs.interpret`, which is `hdpgmm interpret`."""
 
 from infra import cli
-from jobs.interpret.job import main
+from jobs.interpret.command import main
 
-cli.run(main, "interpret", "evaluate")
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,8 +1,7 @@
-"""`python -m jobs.pipeline`."""
+"""`python -m jobs.pipeline`, which is `hdpgmm pipeline`."""
 
 from infra import cli
-from jobs.pipeline.job import main
+from jobs.pipeline.command import main
 
-cli.run(
-    main, "index", "labels", "extract", "train", "represent", "evaluate", "taste", "pipeline", "report", "ray"
-)
+if __name__ == "__main__":
+    cli.run(main)

@@ -4,16 +4,15 @@ With --incremental a model is kept while few songs are new to it: what is new ge
 """
 
 import logging
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TypeVar
 
-import typer
-
-from infra import cli
-from infra.config import Config, load
+from infra.config import Config
 from infra.root.runs import RunFolder
 from infra.storage.store import Store
 from infra.workers.cluster import lasting
 from jobs.evaluate import job as evaluate
+from jobs.evaluate.job import Evaluated
 from jobs.extract import job as extract
 from jobs.extract.specification import require_frames
 from jobs.index import job as index
@@ -22,19 +21,21 @@ from jobs.report import job as report
 from jobs.represent import job as represent
 from jobs.train import job as train
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-Incremental = Annotated[
-    bool,
-    typer.Option(
-        "--incremental", help="Keep the model while less than pipeline.retrain_share of the songs is new."
-    ),
-]
-Retrain = Annotated[bool, typer.Option("--retrain", help="Train on the corpus as it is now, in any case.")]
+
+@dataclass(frozen=True)
+class Ran:
+    """The model, its scores, and the address of the report's first page."""
+
+    model: str
+    evaluated: Evaluated
+    report: str
 
 
-def run(config: Config, incremental: bool = False, retrain: bool = False) -> str:
-    """Run every job in turn, with one Ray for all that need it; where the report is.
+def run(config: Config, incremental: bool = False, retrain: bool = False) -> Ran:
+    """Run every job in turn, with one Ray for all that need it.
 
     incremental: keep the model while few songs are new to it, unless `retrain`. Raises Incomplete while another
     pipeline of the same corpus and root is under way, and what the jobs raise.
@@ -45,15 +46,20 @@ def run(config: Config, incremental: bool = False, retrain: bool = False) -> str
     what = f"the pipeline of corpus {config.corpus}"
     with RunFolder(store, f"runs/pipeline-{config.corpus}", what) as folder, lasting():
         folder.begin(config.model_dump(mode="json"))
-        for job in (index, extract):
+
+        def ended(job: str, result: T) -> T:
+            folder.event(job, result=repr(result))
             folder.lease.check()
-            folder.event(job.__name__, result=repr(job.run(config)))
+            return result
+
+        ended("index", index.run(config))
+        ended("extract", extract.run(config))
         model = choose_model(config) if incremental and not retrain else train.run(config).run
-        for job in (represent, evaluate, report):
-            folder.lease.check()
-            folder.event(job.__name__, result=repr(job.run(config, model)))
-        folder.summary({"model": model, "report": store.uri("report/index.html")})
-    return store.uri("report/index.html")
+        ended("represent", represent.run(config, model))
+        evaluated = ended("evaluate", evaluate.run(config, model))
+        reported = ended("report", report.run(config, model))
+        folder.summary({"model": model, "report": reported.uri})
+    return Ran(model, evaluated, reported.uri)
 
 
 def choose_model(config: Config) -> str:
@@ -72,22 +78,3 @@ def choose_model(config: Config) -> str:
         return train.run(config).run
     log.info("pipeline: %s, it is kept", about)
     return kept.run
-
-
-def main(
-    root: cli.Root = None,
-    music: cli.Music = None,
-    labels: cli.Labels = None,
-    config: cli.ConfigFile = None,
-    set_: cli.Set = None,
-    corpus: cli.Corpus = None,
-    incremental: Incremental = False,
-    retrain: Retrain = False,
-    dry_run: cli.DryRun = False,
-) -> None:
-    """Index, extract, train, represent, evaluate and report. Run again, it does only what is missing."""
-    resolved = load(config, tuple(set_ or ()), root=root, music=music, labels_file=labels, corpus=corpus)
-    if dry_run:
-        print(index.plan_text(resolved))
-        return
-    run(resolved, incremental, retrain)

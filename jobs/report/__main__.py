@@ -1,6 +1,7 @@
-"""`python -m jobs.report`."""
+"""`python -m jobs.report`, which is `hdpgmm report`."""
 
 from infra import cli
-from jobs.report.job import main
+from jobs.report.command import main
 
-cli.run(main, "report")
+if __name__ == "__main__":
+    cli.run(main)

@@ -12,8 +12,7 @@ from evaluation.interpretation.segments import choose_segments
 from evaluation.interpretation.tally import usage
 from evaluation.report.pages import INDEX, inputs_of, render
 from evaluation.report.records import Component, Epoch, Report, Song
-from infra import cli
-from infra.config import Config, load
+from infra.config import Config
 from infra.errors import StorageError
 from infra.root import models
 from infra.root.journal import NOTHING, Fence, make_visible, replace_files
@@ -186,18 +185,7 @@ def read_history(store: Store, model: str) -> tuple[Epoch, ...]:
         raise StorageError(f"{store.uri(path)}: not a training history ({error!r})") from error
 
 
-def main(
-    root: cli.Root = None,
-    config: cli.ConfigFile = None,
-    set_: cli.Set = None,
-    corpus: cli.Corpus = None,
-    model: cli.Model = None,
-    dry_run: cli.DryRun = False,
-) -> None:
-    """Make pages about a model: components and songs to listen to, scores, training, the corpus."""
-    resolved = load(config, tuple(set_ or ()), root=root, corpus=corpus)
-    if dry_run:
-        inputs = find_inputs(Store(resolved.root), resolved.corpus, model)
-        print(f"report: {inputs.store.uri(PATH)} about model {inputs.model}, {inputs.vectors.n_songs} songs")
-        return
-    print(run(resolved, model).uri)
+def plan_text(config: Config, model: str | None = None) -> str:
+    """What --dry-run prints."""
+    inputs = find_inputs(Store(config.root), config.corpus, model)
+    return f"report: {inputs.store.uri(PATH)} about model {inputs.model}, {inputs.vectors.n_songs} songs"

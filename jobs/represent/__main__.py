@@ -1,6 +1,7 @@
-"""`python -m jobs.represent`."""
+"""`python -m jobs.represent`, which is `hdpgmm represent`."""
 
 from infra import cli
-from jobs.represent.job import main
+from jobs.represent.command import main
 
-cli.run(main, "represent", "ray")
+if __name__ == "__main__":
+    cli.run(main)

@@ -14,8 +14,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from infra import cli
-from infra.config import Config, load
+from infra.config import Config
 from infra.errors import Incomplete
 from infra.progress import Progress
 from infra.root import models
@@ -204,19 +203,8 @@ def _commits(work: Work) -> Iterator[list[Commit]]:
         yield list(commits.values())
 
 
-def main(
-    root: cli.Root = None,
-    config: cli.ConfigFile = None,
-    set_: cli.Set = None,
-    corpus: cli.Corpus = None,
-    model: cli.Model = None,
-    dry_run: cli.DryRun = False,
-) -> None:
-    """Compute a vector for every song. Run again, it computes only what is missing."""
-    resolved = load(config, tuple(set_ or ()), root=root, corpus=corpus)
-    if dry_run:
-        work = prepare(resolved, model)
-        total, name = work.songs.num_rows, work.model.run
-        print(f"represent: {work.n_songs} of {total} songs are to be computed with model {name}")
-        return
-    run(resolved, model)
+def plan_text(config: Config, model: str | None = None) -> str:
+    """What --dry-run prints."""
+    work = prepare(config, model)
+    total, name = work.songs.num_rows, work.model.run
+    return f"represent: {work.n_songs} of {total} songs are to be computed with model {name}"

@@ -1,6 +1,7 @@
-"""`python -m jobs.similar`."""
+"""`python -m jobs.similar`, which is `hdpgmm similar`."""
 
 from infra import cli
-from jobs.similar.job import main
+from jobs.similar.command import main
 
-cli.run(main, "similar")
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,24 +1,19 @@
 """`python -m jobs.similar`: the songs most like a track of the corpus, or like an audio file."""
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import typer
-from rich.console import Console
-from rich.table import Table
 
 from evaluation.neighbours.exact import Neighbour
 from features.errors import BadTrack
 from features.extract import extract
 from features.spec import FeatureSpec
-from infra import cli
-from infra.config import Config, load
+from infra.config import Config
 from infra.errors import ConfigError
 from infra.root.ledger import Tree
 from infra.root.songs import SongBlock
@@ -30,11 +25,6 @@ from jobs.represent.worker import vector_table
 from jobs.similar.index import find, known, prepare, read_places, some_vectors, wants_index
 
 log = logging.getLogger(__name__)
-
-Track = Annotated[str | None, typer.Option("--track", metavar="ID", help="A track of the corpus.")]
-Audio = Annotated[str | None, typer.Option("--audio", metavar="FILE|S3", help="An audio file, of any place.")]
-Most = Annotated[int, typer.Option("--k", metavar="N", help="How many songs.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object in place of the table.")]
 
 
 @dataclass(frozen=True)
@@ -133,56 +123,6 @@ def words(tracks: pa.Table, ids: Sequence[str]) -> list[tuple[str, ...]]:
 
 def _listed(value: str | list[str] | None) -> list[str]:
     return [] if not value else [value] if isinstance(value, str) else value
-
-
-def show(result: Similar) -> None:
-    """Print the neighbours as a table."""
-    how = "all songs compared" if result.exact else "by the index"
-    table = Table(title=f"Songs like {result.query} ({how})", title_justify="left")
-    for name in ("rank", "cosine"):
-        table.add_column(name, justify="right")
-    table.add_column("track", overflow="fold")
-    table.add_column("labels", overflow="fold")
-    for rank, (song, labels) in enumerate(zip(result.neighbours, result.labels, strict=True), 1):
-        table.add_row(str(rank), f"{song.cosine:.3f}", song.track_id, ", ".join(labels))
-    console = Console(highlight=False, markup=False)
-    console.print(table)
-    if not result.neighbours:
-        console.print(f"{result.query} has none: its vector is the mean of all songs, or there are no others")
-
-
-def as_json(result: Similar) -> str:
-    """The same as one JSON object."""
-    rows = [
-        {"rank": rank, "track": song.track_id, "cosine": song.cosine, "labels": list(labels)}
-        for rank, (song, labels) in enumerate(zip(result.neighbours, result.labels, strict=True), 1)
-    ]
-    head = {"model": result.model, "query": result.query, "exact": result.exact}
-    return json.dumps({**head, "neighbours": rows}, ensure_ascii=False)
-
-
-def main(
-    root: cli.Root = None,
-    track: Track = None,
-    audio: Audio = None,
-    k: Most = 10,
-    as_json_: Json = False,
-    config: cli.ConfigFile = None,
-    set_: cli.Set = None,
-    corpus: cli.Corpus = None,
-    model: cli.Model = None,
-    dry_run: cli.DryRun = False,
-) -> None:
-    """Find the songs most like a track, or like an audio file."""
-    resolved = load(config, tuple(set_ or ()), root=root, corpus=corpus)
-    if dry_run:
-        print(plan_text(resolved, model))
-        return
-    result = run(resolved, track, audio, k, model)
-    if as_json_:
-        print(as_json(result))
-    else:
-        show(result)
 
 
 def plan_text(config: Config, model: str | None = None) -> str:

@@ -1,6 +1,7 @@
-"""`python -m jobs.sweep`."""
+"""`python -m jobs.sweep`, which is `hdpgmm sweep`."""
 
 from infra import cli
-from jobs.sweep.job import main
+from jobs.sweep.command import main
 
-cli.run(main, "train", "represent", "evaluate", "taste", "ray")
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,6 +1,7 @@
-"""`python -m jobs.train`."""
+"""`python -m jobs.train`, which is `hdpgmm train`."""
 
 from infra import cli
-from jobs.train.job import main
+from jobs.train.command import main
 
-cli.run(main, "train", "ray")
+if __name__ == "__main__":
+    cli.run(main)

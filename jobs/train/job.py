@@ -12,8 +12,7 @@ import numpy as np
 
 from features.spec import fingerprint
 from hdpgmm.schedule import batch_songs, best
-from infra import cli
-from infra.config import Config, TrainConfig, load
+from infra.config import Config, TrainConfig
 from infra.errors import ConfigError, Incomplete
 from infra.root import models
 from infra.root.checkpoints import Checkpoints
@@ -181,18 +180,3 @@ def _finish(store: Store, name: str, assignment: Assignment, fence: Fence) -> tu
     }
     models.finish(store, name, newest[2]["provenance"], history, summary, step, fence)
     return row["epoch"], len(history)
-
-
-def main(
-    root: cli.Root = None,
-    config: cli.ConfigFile = None,
-    set_: cli.Set = None,
-    corpus: cli.Corpus = None,
-    dry_run: cli.DryRun = False,
-) -> None:
-    """Learn an HDPGMM from a corpus' features. Run again, it continues or finds the model complete."""
-    resolved = load(config, tuple(set_ or ()), root=root, corpus=corpus)
-    if dry_run:
-        print(plan_text(resolved))
-        return
-    run(resolved)

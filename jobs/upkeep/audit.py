@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra import cli
-from infra.config import Config, load
+from infra.config import Config
 from infra.errors import ConfigError, Incomplete, StorageError
 from infra.progress import Progress
 from infra.root import models
@@ -290,13 +290,10 @@ def _accounts_table(accounts: Sequence[Account]) -> Table:
     return table
 
 
-def main(
-    config_file: cli.ConfigFile = None,
-    overrides: cli.Set = None,
-    root: cli.Root = None,
-) -> None:
+@cli.command(takes=("root",))
+def main(config: Config) -> None:
     """Check digests, commits, snapshots and coverage of everything under a root; exit code 4 if anything is off."""
-    result = run(load(config_file, tuple(overrides or ()), root=root))
+    result = run(config)
     print_result(result, Console(highlight=False, markup=False, soft_wrap=True))
     if result.problems:
         raise Incomplete(f"{len(result.problems)} problems, the first: {result.problems[0]}")

@@ -14,7 +14,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from infra import cli
-from infra.config import Config, load
+from infra.config import Config
 from infra.errors import Incomplete, StorageError
 from infra.progress import Progress
 from infra.root import models
@@ -221,18 +221,12 @@ def _row_bytes(table: pa.Table) -> list[int]:
     return [max(1, total * n // max(sum(frames), 1)) for n in frames]
 
 
-def main(
-    root: cli.Root = None,
-    config: cli.ConfigFile = None,
-    set_: cli.Set = None,
-    corpus: cli.Corpus = None,
-    dry_run: cli.DryRun = False,
-) -> None:
+@cli.command("extract")
+def main(config: Config, dry_run: cli.DryRun = False) -> None:
     """Pack small and half-empty shards of features and vectors into full ones; nothing is computed again."""
-    resolved = load(config, tuple(set_ or ()), root=root, corpus=corpus)
     if dry_run:
-        work = prepare(resolved)
+        work = prepare(config)
         replaced, total = len(work.todo.replaced), len(work.snapshot.shards)
         print(f"compact: {replaced} of {total} shards would become {len(work.todo.merged)}")
         return
-    run(resolved)
+    run(config)

@@ -56,13 +56,8 @@ def run(config: Config, what: What) -> list[str]:
     return [store.uri(snapshot.songs if what is What.songs else snapshot.quarantine)]
 
 
-def main(
-    what: WhatOption = What.features,
-    config_file: cli.ConfigFile = None,
-    overrides: cli.Set = None,
-    root: cli.Root = None,
-    corpus: cli.Corpus = None,
-) -> None:
+@cli.command("extract")
+def main(config: Config, what: WhatOption = What.features) -> None:
     """Print the files of the newest snapshot, one a line."""
-    for path in run(load(config_file, tuple(overrides or ()), root=root, corpus=corpus), what):
+    for path in run(config, what):
         print(path)

@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra import cli
-from infra.config import load
+from infra.config import Config
 from infra.errors import ConfigError
 from infra.progress import Progress, waiting
 from infra.root import models
@@ -176,8 +176,9 @@ def show(found: Sequence[Garbage], deleted: bool) -> None:
         print("nothing to do")
 
 
+@cli.command(takes=("root",))
 def main(
-    root: cli.Root = None,
+    config: Config,
     older_than: Annotated[
         str, typer.Option("--older-than", metavar="AGE", help="Younger things stay: 90m, 12h, 7d.")
     ] = "7d",
@@ -193,12 +194,9 @@ def main(
         typer.Option("--wait", metavar="TIME", help="With --delete: between the mark and the second look."),
     ] = "10m",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
-    config: cli.ConfigFile = None,
-    set_: cli.Set = None,
 ) -> None:
     """List what nobody under a root reads any more; delete it with --delete."""
-    resolved = load(config, tuple(set_ or ()), root=root)
-    found = run(resolved.root, seconds_of(older_than), keep, delete, seconds_of(wait, "--wait"))
+    found = run(config.root, seconds_of(older_than), keep, delete, seconds_of(wait, "--wait"))
     if as_json:
         for item in found:
             print(

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from infra import cli
-from infra.config import Config, load
+from infra.config import Config
 from infra.errors import ConfigError
 from infra.root.ledger import Snapshot, Tree
 from infra.root.runs import has_record, read_record
@@ -209,14 +209,9 @@ def _console() -> Console:
     return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
 
 
-def main(
-    config_file: cli.ConfigFile = None,
-    overrides: cli.Set = None,
-    root: cli.Root = None,
-    is_watched: Watch = False,
-) -> None:
+@cli.command(takes=("root",))
+def main(config: Config, is_watched: Watch = False) -> None:
     """What exists under a root: track lists, features, quarantined files, models, vectors, scores, report."""
-    config = load(config_file, tuple(overrides or ()), root=root)
     tables = run(config)
     if not is_watched:
         print_tables(tables, _console())

@@ -1,28 +1,30 @@
 """Options, exit codes and one-line errors of every job's command."""
 
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+
 import pytest
 
 from infra import cli, errors
-from infra.config import load
+from infra.config import Config
+from jobs.__main__ import COMMANDS, main
+from tests.places import REPOSITORY
 
 
 def command(
     capsys: pytest.CaptureFixture[str], *arguments: str, raising: BaseException | None = None
 ) -> tuple[int, str, str]:
-    def main(
-        config_file: cli.ConfigFile = None,
-        overrides: cli.Set = None,
-        root: cli.Root = None,
-        dry_run: cli.DryRun = False,
-    ) -> None:
+    @cli.command("extract", takes=("root",))
+    def main(config: Config, dry_run: cli.DryRun = False) -> None:
         """Does nothing."""
-        config = load(config_file, tuple(overrides or ()), root=root)
         if raising:
             raise raising
         print(config.root, config.extract.workers, dry_run)
 
     with pytest.raises(SystemExit) as ended:
-        cli.run(main, "extract", arguments=arguments)
+        cli.run(main, arguments=arguments)
     out, err = capsys.readouterr()
     return ended.value.code or 0, out, err  # pyright: ignore[reportReturnType]
 
@@ -73,3 +75,26 @@ def test_a_bug_keeps_its_traceback():
 
     with pytest.raises(ZeroDivisionError):
         cli.run(main, arguments=[])
+
+
+def test_one_application_has_all_commands_and_imports_the_one_asked_for(capsys: pytest.CaptureFixture[str]):
+    def listed(*arguments: str) -> str:
+        with pytest.raises(SystemExit):
+            main(arguments)
+        return capsys.readouterr().out
+
+    text = listed("--help")
+    assert re.findall(r"^  (\w+) {2,}\S", text, re.MULTILINE)[-len(COMMANDS) :] == list(COMMANDS)
+    assert "Share of quarantined tracks" in listed("extract", "--help")
+    script = "import sys; from jobs.__main__ import main\ntry: main(['status', '--root', '/nowhere'])\n"
+    script += "except SystemExit as end: print(end.code, 'torch' in sys.modules, 'ray' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY, check=False
+    )
+    assert done.stdout == "2 False False\n"
+
+
+def test_every_command_keeps_its_module_name():
+    for name in COMMANDS:
+        assert find_spec(f"jobs.{name}") is not None
+        assert find_spec(f"jobs.{name}").origin.endswith(".py")  # pyright: ignore

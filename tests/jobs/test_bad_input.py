@@ -1,6 +1,7 @@
 """What a person can get wrong: one line that says so, the right exit code, no traceback."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +16,14 @@ from infra import cli
 from infra.root import models
 from infra.root.checkpoints import Checkpoints
 from infra.storage.store import Store
-from jobs.evaluate import job as evaluate
-from jobs.extract import job as extract
-from jobs.index import job as index
-from jobs.interpret import job as interpret
-from jobs.pipeline import job as pipeline
-from jobs.report import job as report
-from jobs.represent import job as represent
-from jobs.similar import job as similar
-from jobs.sweep import job as sweep
-from jobs.train import job as train
-from jobs.upkeep import audit, compact, gc, status
+from jobs.__main__ import COMMANDS
 from tests.jobs.trees import clustered_songs, commit_songs
 
-JOBS = {job.__name__.removeprefix("jobs."): job.main for job in (audit, compact, evaluate, extract, gc, index,
-        interpret, pipeline, report, represent, similar, status, sweep, train)}  # fmt: skip
+JOBS = {
+    name: import_module(module).main
+    for name, module in COMMANDS.items()
+    if name not in ("compose", "files", "submit")
+}
 Ended = tuple[int, list[str]]
 Command = Callable[..., Ended]
 
@@ -40,7 +34,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
     def run(job: str, *arguments: str) -> Ended:
         with pytest.raises(SystemExit) as ended:
-            cli.run(JOBS[job], "labels", arguments=arguments)
+            cli.run(JOBS[job], arguments=arguments)
         return ended.value.code, capsys.readouterr().err.splitlines()  # pyright: ignore[reportReturnType]
 
     return run

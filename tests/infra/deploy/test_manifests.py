@@ -19,6 +19,7 @@ import yaml
 from ray.scripts.scripts import start
 
 from infra.config import load
+from jobs.__main__ import COMMANDS
 from tests.infra.deploy.manifests import (
     JOBS,
     KUBERNETES,
@@ -273,7 +274,7 @@ def test_every_command_line_can_be_read(overlay: str) -> None:
         python, flag, module, *arguments = words
         assert (python, flag) == ("python", "-m")
         app = typer.Typer(add_completion=False)
-        app.command()(importlib.import_module(module).main)
+        app.command()(importlib.import_module(COMMANDS[module.removeprefix("jobs.")]).main)
         typer.main.get_command(app).make_context(module, [*arguments])
         seen.add(module)
         if module != "jobs.submit":

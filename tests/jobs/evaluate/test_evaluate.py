@@ -18,6 +18,7 @@ from infra.storage.parquet import decode, encode
 from infra.storage.store import Store
 from jobs.evaluate import job as evaluate
 from jobs.evaluate.inputs import align, find_inputs
+from jobs.evaluate.table import show
 from tests.jobs.scored_roots import MARK, make_songs, write_root, write_tracks, write_vectors
 
 pytestmark = pytest.mark.ray
@@ -74,7 +75,7 @@ def test_repeats_that_coincide_are_told_beneath_the_table(
     """Here they do not, which is kept with the scores."""
     _, rows, _ = scored
     assert all(abs(row.alike) < 0.9 for row in rows)
-    evaluate.show([replace(row, alike=1.0) if row.task == "mood" else row for row in rows])
+    show([replace(row, alike=1.0) if row.task == "mood" else row for row in rows])
     told = [line for line in capsys.readouterr().out.splitlines() if "one and the same split" in line]
     assert [line.partition(":")[0] for line in told] == ["mood"]
 
@@ -114,7 +115,9 @@ def test_run_again_it_does_nothing_until_something_changes(
     root, _, _ = scored
     config = config_of(root)
     before = Store(str(root)).read("scores/m1/summary.parquet")
-    assert not evaluate.run(config).computed
+    again = evaluate.run(config)
+    assert not again.computed
+    show(again.summaries, again.differences)
     assert "HDPGMM responsibility" in capsys.readouterr().out
     assert Store(str(root)).read("scores/m1/summary.parquet") == before
     other = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"seed": 1})})
@@ -208,6 +211,7 @@ def test_numbers_taste_and_other_peoples_vectors_stand_in_the_same_table(
     assert mean_of(rows[0], "noise", "taste", "ndcg@500") < 0.8
     assert mean_of(rows[0], "HDPGMM sqrt posterior", "valence", "r2") > 0.9
     assert mean_of(rows[0], "noise", "valence", "r2") < 0.2
+    show(result.summaries, result.differences)
     assert re.search(r"valence, r2: HDPGMM .* - noise: \+[01]\.\d+ \[\+", capsys.readouterr().out)
     assert not evaluate.run(config).computed
     with (tmp_path / "plays.txt").open("a") as file:
@@ -280,6 +284,7 @@ def test_without_labels_there_is_an_empty_table_and_the_reason(
     store = write_root(tmp_path, songs)
     result = evaluate.run(config_of(tmp_path))
     assert result.tasks == 0
+    show(result.summaries)
     assert "no labels to predict" in capsys.readouterr().out
     found = evaluate.read_summary(store, result.summary)
     assert found is not None

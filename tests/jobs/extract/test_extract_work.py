@@ -8,7 +8,7 @@ import pytest
 from infra.config import Config
 from infra.root.runs import RunFolder, events_of
 from infra.storage.store import Store
-from jobs.extract import job as extract
+from jobs.extract.command import main
 from jobs.extract.work import Work, expected_time, likely_workers, prepare, remember_speed, run_path
 from jobs.index import job as index
 from tests.jobs.extract.standin import config_of, write_corpus
@@ -53,7 +53,7 @@ def test_a_run_without_audio_says_nothing_of_speed(config: Config):
 
 def test_a_dry_run_tells_the_plan_and_leaves_nothing(config: Config, capsys: pytest.CaptureFixture[str]):
     before = sorted(Path(config.root).rglob("*"))
-    extract.main(root=config.root, overrides=["extract.workers=3"], dry_run=True)
+    main(root=config.root, overrides=["extract.workers=3"], dry_run=True)
     assert sorted(Path(config.root).rglob("*")) == before
     text = capsys.readouterr().out
     assert text.startswith("1 of 1 tracks (4e-09 GB of audio) in 1 shards, about ")

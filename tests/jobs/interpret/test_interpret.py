@@ -12,6 +12,7 @@ from infra.storage.parquet import decode
 from infra.storage.store import Store
 from jobs.interpret import job as interpret
 from jobs.interpret import tables as interpret_tables
+from jobs.interpret.command import show
 from tests.jobs.scored_roots import COMPONENTS, SPEC, make_songs, write_root
 
 SETTINGS = ("interpret.permutations=99", "interpret.shown=4", "evaluate.codewords=6")
@@ -31,8 +32,8 @@ def rows(config: Config, folder: str, name: str) -> list[dict]:
 
 
 def test_components_are_named_after_what_was_planted(config: Config, capsys: pytest.CaptureFixture[str]):
-    folder = interpret.run(config)
-    found = rows(config, folder, "associations")
+    made = interpret.run(config)
+    found = rows(config, made.folder, "associations")
     for component, label in enumerate("abc"):
         mine = [row for row in found if row["component"] == component]
         assert mine[0]["label"] == label
@@ -41,6 +42,7 @@ def test_components_are_named_after_what_was_planted(config: Config, capsys: pyt
         assert mine[0]["low"] < mine[0]["lift"] < mine[0]["high"]
         assert [row["npmi"] for row in mine] == sorted((row["npmi"] for row in mine), reverse=True)
         assert mine[-1]["lift"] < 1
+    show(Store(config.root), made, config.interpret.shown)
     text = capsys.readouterr().out
     assert "HDPGMM: of the 4 most used" in text
     assert "VQCodebook 6: of the 4 most used" in text
@@ -60,7 +62,7 @@ def test_names_are_checked_on_other_songs_and_shuffled_ones_fail(config: Config)
 
 
 def test_components_in_the_features_own_units_and_what_makes_a_class(config: Config):
-    folder = interpret.run(config)
+    folder = interpret.run(config).folder
     components = rows(config, folder, "components")
     assert [row["component"] for row in components] == list(range(COMPONENTS))
     assert sum(row["share"] for row in components) == pytest.approx(1.0, abs=1e-5)
@@ -76,7 +78,7 @@ def test_components_in_the_features_own_units_and_what_makes_a_class(config: Con
 
 def test_it_is_done_once_until_something_changes(config: Config, caplog: pytest.LogCaptureFixture):
     caplog.set_level("INFO")
-    folder = interpret.run(config)
+    folder = interpret.run(config).folder
     before = rows(config, folder, "associations")
     interpret.run(config)
     assert "is up to date, nothing to do" in caplog.text

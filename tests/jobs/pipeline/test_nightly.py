@@ -96,7 +96,7 @@ class Nights:
         """What `python -m jobs.<job>` prints."""
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            cli.run(job.main, "extract", arguments=["--root", str(self.root), *arguments])
+            cli.run(job.main, arguments=["--root", str(self.root), *arguments])
         assert (ended.value.code or 0) == 0
         return capsys.readouterr().out.splitlines()
 

@@ -46,7 +46,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(composed: Path, tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Path:
     """The root of a run that nothing disturbed."""
     root = tmp_path_factory.mktemp("finished")
-    assert pipeline.run(config_of(str(root), str(composed))) == str(root / "report/index.html")
+    assert pipeline.run(config_of(str(root), str(composed))).report == str(root / "report/index.html")
     return root
 
 
@@ -121,7 +121,7 @@ def test_on_s3_the_feature_values_are_the_same_bits(finished: Path, composed: Pa
     music = s3_root.removesuffix("root") + "music"
     for path in composed.rglob("*.*"):
         connect_s3().pipe_file(f"{music}/{path.relative_to(composed).as_posix()}", path.read_bytes())
-    assert pipeline.run(config_of(s3_root, music)) == f"{s3_root}/report/index.html"
+    assert pipeline.run(config_of(s3_root, music)).report == f"{s3_root}/report/index.html"
     assert songs_of(s3_root) == songs_of(str(finished))
     assert snapshot_of(s3_root, f"vectors/{only_model(s3_root)}").n_songs == TRACKS
     assert audited(s3_root) == 0

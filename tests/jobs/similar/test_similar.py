@@ -17,6 +17,7 @@ from infra.storage.store import Store
 from jobs.represent.model import load_model, song_vectors
 from jobs.similar import index as similar_index
 from jobs.similar import job as similar
+from jobs.similar.command import as_json, show
 from tests.jobs.scored_roots import COMPONENTS, MARK, SPEC, make_songs, write_root, write_vectors
 from tests.jobs.trees import write_model
 
@@ -191,9 +192,9 @@ def test_features_of_another_program_are_refused(
 
 def test_json_and_table_say_the_same(root: Path, capsys: pytest.CaptureFixture[str]):
     result = similar.run(config_of(root), make_songs(36)[4].track_id, k=2)
-    rows = json.loads(similar.as_json(result))["neighbours"]
+    rows = json.loads(as_json(result))["neighbours"]
     assert [row["rank"] for row in rows] == [1, 2]
-    similar.show(result)
+    show(result)
     text = capsys.readouterr().out
     for row in rows:
         assert row["track"] in text

@@ -11,6 +11,7 @@ from infra.errors import ConfigError
 from infra.storage.parquet import decode
 from infra.storage.store import Store
 from jobs.sweep import job as sweep
+from jobs.sweep.command import show
 from jobs.sweep.plan import corpus_size, over, points_of, with_seed
 from jobs.sweep.studies import find_studies, read_study
 from jobs.train import job as train
@@ -104,7 +105,8 @@ def test_a_study_is_a_table_and_a_figure_and_runs_again_at_once(
         ]
 
     points = asked("train.subset=20,60", "train.epochs=1")
-    folder = sweep.run(points, "subset")
+    found = sweep.run(points, "subset")
+    folder = found.folder
     rows = decode(store.read(f"{folder}/table.parquet")).to_pylist()
     assert store.read(f"{folder}/sweep.png").startswith(b"\x89PNG")
     ours = [
@@ -117,6 +119,7 @@ def test_a_study_is_a_table_and_a_figure_and_runs_again_at_once(
     ]
     assert [row["updates"] for row in ours] == [2, 4]
     assert all(row["low"] <= row["mean"] <= row["high"] for row in rows)
+    show(found.rows)
     assert "HDPGMM log posterior" in capsys.readouterr().out
     (kept,) = find_studies(store, "default")
     assert find_studies(store, "other") == []
@@ -126,7 +129,7 @@ def test_a_study_is_a_table_and_a_figure_and_runs_again_at_once(
     models = store.names("models")
     assert len(models) == 4
     finished = [store.read(f"models/{name}/final.json") for name in models]
-    assert sweep.run(points, "subset") == folder
+    assert sweep.run(points, "subset") == found
     assert [store.read(f"models/{name}/final.json") for name in models] == finished
     assert decode(store.read(f"{folder}/table.parquet")).to_pylist() == rows
 

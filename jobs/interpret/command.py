@@ -1,0 +1,48 @@
+"""`hdpgmm interpret`."""
+
+from rich.console import Console
+from rich.table import Table
+
+from infra import cli
+from infra.config import Config
+from infra.storage.parquet import decode
+from infra.storage.store import Store
+from jobs.interpret.job import Interpreted, plan_text, run
+
+
+@cli.command("interpret", "evaluate")
+def main(config: Config, model: cli.Model = None, dry_run: cli.DryRun = False) -> None:
+    """What components go with, and whether that holds on other songs."""
+    if dry_run:
+        print(plan_text(config, model))
+        return
+    found = run(config, model)
+    show(Store(config.root), found, config.interpret.shown)
+    print(found.folder)
+
+
+def show(store: Store, found: Interpreted, shown: int) -> None:
+    """The most used components with what they go with, then how well names hold."""
+    components = decode(store.read(f"{found.folder}/components.parquet")).to_pylist()
+    associations = decode(store.read(f"{found.folder}/associations.parquet")).to_pylist()
+    table = Table(title="Components, most used first: labels by NPMI (lift [95 %], p)", title_justify="left")
+    for head in ("component", "of all frames", "goes with", "AUROC on other songs"):
+        table.add_column(head)
+    for row in sorted(components, key=lambda row: -row["share"])[:shown]:
+        mine = [one for one in associations if one["component"] == row["component"] and one["p"] <= 0.05][:3]
+        words = "\n".join(
+            f"{o['label']} {o['lift']:.1f} [{o['low']:.1f}, {o['high']:.1f}], {o['p']:.3f}" for o in mine
+        )
+        auroc = ", ".join(f"{v:.2f} ({n})" for v, n in zip(row["heldout_auroc"], row["names"], strict=False))
+        table.add_row(
+            str(row["component"]), f"{100 * row['share']:.1f} %", words or "nothing in particular", auroc
+        )
+    console = Console(highlight=False, width=120)
+    console.print(table)
+    for one in found.summary["units"]:
+        console.print(
+            f"{one['units']}: of the {one['checked']} most used {one['names_hold']} name a label that holds on other "
+            f"songs (shuffled {one['names_hold_shuffled']}); "
+            f"AUROC {one['auroc']:.3f} (shuffled {one['auroc_shuffled']:.3f}), NPMI {one['coherence']:.3f} "
+            f"({one['coherence_shuffled']:.3f}), diversity {one['diversity']:.2f}"
+        )
