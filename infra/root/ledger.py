@@ -18,7 +18,7 @@ not yet taken one of them then, it takes the number away, and who publishes must
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -29,6 +29,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from infra.errors import ConfigError, Incomplete, StorageError
+from infra.root import layout
 from infra.root.journal import Effect, Fence, make_visible
 from infra.root.taken import taken, unused
 from infra.storage.parquet import encode
@@ -176,14 +177,14 @@ class Tree:
     def write_spec(self, spec: Mapping[str, Any]) -> None:
         """Declare what the values mean. Raises ConfigError if the tree already means something else."""
         wanted = json.loads(_dumps(spec))
-        if not self.store.create(f"{self.prefix}/spec.json", _dumps(spec)) and self.read_spec() != wanted:
+        if not self.store.create(layout.spec(self.prefix), _dumps(spec)) and self.read_spec() != wanted:
             raise ConfigError(
                 f"{self.store.uri(self.prefix)}: has another specification (spec.json); delete it to compute it again"
             )
 
     def read_spec(self) -> dict[str, Any]:
         """The specification; FileNotFoundError if the tree has none yet."""
-        return json.loads(self.store.read(f"{self.prefix}/spec.json"))
+        return json.loads(self.store.read(layout.spec(self.prefix)))
 
     def commit(
         self,
@@ -204,7 +205,7 @@ class Tree:
         digest = hashlib.sha256(data).hexdigest()
         mine = Commit(
             shard=shard,
-            path=f"{self.prefix}/data/{shard}/{digest}.parquet",
+            path=f"{self.prefix}/{layout.DATA}/{shard}/{digest}.parquet",
             digest=digest,
             rows=table.num_rows,
             bytes=len(data),
@@ -246,7 +247,11 @@ class Tree:
         wanted = {self._commit_path(shard) for shard in shards}
         if not wanted:
             return
-        old = [entry.path for entry in self.store.walk(f"{self.prefix}/commits") if entry.age > RENEW_SECONDS]
+        old = [
+            entry.path
+            for entry in self.store.walk(f"{self.prefix}/{layout.COMMITS}")
+            if entry.age > RENEW_SECONDS
+        ]
         for path in wanted.intersection(old):
             with suppress(FileNotFoundError):  # taken by gc and deleted since; `publish` will say so
                 self.store.write(path, self.store.read(path))
@@ -304,6 +309,18 @@ class Tree:
             return False
         return found is not None and (found.number, found.digest) == (mine.number, mine.digest)
 
+    def corpora(self) -> list[str]:
+        """Names of the corpora that have snapshots or fences."""
+        return self.store.names(f"{self.prefix}/{layout.SNAPSHOTS}")
+
+    def snapshot_files(self, corpus: str) -> str:
+        """The folder of a corpus' snapshots and their tables."""
+        return f"{self.prefix}/{layout.SNAPSHOTS}/{corpus}"
+
+    def shards(self) -> list[str]:
+        """Names of all committed shards."""
+        return [name.removesuffix(".json") for name in self.store.names(f"{self.prefix}/{layout.COMMITS}")]
+
     def latest(self, corpus: str) -> Snapshot | None:
         """The newest snapshot of a corpus, if any."""
         return self._newest(corpus)[0]
@@ -340,9 +357,7 @@ class Tree:
         """The newest snapshot and the highest number, which may be a fence's; 0 where there is none."""
         before = 0
         while True:
-            stems = (
-                name.removesuffix(".json") for name in self.store.names(f"{self.prefix}/snapshots/{corpus}")
-            )
+            stems = (name.removesuffix(".json") for name in self.store.names(self.snapshot_files(corpus)))
             number = max((int(stem) for stem in stems if stem.isdigit()), default=0)
             try:
                 return (self._standing(corpus, number) if number else None), number
@@ -360,8 +375,8 @@ class Tree:
         return self.read_snapshot(corpus, int(digits)) if int(digits) else None
 
     def _listed(self, shards: Iterable[str]) -> list[str]:
-        present = set(self.store.names(f"{self.prefix}/commits"))
-        return [shard for shard in shards if f"{shard}.json" in present]
+        present = set(self.shards())
+        return [shard for shard in shards if shard in present]
 
     def _find_commit(self, shard: str) -> Commit | None:
         try:
@@ -373,16 +388,30 @@ class Tree:
         data = encode(table, [table.num_rows] if table.num_rows else [])
         digests = {item.removeprefix(f"{name}-").removesuffix(".parquet") for item in gone}
         digest = unused(hashlib.sha256(data).hexdigest()[:32], digests)
-        path = f"{self.prefix}/snapshots/{corpus}/{name}-{digest}.parquet"
+        path = f"{self.snapshot_files(corpus)}/{name}-{digest}.parquet"
         if not self.store.exists(path):
             self.store.write(path, data)
         return path
 
     def _commit_path(self, shard: str) -> str:
-        return f"{self.prefix}/commits/{shard}.json"
+        return f"{self.prefix}/{layout.COMMITS}/{shard}.json"
 
     def _snapshot_path(self, corpus: str, number: int) -> str:
-        return f"{self.prefix}/snapshots/{corpus}/{number}.json"
+        return f"{self.snapshot_files(corpus)}/{number}.json"
+
+
+def trees(store: Store, folder: str) -> list[Tree]:
+    """The trees in `layout.FEATURES` or `layout.VECTORS`, by name."""
+    return [Tree(store, f"{folder}/{name}") for name in store.names(folder)]
+
+
+def newest_snapshots(store: Store, folder: str) -> Iterator[tuple[Tree, str, Snapshot]]:
+    """The newest snapshot of each corpus in each tree of a folder."""
+    for tree in trees(store, folder):
+        for corpus in tree.corpora():
+            snapshot = tree.latest(corpus)
+            if snapshot is not None:
+                yield tree, corpus, snapshot
 
 
 def songs_table(commits: Iterable[Commit]) -> pa.Table:

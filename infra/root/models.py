@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from infra.errors import ConfigError, StorageError
+from infra.root import layout
 from infra.root.checkpoints import Checkpoints
 from infra.root.journal import Effect, Fence, make_visible
 from infra.root.runs import now
@@ -39,7 +40,7 @@ class Final:
 
 def prefix(run: str) -> str:
     """Where a run's files are, relative to the root."""
-    return f"models/{run}"
+    return layout.model(run)
 
 
 def finish(
@@ -76,7 +77,7 @@ def finished(store: Store) -> list[Final]:
     gone = taken(store, PLACE)
     return [
         found
-        for name in store.names("models")
+        for name in store.names(layout.MODELS)
         if name not in gone and (found := find(store, name)) is not None
     ]
 

@@ -12,9 +12,10 @@ import json
 import secrets
 from collections.abc import Collection, Iterable
 
+from infra.root import layout
 from infra.storage.store import Store
 
-FOLDER = "gc/taken"
+FOLDER = layout.gc("taken")
 MOST_FILES = 16  # of a place, before they become one
 
 

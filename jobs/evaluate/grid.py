@@ -21,6 +21,7 @@ from evaluation.comparison.cells import Cell
 from evaluation.comparison.questions import Question
 from infra.config import Config
 from infra.progress import Progress
+from infra.root import layout
 from infra.storage.parquet import decode, encode
 from infra.storage.store import Store
 from infra.workers.cluster import connect
@@ -48,7 +49,7 @@ class Work:
         """Where its cells are kept, relative to the root; changes with everything they depend on."""
         who = [self.who] if isinstance(self.who, str) else [self.who.representation, *self.who.key]
         parts = json.dumps([version("hdpgmm"), self.question.digest, self.question.name, *who])
-        return f"scores/cells/{hashlib.sha256(parts.encode()).hexdigest()[:24]}.parquet"
+        return layout.cell(hashlib.sha256(parts.encode()).hexdigest()[:24])
 
 
 def answer(config: Config, inputs: Inputs, grid: Sequence[Work]) -> tuple[list[Cell], int]:

@@ -13,7 +13,7 @@ from evaluation.probing.splits import Parts
 from evaluation.probing.tasks import Skipped, Task, multi_label, single_label, value
 from infra.datasets.splits import SplitLists
 from infra.errors import ConfigError
-from infra.root import models
+from infra.root import layout, models
 from infra.root.ledger import Snapshot, Tree
 from infra.root.songs import read_songs
 from infra.root.taken import taken
@@ -43,7 +43,7 @@ class Inputs:
 
     def digest(self, *settings: Mapping[str, Any]) -> str:
         """Changes with any input, any of the settings and the program's version."""
-        tracks = self.store.digest(f"corpus/{self.corpus}/tracks.parquet")
+        tracks = self.store.digest(layout.tracks(self.corpus))
         parts = [self.model, self.vectors.digest, self.features.digest, tracks, version("hdpgmm"), *settings]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -51,7 +51,7 @@ class Inputs:
 def find_inputs(store: Store, corpus: str, model: str | None) -> Inputs:
     """The newest vectors of the corpus, or those of `model`. Raises ConfigError where there are none."""
     run, vectors = _choose(store, corpus, model)
-    prefix = f"features/{Tree(store, f'vectors/{run}').read_spec()['fingerprint']}"
+    prefix = layout.features(Tree(store, layout.vectors(run)).read_spec()["fingerprint"])
     features = Tree(store, prefix).latest(corpus)
     if features is None:
         raise ConfigError(f"{store.uri(prefix)}: the features behind model {run} are gone")
@@ -60,10 +60,10 @@ def find_inputs(store: Store, corpus: str, model: str | None) -> Inputs:
 
 def _choose(store: Store, corpus: str, model: str | None) -> tuple[str, Snapshot]:
     found, gone = [], taken(store, models.PLACE)
-    for run in [model] if model else store.names("vectors"):
+    for run in [model] if model else store.names(layout.VECTORS):
         if run in gone:
             continue
-        snapshot, final = Tree(store, f"vectors/{run}").latest(corpus), models.find(store, run)
+        snapshot, final = Tree(store, layout.vectors(run)).latest(corpus), models.find(store, run)
         if snapshot is not None and final is not None:
             found.append((final.finished, run, snapshot))
     if not found:

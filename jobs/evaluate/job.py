@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from evaluation.comparison.cells import Difference, Summary, differences, summarise
 from infra.config import Config
+from infra.root import layout
 from infra.root.journal import Fence, replace_files
 from infra.root.runs import RunFolder
 from infra.storage.parquet import decode
@@ -49,7 +50,7 @@ def run(config: Config, model: str | None = None) -> Evaluated:
     known, name = _known(config, inputs), inputs.model
     if known is not None:
         return known
-    with RunFolder(store, f"runs/evaluate-{name}", f"scoring model {name}") as folder:
+    with RunFolder(store, layout.run("evaluate", name), f"scoring model {name}") as folder:
         folder.begin(config.model_dump(mode="json"))
         inputs = find_inputs(store, config.corpus, name)  # as it is now that nobody else is at it
         found = _known(config, inputs) or _score(config, inputs, folder.lease.fence)
@@ -84,7 +85,7 @@ def _score(config: Config, inputs: Inputs, fence: Fence) -> Evaluated:
     kept = [work.path for work in grid]  # what `jobs.gc` leaves there
     about = {b"hdpgmm": json.dumps({"key": key, "notes": notes, "cells": kept}, ensure_ascii=False).encode()}
     files = [
-        (f"scores/{inputs.model}/grid.parquet", encode_grid(cells, about)),
+        (layout.scores(inputs.model, "grid"), encode_grid(cells, about)),
         (_differences_path(inputs.model), encode_rows(Difference, against, about)),
         (path, encode_rows(Summary, summaries, about)),
     ]
@@ -102,7 +103,7 @@ def _key(config: Config, family: Sequence[Inputs]) -> str:
 
 
 def _differences_path(model: str) -> str:
-    return f"scores/{model}/differences.parquet"
+    return layout.scores(model, "differences")
 
 
 def _read_differences(store: Store, model: str) -> list[Difference]:
@@ -111,7 +112,7 @@ def _read_differences(store: Store, model: str) -> list[Difference]:
 
 def summary_path(model: str) -> str:
     """Where a model's scores are summarised, relative to the root."""
-    return f"scores/{model}/summary.parquet"
+    return layout.scores(model, "summary")
 
 
 def read_summary(store: Store, path: str) -> tuple[list[Summary], Notes, str] | None:
@@ -132,7 +133,7 @@ def _about_of(table: pa.Table) -> dict[str, Any]:
 def cells_in_use(store: Store) -> set[str] | None:
     """Paths of the kept cells that the scores under a root consist of; None where some scores do not say."""
     found: set[str] = set()
-    for path in (summary_path(name) for name in store.names("scores") if name != "cells"):
+    for path in (summary_path(name) for name in store.names(layout.SCORES) if name != layout.CELLS):
         if store.exists(path):
             about = _about_of(decode(store.read(path)))
             if "cells" not in about:

@@ -12,7 +12,7 @@ from infra.datasets.keys import best_named, find_key, is_known
 from infra.datasets.names import Names
 from infra.datasets.tables import read_table
 from infra.errors import ConfigError
-from infra.root import models
+from infra.root import layout, models
 from infra.root.taken import taken
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs, Notes, align, digest_of, find_inputs
@@ -38,7 +38,7 @@ def find_family(inputs: Inputs) -> tuple[list[tuple[int, Inputs]], Notes]:
     family, notes = [(int(own.get("seed", 0)), inputs)], []
     living = align(inputs)[0]
     gone = taken(store, models.PLACE)
-    for run in store.names("vectors"):
+    for run in store.names(layout.VECTORS):
         other = {} if run in gone else _provenance(store, run)
         if run == inputs.model or "seed" not in other or {**other, "seed": own.get("seed")} != own:
             continue

@@ -12,6 +12,7 @@ from features.errors import REASONS as BAD_TRACK
 from features.spec import FeatureSpec, fingerprint
 from infra.config import Config
 from infra.errors import ConfigError
+from infra.root import layout
 from infra.root.ledger import Commit, Tree
 from infra.root.runs import RunFolder
 from infra.root.songs import read_quarantine, read_songs, stored_table
@@ -73,7 +74,7 @@ def prepare(config: Config, retry: Collection[str] = ()) -> Work:
 
 def feature_tree(store: Store, spec: FeatureSpec) -> Tree:
     """Where the features of a specification lie."""
-    return Tree(store, f"features/{fingerprint(spec)}")
+    return Tree(store, layout.features(fingerprint(spec)))
 
 
 def require_reasons(retry: Collection[str]) -> None:
@@ -86,7 +87,7 @@ def require_reasons(retry: Collection[str]) -> None:
 
 def require_tracks(store: Store, corpus: str) -> str:
     """Where the track list is. Raises ConfigError if there is none."""
-    path = f"corpus/{corpus}/tracks.parquet"
+    path = layout.tracks(corpus)
     if not store.exists(path):
         raise ConfigError(f"{store.uri(path)}: no track list yet, run jobs.index first")
     return path
@@ -116,7 +117,7 @@ def describe(work: Work) -> str:
 
 def run_path(config: Config) -> str:
     """Where a run over this corpus keeps its records."""
-    return f"runs/extract-{config.corpus}"
+    return layout.run("extract", config.corpus)
 
 
 def remember_speed(work: Work, folder: RunFolder, workers: int, seconds: float) -> None:

@@ -17,6 +17,7 @@ from infra.datasets.names import Names
 from infra.datasets.tables import is_table
 from infra.datasets.tracklist import read_list
 from infra.errors import ConfigError
+from infra.root import layout
 from infra.root.journal import replace_files
 from infra.root.runs import RunFolder
 from infra.storage.parquet import encode
@@ -43,9 +44,9 @@ def run(config: Config) -> IndexResult:
     """
     store = Store(config.root)
     store.check()
-    path = f"corpus/{config.corpus}/tracks.parquet"
+    path = layout.tracks(config.corpus)
     with RunFolder(
-        store, f"runs/index-{config.corpus}", f"the track list of corpus {config.corpus}"
+        store, layout.run("index", config.corpus), f"the track list of corpus {config.corpus}"
     ) as folder:
         folder.begin(config.model_dump(mode="json"))
         table, n_labelled = build(config)

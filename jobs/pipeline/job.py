@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from infra.config import Config
+from infra.root import layout
 from infra.root.runs import RunFolder
 from infra.storage.store import Store
 from infra.workers.cluster import lasting
@@ -44,7 +45,7 @@ def run(config: Config, incremental: bool = False, retrain: bool = False) -> Ran
     store = Store(config.root)
     store.check()
     what = f"the pipeline of corpus {config.corpus}"
-    with RunFolder(store, f"runs/pipeline-{config.corpus}", what) as folder, lasting():
+    with RunFolder(store, layout.run("pipeline", config.corpus), what) as folder, lasting():
         folder.begin(config.model_dump(mode="json"))
 
         def ended(job: str, result: T) -> T:

@@ -17,7 +17,7 @@ import ray
 from infra.config import Config
 from infra.errors import Incomplete
 from infra.progress import Progress
-from infra.root import models
+from infra.root import layout, models
 from infra.root.journal import Fence
 from infra.root.lease import Lease, holding
 from infra.root.ledger import Commit, Snapshot, Tree, quarantine_table, songs_table
@@ -71,7 +71,7 @@ def run(config: Config, model: str | None = None) -> Represented:
     """
     loaded = _open(config, model)
     what = f"representing with model {loaded.run}"
-    with RunFolder(Store(config.root), f"runs/represent-{loaded.run}", what) as folder:
+    with RunFolder(Store(config.root), layout.run("represent", loaded.run), what) as folder:
         work = _prepare(config, loaded)
         _claim(work)
         folder.begin(config.model_dump(mode="json"))
@@ -110,7 +110,7 @@ def _open(config: Config, name: str | None) -> LoadedModel:
 
 def _prepare(config: Config, loaded: LoadedModel) -> Work:
     store = Store(config.root)
-    features, tree = training_snapshot(config, store)[0], Tree(store, f"vectors/{loaded.run}")
+    features, tree = training_snapshot(config, store)[0], Tree(store, layout.vectors(loaded.run))
     latest = tree.latest(config.corpus)
     gone = tree.taken(latest)
     songs = living(features, read_songs(store, features), gone)

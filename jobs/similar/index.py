@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from evaluation.neighbours.exact import Block, Neighbour, directions, mean_vector, nearest
 from infra.config import SimilarConfig
+from infra.root import layout
 from infra.root.songs import read_columns
 from infra.storage.parquet import decode, encode
 from infra.storage.store import Store
@@ -84,7 +85,7 @@ def wants_index(inputs: Inputs, config: SimilarConfig) -> bool:
 
 def known(inputs: Inputs, config: SimilarConfig) -> Prepared | None:
     """What is there already for these vectors and settings."""
-    prefix = f"similar/{inputs.model}/{config.kind}"
+    prefix = layout.similar(inputs.model, config.kind)
     try:
         about: dict[str, Any] = json.loads(inputs.store.read(f"{prefix}/about.json"))
     except FileNotFoundError:
@@ -101,7 +102,7 @@ def prepare(inputs: Inputs, config: SimilarConfig) -> Prepared:
     found = known(inputs, config)
     if found is not None:
         return found
-    prefix, indexed = f"similar/{inputs.model}/{config.kind}", wants_index(inputs, config)
+    prefix, indexed = layout.similar(inputs.model, config.kind), wants_index(inputs, config)
     made = Prepared(prefix, _key(inputs, config), np.zeros(0), indexed)
     mean = _write_index(inputs, config, made) if indexed else mean_vector(blocks(inputs, config.kind))
     about = {"key": made.key, "indexed": indexed, "mean": mean.tolist()}

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from infra.config import Config
-from infra.root import models
+from infra.root import layout, models
 from infra.root.runs import RunFolder
 from infra.storage.store import Store
 from infra.workers.cluster import lasting
 from jobs.evaluate import job as evaluate
 from jobs.represent import job as represent
 from jobs.sweep.plan import Point, table_rows
-from jobs.sweep.studies import FOLDER, write_study
+from jobs.sweep.studies import write_study
 from jobs.train import job as train
 
 log = logging.getLogger(__name__)
@@ -42,10 +42,11 @@ def run(points: Sequence[tuple[Point, Sequence[Config]]], name: str) -> Swept:
     """
     store = Store(points[0][1][0].root)
     text = json.dumps([[str(point), len(configs)] for point, configs in points])
-    folder = f"{FOLDER}/{name.replace(' ', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    study = f"{name.replace(' ', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    folder = layout.study(study)
     rows: list[dict[str, Any]] = []
     trained: list[str] = []
-    with RunFolder(store, f"runs/{folder.replace('/', '-')}", f"study {name!r}") as record, lasting():
+    with RunFolder(store, layout.run(layout.STUDIES, study), f"study {name!r}") as record, lasting():
         record.begin({"name": name, "points": [str(point) for point, _ in points]})
         for number, (point, configs) in enumerate(points, 1):
             log.info("sweep: %d of %d: %s, %d seeds", number, len(points), point, len(configs))

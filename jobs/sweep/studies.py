@@ -12,11 +12,10 @@ import pyarrow as pa
 from evaluation.figures.sweep import sweep_figure
 from evaluation.report.scores import OURS
 from evaluation.report.studies import Study
+from infra.root import layout
 from infra.root.journal import Fence, replace_files
 from infra.storage.parquet import decode, encode
 from infra.storage.store import Store
-
-FOLDER = "sweeps"
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ def _null(value: Any) -> Any:
 def find_studies(store: Store, corpus: str) -> list[Kept]:
     """The studies of a corpus, by their folders' names."""
     found = []
-    for name in store.names(FOLDER):
-        folder = f"{FOLDER}/{name}"
+    for name in store.names(layout.STUDIES):
+        folder = layout.study(name)
         try:
             about = json.loads(store.read(f"{folder}/about.json"))
         except FileNotFoundError:
@@ -67,9 +66,9 @@ def find_studies(store: Store, corpus: str) -> list[Kept]:
 def models_of_studies(store: Store) -> set[str] | None:
     """The models of all studies under a root; None where one does not say."""
     found: set[str] = set()
-    for name in store.names(FOLDER):
+    for name in store.names(layout.STUDIES):
         try:
-            about = json.loads(store.read(f"{FOLDER}/{name}/about.json"))
+            about = json.loads(store.read(layout.study(name, "about.json")))
         except FileNotFoundError:
             continue
         if "models" not in about:

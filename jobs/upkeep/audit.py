@@ -18,8 +18,8 @@ from infra import cli
 from infra.config import Config
 from infra.errors import ConfigError, Incomplete, StorageError
 from infra.progress import Progress
-from infra.root import models
-from infra.root.ledger import Commit, Placed, Tree
+from infra.root import layout, models
+from infra.root.ledger import Commit, Placed, Tree, trees
 from infra.root.songs import read_quarantine, read_songs
 from infra.root.taken import taken
 from infra.storage.store import Store
@@ -29,7 +29,6 @@ from jobs.represent.plan import living
 
 PARALLEL_DIGESTS = 4
 LISTED_FILES = 50
-KINDS = ("features", "vectors")
 log = logging.getLogger(__name__)
 
 Digests = dict[str, str]  # path relative to the root -> SHA-256 that its record says
@@ -72,18 +71,19 @@ class AuditResult:
 def run(config: Config) -> AuditResult:
     """Check everything under the root. Raises ConfigError if there is nothing, StorageError if it cannot be read."""
     store = Store(config.root)
-    corpora = store.names("corpus")
+    corpora = store.names(layout.CORPORA)
     if not corpora:
         raise ConfigError(f"root {store.root}: holds no corpus")
     gone = taken(store, models.PLACE)  # gc's: they and what was made with them count no more
     features, vectors = (
-        [Tree(store, f"{kind}/{name}") for name in store.names(kind) if name not in gone] for kind in KINDS
+        [tree for tree in trees(store, kind) if layout.name_of(tree.prefix) not in gone]
+        for kind in layout.TREES
     )
     accounts = tuple(map(account, [*features, *vectors]))
     coverage = tuple(cover(store, name, features) for name in corpora)
     unrepresented = [problem for name in corpora for problem in uncovered(store, name, vectors)]
     checkpoints, unreadable = checkpoint_digests(
-        store, [name for name in store.names("models") if name not in gone]
+        store, [name for name in store.names(layout.MODELS) if name not in gone]
     )
     files = {path: digest for item in accounts for path, digest in item.files.items()} | checkpoints
     problems = [problem for item in (*accounts, *coverage) for problem in item.problems]
@@ -93,8 +93,8 @@ def run(config: Config) -> AuditResult:
 
 def account(tree: Tree) -> Account:
     """Read the commits and the snapshots of a tree and compare them with each other."""
-    corpora = tree.store.names(f"{tree.prefix}/snapshots")
-    names = [name.removesuffix(".json") for name in tree.store.names(f"{tree.prefix}/commits")]
+    corpora = tree.corpora()
+    names = tree.shards()
     problems: list[str] = []
     try:
         # What gc has taken counts for nobody, be it deleted yet or not.
@@ -189,7 +189,7 @@ def _unrepresented(store: Store, tree: Tree, corpus: str) -> list[str] | None:
         snapshot = tree.latest(corpus)
         if snapshot is None:
             return None
-        features = Tree(store, f"features/{tree.read_spec()['fingerprint']}").latest(corpus)
+        features = Tree(store, layout.features(tree.read_spec()["fingerprint"])).latest(corpus)
         if features is None:
             return [f"{tree.prefix}: the features of {corpus} behind its vectors are gone"]
         wanted = _places(living(features, read_songs(store, features), tree.taken(snapshot)))
@@ -197,7 +197,7 @@ def _unrepresented(store: Store, tree: Tree, corpus: str) -> list[str] | None:
     except (StorageError, FileNotFoundError):
         return None  # `check_snapshot` says so
     except (ValueError, KeyError):
-        return [f"{tree.prefix}/spec.json: cannot be understood"]
+        return [f"{layout.spec(tree.prefix)}: cannot be understood"]
     problems = []
     if missing := len(set(wanted) - set(known)):
         problems.append(
@@ -213,11 +213,11 @@ def checkpoint_digests(store: Store, names: Iterable[str]) -> tuple[Digests, lis
     digests: Digests = {}
     problems: list[str] = []
     for model in names:
-        for name in store.names(f"models/{model}/index"):
-            path = f"models/{model}/index/{name}"
+        for name in store.names(layout.model(model, "index")):
+            path = layout.model(model, f"index/{name}")
             try:
                 files = json.loads(store.read(path))["files"]
-                digests |= {f"models/{model}/{file}": digest for file, digest in files.items()}
+                digests |= {layout.model(model, file): digest for file, digest in files.items()}
             except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError):
                 problems.append(f"{path}: not a checkpoint index entry")
     return digests, problems

@@ -17,7 +17,7 @@ from infra import cli
 from infra.config import Config
 from infra.errors import Incomplete, StorageError
 from infra.progress import Progress
-from infra.root import models
+from infra.root import layout, models
 from infra.root.journal import Fence
 from infra.root.ledger import Commit, Snapshot, Tree, quarantine_table, songs_table
 from infra.root.runs import RunFolder
@@ -81,7 +81,7 @@ def run(config: Config) -> Compacted:
     store = Store(config.root)
     training_snapshot(config, store)
     with RunFolder(
-        store, f"runs/compact-{config.corpus}", f"the compaction of corpus {config.corpus}"
+        store, layout.run("compact", config.corpus), f"the compaction of corpus {config.corpus}"
     ) as folder:
         work = prepare(config)
         before, todo = len(work.snapshot.shards), work.todo
@@ -116,7 +116,7 @@ def prepare(config: Config) -> Work:
     store = Store(config.root)
     snapshot, mark = training_snapshot(config, store)
     songs, quarantine = read_songs(store, snapshot), read_quarantine(store, snapshot)
-    tree, todo = Tree(store, f"features/{mark}"), plan(snapshot, songs, quarantine, mark, config.extract)
+    tree, todo = Tree(store, layout.features(mark)), plan(snapshot, songs, quarantine, mark, config.extract)
     gone = tree.taken(snapshot)
     merged = tuple(replace(part, name=unused(part.name, gone)) for part in todo.merged)
     return Work(tree, snapshot, songs, quarantine, Plan(todo.replaced, merged))
@@ -178,10 +178,10 @@ def vector_trees(corpus: str, work: Work) -> list[Carried]:
     """Trees of vectors that cover all songs of these features."""
     store, found = work.tree.store, []
     gone = taken(store, models.PLACE)
-    for name in store.names("vectors"):
+    for name in store.names(layout.VECTORS):
         if name in gone:
             continue
-        vectors = Tree(store, f"vectors/{name}")
+        vectors = Tree(store, layout.vectors(name))
         latest = vectors.latest(corpus)
         if latest is None or vectors.read_spec()["fingerprint"] != work.tree.prefix.rpartition("/")[2]:
             continue

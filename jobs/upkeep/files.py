@@ -9,6 +9,7 @@ from features.spec import fingerprint
 from infra import cli
 from infra.config import Config, load
 from infra.errors import ConfigError
+from infra.root import layout
 from infra.root.ledger import Tree
 from infra.storage.store import Store
 from jobs.extract.specification import specification
@@ -41,11 +42,11 @@ def run(config: Config, what: What) -> list[str]:
     """The same, of a configuration."""
     store = Store(config.root)
     if what is What.tracks:
-        path = f"corpus/{config.corpus}/tracks.parquet"
+        path = layout.tracks(config.corpus)
         if not store.exists(path):
             raise ConfigError(f"{store.uri(path)}: no track list yet, run jobs.index first")
         return [store.uri(path)]
-    tree = Tree(store, f"features/{fingerprint(specification(config.extract))}")
+    tree = Tree(store, layout.features(fingerprint(specification(config.extract))))
     snapshot = tree.latest(config.corpus)
     if snapshot is None:
         raise ConfigError(

@@ -11,15 +11,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from infra.root import models
+from infra.root import layout, models
 from infra.root.checkpoints import Checkpoints
-from infra.root.ledger import LONGEST_FENCE, Snapshot, Tree
+from infra.root.ledger import LONGEST_FENCE, Snapshot, Tree, trees
 from infra.storage.local import TEMPORARY, Entry
 from infra.storage.store import Store
 from jobs.evaluate.job import cells_in_use
-from jobs.upkeep.superseded import FOLDERS, NO_MODEL, Model, belongings, read_models, superseded
+from jobs.upkeep.superseded import Model, belongings, read_models, superseded
 
-KINDS = ("features", "vectors")
 HALF_WRITTEN_SECONDS = 3600.0  # a temporary file lives for moments
 MODEL, MADE, SNAPSHOT, COMMIT, DATA, TABLE, MOMENTS, CHECKPOINT, ANSWER, LEFT = (
     "superseded model",
@@ -79,15 +78,15 @@ def look(
         frozenset(m.songs for m in known if m.final is None and m.youngest <= older_than),
     )
     gone = dict(belongings(store, superseded(store, known, older_than, keep), older_than))
-    for kind in KINDS:
-        for name in store.names(kind):
-            tree = Tree(store, f"{kind}/{name}")
-            if (kind == "features" or name not in gone) and (places is None or tree.prefix in places):
+    for kind in layout.TREES:
+        for tree in trees(store, kind):
+            mine = kind == layout.FEATURES or layout.name_of(tree.prefix) not in gone
+            if mine and (places is None or tree.prefix in places):
                 yield from of_tree(tree, older_than, keep, songs)
     if places is None or models.PLACE in places:
         for name, entries in gone.items():
             for entry in entries:
-                reason = MODEL if entry.path.startswith("models/") else MADE
+                reason = MODEL if entry.path.startswith(f"{layout.MODELS}/") else MADE
                 yield Garbage(entry.path, entry.bytes, reason, entry.version, models.PLACE, name)
     if places is None:
         yield from elsewhere(store, older_than, known, gone)
@@ -103,11 +102,11 @@ def of_tree(tree: Tree, older_than: float, keep: int, songs: Songs) -> Iterator[
         folder = entry.path.removeprefix(f"{tree.prefix}/").partition("/")[0]
         if _is_temporary(entry):
             yield from _left(entry, older_than)
-        elif folder == "commits" and entry.age <= older_than:
+        elif folder == layout.COMMITS and entry.age <= older_than:
             young.add(_stem(entry.path))
         elif entry.age <= older_than or not living.paths or entry.path in living.paths:
             continue
-        elif folder == "data":
+        elif folder == layout.DATA:
             orphans.append(entry)
         else:
             yield from _of_record(tree, entry, living, songs.trained, gone)
@@ -125,13 +124,13 @@ def _of_record(
     """Of an old commit, snapshot, table or file of moments that no living snapshot names."""
     folder, _, name = entry.path.removeprefix(f"{tree.prefix}/").partition("/")
     file = name.rpartition("/")[2]
-    if folder == "commits" and _stem(file) not in living.shards:
+    if folder == layout.COMMITS and _stem(file) not in living.shards:
         yield Garbage(*entry[:2], COMMIT, entry.version, tree.prefix, _stem(file))
-    elif folder == "snapshots" and file.endswith(".json"):
+    elif folder == layout.SNAPSHOTS and file.endswith(".json"):
         yield Garbage(*entry[:2], SNAPSHOT, entry.version)
-    elif folder == "snapshots" and file.endswith(".parquet") and file not in trained:
+    elif folder == layout.SNAPSHOTS and file.endswith(".parquet") and file not in trained:
         yield Garbage(*entry[:2], TABLE, entry.version, tree.prefix, file)
-    elif folder == "moments" and name.partition("/")[0] in gone:
+    elif folder == layout.MOMENTS and name.partition("/")[0] in gone:
         yield Garbage(*entry[:2], MOMENTS, entry.version)
 
 
@@ -141,8 +140,8 @@ def find_living(tree: Tree, older_than: float, keep: int, songs: Songs) -> Livin
     paths: set[str] = set()
     names: set[str] = set()
     highest: set[str] = set()
-    for corpus in tree.store.names(f"{tree.prefix}/snapshots"):
-        start = f"{tree.prefix}/snapshots/{corpus}/"
+    for corpus in tree.corpora():
+        start = f"{tree.snapshot_files(corpus)}/"
         written = {
             int(_stem(entry.path)): entry
             for entry in tree.store.walk(start.rstrip("/"))
@@ -197,8 +196,8 @@ def _read(tree: Tree, corpus: str, number: int) -> Snapshot | None:
 def _gone_moments(tree: Tree, songs: Collection[str]) -> set[str]:
     """Of songs that no snapshot and no model has; not those that do not say of which, or are not whole."""
     found = {
-        key: Checkpoints(tree.store, f"{tree.prefix}/moments/{key}").load()
-        for key in tree.store.names(f"{tree.prefix}/moments")
+        key: Checkpoints(tree.store, f"{tree.prefix}/{layout.MOMENTS}/{key}").load()
+        for key in tree.store.names(f"{tree.prefix}/{layout.MOMENTS}")
     }
     return {key for key, kept in found.items() if kept and kept[2].get("songs") not in (None, *songs)}
 
@@ -210,17 +209,19 @@ def elsewhere(
     steps = {model.name: model.final.step for model in known if model.final}
     used = cells_in_use(store)
     for kind in store.names(""):
-        for entry in store.walk(kind) if kind not in KINDS else ():
+        for entry in store.walk(kind) if kind not in layout.TREES else ():
             name = entry.path.split("/")[1] if "/" in entry.path else ""
             if _is_temporary(entry):
                 yield from _left(entry, older_than)
-            elif entry.age <= older_than or (kind in FOLDERS and name in gone):
+            elif entry.age <= older_than or (kind in layout.OF_MODELS and name in gone):
                 continue
-            elif kind == "models" and name in steps:
+            elif kind == layout.MODELS and name in steps:
                 step = re.search(r"/step-(\d+)[\d-]*\.(json|safetensors)$", entry.path)
                 if step and int(step[1]) != steps[name]:
                     yield Garbage(*entry[:2], CHECKPOINT, entry.version)
-            elif (kind, name) == ("scores", NO_MODEL) and used is not None and entry.path not in used:
+            elif (
+                (kind, name) == (layout.SCORES, layout.CELLS) and used is not None and entry.path not in used
+            ):
                 yield Garbage(*entry[:2], ANSWER, entry.version)
 
 

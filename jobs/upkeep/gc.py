@@ -39,7 +39,7 @@ from infra import cli
 from infra.config import Config
 from infra.errors import ConfigError
 from infra.progress import Progress, waiting
-from infra.root import models
+from infra.root import layout, models
 from infra.root.ledger import Tree
 from infra.root.taken import give_back, take
 from infra.storage.store import Store
@@ -47,7 +47,7 @@ from jobs.upkeep.garbage import ORDER, Garbage, look
 
 log = logging.getLogger(__name__)
 
-MARKS = "gc/marks"
+MARKS = layout.gc("marks")
 UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 AT_ONCE = 1000  # objects deleted
 Key = tuple[str, str]  # path and version
@@ -62,7 +62,7 @@ def run(
     the second look. Returns what was found, or deleted. Raises ConfigError if the root holds no corpus.
     """
     store = Store(root)
-    if not store.names("corpus"):
+    if not store.names(layout.CORPORA):
         raise ConfigError(f"root {store.root}: holds no corpus")
     if keep < 1:
         raise ConfigError(f"--keep {keep}: expected 1 or more")
@@ -133,7 +133,7 @@ def condemn(store: Store, again: Sequence[Garbage], older_than: float, keep: int
 
 def fence(tree: Tree) -> None:
     """Of every corpus: also of those that have no snapshot there yet and may be about to publish the first."""
-    for corpus in {*tree.store.names("corpus"), *tree.store.names(f"{tree.prefix}/snapshots")}:
+    for corpus in {*tree.store.names(layout.CORPORA), *tree.corpora()}:
         tree.fence(corpus)
 
 

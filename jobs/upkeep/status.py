@@ -16,7 +16,8 @@ from rich.table import Table
 from infra import cli
 from infra.config import Config
 from infra.errors import ConfigError
-from infra.root.ledger import Snapshot, Tree
+from infra.root import layout
+from infra.root.ledger import newest_snapshots
 from infra.root.runs import has_record, read_record
 from infra.root.songs import read_quarantine
 from infra.storage.retry import patiently
@@ -45,8 +46,8 @@ def run(config: Config) -> dict[str, Rows]:
         "quarantined": list(quarantined(store)),
         "models": list(models(store)),
         "vectors": list(vectors(store)),
-        "scores": [(name,) for name in store.names("scores")],
-        "report": [(store.uri("report/index.html"),)] if store.exists("report/index.html") else [],
+        "scores": [(name,) for name in store.names(layout.SCORES) if name != layout.CELLS],
+        "report": [(store.uri(layout.report()),)] if store.exists(layout.report()) else [],
         "runs": list(runs(store)),
     }
     found = {kind: rows for kind, rows in tables.items() if rows}
@@ -70,7 +71,7 @@ HEADS = {
 def corpora(store: Store) -> Rows:
     """Name, tracks, size, origin and label columns of each track list."""
     rows = []
-    for name in store.names("corpus"):
+    for name in store.names(layout.CORPORA):
         table = read_tracks(store, name)
         about = json.loads((table.schema.metadata or {}).get(b"hdpgmm", b"{}"))
         labels = [*about.get("single", ()), *about.get("multi", ())]
@@ -83,18 +84,18 @@ def corpora(store: Store) -> Rows:
 
 def features(store: Store) -> Iterator[tuple[str, ...]]:
     """The newest snapshot of each corpus in each feature tree."""
-    for tree, corpus, snapshot in _snapshots(store, "features"):
+    for tree, corpus, snapshot in newest_snapshots(store, layout.FEATURES):
         spec = tree.read_spec()
         hours = snapshot.n_frames * spec.get("hop_length", 1) / spec["sample_rate"] / 3600
         size = sum(shard["bytes"] for shard in snapshot.shards) / 1e6
         counts = (snapshot.number, len(snapshot.shards), snapshot.n_songs, snapshot.n_frames)
         sizes = (f"{hours:.2f}", f"{size:.1f}")
-        yield (tree.prefix.rpartition("/")[2], corpus, *map(str, counts), *sizes, str(snapshot.n_quarantined))
+        yield (layout.name_of(tree.prefix), corpus, *map(str, counts), *sizes, str(snapshot.n_quarantined))
 
 
 def quarantined(store: Store) -> Iterator[tuple[str]]:
     """The quarantined tracks by reason, of every feature tree."""
-    for tree, corpus, snapshot in _snapshots(store, "features"):
+    for tree, corpus, snapshot in newest_snapshots(store, layout.FEATURES):
         if snapshot.n_quarantined:
             yield (f"quarantined in {tree.prefix}, corpus {corpus}",)
             yield from ((f"  {line}",) for line in quarantine_lines(read_quarantine(store, snapshot)))
@@ -102,16 +103,16 @@ def quarantined(store: Store) -> Iterator[tuple[str]]:
 
 def models(store: Store) -> Iterator[tuple[str, ...]]:
     """Each model with its checkpoints."""
-    for name in store.names("models"):
-        steps = [step.removesuffix(".json")[:STEP] for step in store.names(f"models/{name}/index")]
-        finished = store.exists(f"models/{name}/final.json")
+    for name in store.names(layout.MODELS):
+        steps = [step.removesuffix(".json")[:STEP] for step in store.names(layout.model(name, "index"))]
+        finished = store.exists(layout.model(name, "final.json"))
         yield name, str(len(steps)), max(steps, default="-"), "yes" if finished else "no"
 
 
 def vectors(store: Store) -> Iterator[tuple[str, ...]]:
     """The newest snapshot of each corpus in each tree of vectors."""
-    for tree, corpus, snapshot in _snapshots(store, "vectors"):
-        yield tree.prefix.rpartition("/")[2], corpus, str(snapshot.number), str(snapshot.n_songs)
+    for tree, corpus, snapshot in newest_snapshots(store, layout.VECTORS):
+        yield layout.name_of(tree.prefix), corpus, str(snapshot.number), str(snapshot.n_songs)
 
 
 def runs(store: Store) -> Iterator[tuple[str, ...]]:
@@ -157,12 +158,12 @@ def watch(store: Store) -> None:
 
 def _recorded(store: Store) -> list[str]:
     """Names of runs that have a record; one that was refused has none."""
-    return [name for name in store.names("runs") if has_record(store, f"runs/{name}")]
+    return [name for name in store.names(layout.RUNS) if has_record(store, f"{layout.RUNS}/{name}")]
 
 
 def _summary(store: Store, run: str) -> dict[str, Any]:
     try:
-        found = json.loads(read_record(store, f"runs/{run}", "summary.json"))
+        found = json.loads(read_record(store, f"{layout.RUNS}/{run}", "summary.json"))
     except (FileNotFoundError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -170,19 +171,10 @@ def _summary(store: Store, run: str) -> dict[str, Any]:
 
 def _last_line(store: Store, run: str) -> dict[str, Any]:
     try:
-        found = json.loads(read_record(store, f"runs/{run}", "log.jsonl").splitlines()[-1])
+        found = json.loads(read_record(store, f"{layout.RUNS}/{run}", "log.jsonl").splitlines()[-1])
         return found if datetime.fromisoformat(found["time"]).tzinfo else {}
     except (FileNotFoundError, ValueError, IndexError, TypeError, KeyError):
         return {}
-
-
-def _snapshots(store: Store, kind: str) -> Iterator[tuple[Tree, str, Snapshot]]:
-    for name in store.names(kind):
-        tree = Tree(store, f"{kind}/{name}")
-        for corpus in store.names(f"{tree.prefix}/snapshots"):
-            snapshot = tree.latest(corpus)
-            if snapshot:
-                yield tree, corpus, snapshot
 
 
 def _short(value: Any) -> str:

@@ -14,16 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.report.pages import INDEX, model_of
-from infra.root import models
-from infra.root.ledger import Tree
+from infra.root import layout, models
+from infra.root.ledger import Tree, trees
 from infra.root.models import Final
 from infra.root.taken import taken
 from infra.storage.local import Entry
 from infra.storage.store import Store
 from jobs.sweep.studies import models_of_studies
-
-FOLDERS = ("models", "vectors", "scores", "similar", "interpretation")  # a folder of a model's name in each
-NO_MODEL = "cells"  # beside the models' folders, in scores/
 
 
 @dataclass(frozen=True)
@@ -45,13 +42,13 @@ class Model:
 def read_models(store: Store) -> list[Model]:
     """All models under a root, trainings under way too."""
     files: dict[str, list[Entry]] = defaultdict(list)
-    for entry in store.walk("models"):
+    for entry in store.walk(layout.MODELS):
         files[entry.path.split("/")[1]].append(entry)
     return [_read(store, name, entries) for name, entries in files.items()]
 
 
 def _read(store: Store, name: str, entries: Iterable[Entry]) -> Model:
-    ages = {entry.path.removeprefix(f"models/{name}/"): entry.age for entry in entries}
+    ages = {entry.path.removeprefix(layout.model(name) + "/"): entry.age for entry in entries}
     final = models.find(store, name) if "final.json" in ages else None
     provenance = final.provenance if final else _begun(store, name, ages)
     return Model(name, min(ages.values()), final, ages.get("final.json", 0.0), provenance)
@@ -61,7 +58,7 @@ def _begun(store: Store, name: str, files: Iterable[str]) -> Mapping[str, Any]:
     """The provenance that the newest checkpoint says."""
     newest = max((file for file in files if re.fullmatch(r"index/step-[\d-]+\.json", file)), default=None)
     try:
-        return json.loads(store.read(f"models/{name}/{newest}"))["meta"]["provenance"] if newest else {}
+        return json.loads(store.read(layout.model(name, newest)))["meta"]["provenance"] if newest else {}
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return {}
 
@@ -85,10 +82,10 @@ def superseded(store: Store, known: Collection[Model], older_than: float, keep: 
 def _families(store: Store, known: Iterable[Model]) -> Iterator[tuple[list[Model], list[list[Model]]]]:
     """Models alike but for the seed, each with the others of the same corpus and settings that are of other songs."""
     where: dict[str, list[str]] = defaultdict(list)
-    for tree in store.names("features"):
-        for corpus in store.names(f"features/{tree}/snapshots"):
-            for name in store.names(f"features/{tree}/snapshots/{corpus}"):
-                where[name].append(f"{tree}/{corpus}")
+    for tree in trees(store, layout.FEATURES):
+        for corpus in tree.corpora():
+            for name in store.names(tree.snapshot_files(corpus)):
+                where[name].append(f"{tree.prefix}/{corpus}")
     alike: dict[str, dict[str, list[Model]]] = defaultdict(lambda: defaultdict(list))
     for model in known:
         if model.final is not None:
@@ -107,7 +104,7 @@ def _finished(model: Model) -> tuple[str, str]:
 
 def _named(store: Store) -> set[str] | None:
     """Models that studies and the report are about; None where one of them does not say."""
-    named, page = models_of_studies(store), f"report/{INDEX}"
+    named, page = models_of_studies(store), layout.report(INDEX)
     if named is None or not store.exists(page):
         return named
     about = model_of(store.read(page))
@@ -118,8 +115,8 @@ def _given_up(store: Store, model: Model) -> bool:
     """Whether a training that did not end cannot go on: nobody has its songs as the newest."""
     if not model.songs or "fingerprint" not in model.provenance:
         return False
-    tree = Tree(store, f"features/{model.provenance['fingerprint']}")
-    newest = (tree.latest(corpus) for corpus in store.names(f"{tree.prefix}/snapshots"))
+    tree = Tree(store, layout.features(model.provenance["fingerprint"]))
+    newest = map(tree.latest, tree.corpora())
     return all(not snapshot or snapshot.songs.rpartition("/")[2] != model.songs for snapshot in newest)
 
 
@@ -128,11 +125,13 @@ def belongings(store: Store, gone: Collection[str], older_than: float) -> Iterat
 
     What gc has taken before is as good as old.
     """
-    there = {kind: set(store.names(kind)) for kind in FOLDERS}
-    there["scores"].discard(NO_MODEL)
+    there = {kind: set(store.names(kind)) for kind in layout.OF_MODELS}
+    there[layout.SCORES].discard(layout.CELLS)
     before = taken(store, models.PLACE)
     for name in sorted(set().union(*there.values())):
-        if name in before or name in gone or name not in there["models"]:
-            entries = [e for kind in FOLDERS if name in there[kind] for e in store.walk(f"{kind}/{name}")]
+        if name in before or name in gone or name not in there[layout.MODELS]:
+            entries = [
+                e for kind in layout.OF_MODELS if name in there[kind] for e in store.walk(f"{kind}/{name}")
+            ]
             if name in before or all(entry.age > older_than for entry in entries):
                 yield name, entries

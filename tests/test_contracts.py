@@ -1,0 +1,51 @@
+"""What only the contract modules may spell: where things lie under a root, and the columns that tables share."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from infra.root import layout
+from tests.places import REPOSITORY
+
+OWNERS = {"infra/root/layout.py"}
+FOLDERS = sorted(value for name, value in vars(layout).items() if name.isupper() and isinstance(value, str))
+PATH = re.compile(rf"^(?:{'|'.join(FOLDERS)})/")
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    for package in ("infra", "jobs", "evaluation"):
+        for path in sorted((REPOSITORY / package).rglob("*.py")):
+            name = path.relative_to(REPOSITORY).as_posix()
+            if name not in OWNERS:
+                yield name, ast.parse(path.read_text())
+
+
+def spelled(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Texts that begin like a path under a root, and folders of one that a listing is asked for."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and PATH.match(node.value):
+            yield node.lineno, node.value
+        elif isinstance(node, ast.JoinedStr):
+            inner = "".join(part.value for part in node.values if isinstance(part, ast.Constant))
+            if re.search(rf"/(?:{'|'.join(FOLDERS)})(?:/|$)", inner):
+                yield node.lineno, inner
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in ("names", "walk") and node.args and isinstance(node.args[0], ast.Constant):
+                if node.args[0].value:
+                    yield node.lineno, node.args[0].value
+
+
+def test_paths_under_a_root_are_made_in_one_place():
+    found = [f"{name}:{line}: {text}" for name, tree in sources() for line, text in spelled(tree)]
+    assert found == []
+
+
+def test_the_rule_finds_what_it_is_for():
+    bad = [
+        'f"models/{run}/final.json"',
+        '"corpus/x/tracks.parquet"',
+        'store.names("vectors")',
+        'f"{tree}/snapshots/{c}"',
+    ]
+    assert [len([*spelled(ast.parse(line))]) for line in bad] == [1] * 4
+    assert not [*spelled(ast.parse('say(f"{n} models, {m} runs")'))]
