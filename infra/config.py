@@ -203,9 +203,7 @@ class PipelineConfig(Section):
 class SimilarConfig(Section):
     """Songs like a song."""
 
-    kind: Literal["soft_sqrt", "posterior_sqrt", "posterior_log", "responsibility", "expected"] = Field(
-        "soft_sqrt", description="which vectors are compared"
-    )
+    kind: str = Field("soft_sqrt", description="which vectors are compared")
     index: Literal["auto", "exact", "approximate"] = Field(
         "auto", description="auto: all songs are compared up to index_from, above it those of an index"
     )

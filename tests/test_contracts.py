@@ -23,16 +23,17 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
 def spelled(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Texts that begin like a path under a root, and folders of one that a listing is asked for."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and PATH.match(node.value):
-            yield node.lineno, node.value
-        elif isinstance(node, ast.JoinedStr):
-            inner = "".join(part.value for part in node.values if isinstance(part, ast.Constant))
-            if re.search(rf"/(?:{'|'.join(FOLDERS)})(?:/|$)", inner):
-                yield node.lineno, inner
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in ("names", "walk") and node.args and isinstance(node.args[0], ast.Constant):
-                if node.args[0].value:
-                    yield node.lineno, node.args[0].value
+        match node:
+            case ast.Constant(value=str() as text) if PATH.match(text):
+                yield node.lineno, text
+            case ast.JoinedStr(values=parts):
+                inner = "".join(str(part.value) for part in parts if isinstance(part, ast.Constant))
+                if re.search(rf"/(?:{'|'.join(FOLDERS)})(?:/|$)", inner):
+                    yield node.lineno, inner
+            case ast.Call(
+                func=ast.Attribute(attr="names" | "walk"), args=[ast.Constant(value=str() as text), *_]
+            ) if text:
+                yield node.lineno, text
 
 
 def test_paths_under_a_root_are_made_in_one_place():

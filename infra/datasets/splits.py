@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from infra.datasets.keys import best_named
-from infra.datasets.layouts import read_labels
 from infra.datasets.names import Matched, Names, same_end
+from infra.datasets.readers import read_labels
 from infra.datasets.tracklist import URI_COLUMNS
 from infra.errors import ConfigError
 from infra.storage.store import read_uri

@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from ray.exceptions import RayTaskError
 
 from evaluation.comparison.cells import Cell
 from evaluation.comparison.questions import Question
+from infra.code import digest_of_code
 from infra.config import Config
 from infra.progress import Progress
 from infra.root import layout
@@ -29,6 +29,11 @@ from infra.workers.metrics import Metrics
 from jobs.evaluate.inputs import Inputs
 from jobs.evaluate.sources import Source, load_vectors
 
+# What computes a cell, vectors apart: a cell of other code is computed again.
+CODE = (
+    *("evaluation.baselines", "evaluation.comparison", "evaluation.probing", "evaluation.recommendation"),
+    *("jobs.evaluate", "jobs.represent.kinds"),
+)
 VALUES = pa.list_(pa.float64())
 DESCRIBED = {
     "cells_total": "cells of the table of scores answered since the command began",
@@ -48,7 +53,7 @@ class Work:
     def path(self) -> str:
         """Where its cells are kept, relative to the root; changes with everything they depend on."""
         who = [self.who] if isinstance(self.who, str) else [self.who.representation, *self.who.key]
-        parts = json.dumps([version("hdpgmm"), self.question.digest, self.question.name, *who])
+        parts = json.dumps([digest_of_code(*CODE), self.question.digest, self.question.name, *who])
         return layout.cell(hashlib.sha256(parts.encode()).hexdigest()[:24])
 
 

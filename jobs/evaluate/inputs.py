@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import pyarrow as pa
 
 from evaluation.probing.splits import Parts
 from evaluation.probing.tasks import Skipped, Task, multi_label, single_label, value
+from infra.code import digest_of_code
 from infra.datasets.splits import SplitLists
 from infra.errors import ConfigError
 from infra.root import layout, models
@@ -41,10 +41,17 @@ class Inputs:
     feature_prefix: str
     tracks: pa.Table
 
-    def digest(self, *settings: Mapping[str, Any]) -> str:
-        """Changes with any input, any of the settings and the program's version."""
+    def digest(self, *settings: Mapping[str, Any], code: Sequence[str]) -> str:
+        """Changes with any input, any of the settings and the source of the modules `code`."""
         tracks = self.store.digest(layout.tracks(self.corpus))
-        parts = [self.model, self.vectors.digest, self.features.digest, tracks, version("hdpgmm"), *settings]
+        parts = [
+            self.model,
+            self.vectors.digest,
+            self.features.digest,
+            tracks,
+            digest_of_code(*code),
+            *settings,
+        ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -16,7 +16,7 @@ from infra.root.journal import Fence, replace_files
 from infra.root.runs import RunFolder
 from infra.storage.parquet import decode
 from infra.storage.store import Store
-from jobs.evaluate.grid import Work, answer, decode_rows, encode_grid, encode_rows
+from jobs.evaluate.grid import CODE, Work, answer, decode_rows, encode_grid, encode_rows
 from jobs.evaluate.inputs import Inputs, Notes, find_inputs
 from jobs.evaluate.questions import find_questions, given
 from jobs.evaluate.sources import find_family, find_sources
@@ -98,7 +98,7 @@ def _score(config: Config, inputs: Inputs, fence: Fence) -> Evaluated:
 def _key(config: Config, family: Sequence[Inputs]) -> str:
     """Changes with anything the table depends on."""
     settings = (config.evaluate.model_dump(mode="json"), config.taste.model_dump(mode="json"), given(config))
-    parts = [member.digest(*settings) for member in family]
+    parts = [member.digest(*settings, code=CODE) for member in family]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 

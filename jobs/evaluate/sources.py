@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from evaluation.baselines import baselines
+from evaluation.baselines.baseline import Baseline
 from infra.config import EvaluateConfig
 from infra.datasets.keys import best_named, find_key, is_known
 from infra.datasets.names import Names
@@ -16,7 +18,9 @@ from infra.root import layout, models
 from infra.root.taken import taken
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs, Notes, align, digest_of, find_inputs
-from jobs.evaluate.vectors import HDPGMM, Named, baseline_vectors, codebook_name, model_vectors
+from jobs.evaluate.vectors import Named, baseline_vectors, model_vectors, n_sampled
+from jobs.represent.kinds import COMPARED
+from jobs.represent.kinds.kind import Kind
 
 NAME_COLUMNS = ("track_id", "track", "path", "file", "filename", "uri", "name", "id")
 
@@ -29,6 +33,8 @@ class Source:
     seed: int
     key: tuple[str, ...]
     model: Inputs | None = None
+    kind: Kind | None = None
+    baseline: Baseline | None = None
     file: str | None = None
 
 
@@ -59,22 +65,22 @@ def _provenance(store: Store, run: str) -> dict[str, Any]:
 
 def find_sources(family: Sequence[tuple[int, Inputs]], config: EvaluateConfig) -> list[Source]:
     """In the order of the table: the simple ones, others', the model's. A codebook for each member of the family."""
-    inputs = family[0][1]
-    name, frames = codebook_name(inputs, config), inputs.features.digest
-    sources = [Source("G1", 0, (frames,))]
-    for kind in ("log", "sqrt"):
-        for seed in range(len(family)):
-            key = (frames, str(config.codewords), str(config.seed + seed))
-            sources.append(Source(f"{name} {kind}", seed, key))
+    inputs, sources = family[0][1], []
+    drawn = n_sampled(inputs, config)
+    for baseline in baselines(config.model_dump()):
+        for row in baseline.rows(drawn):
+            for seed in range(len(family) if baseline.seeded else 1):
+                key = (inputs.features.digest, *baseline.key, str(config.seed + seed))
+                sources.append(Source(row, seed, key, baseline=baseline))
     for item in config.vectors:
         label, _, file = item.partition("=")
         if not file or not label:
             raise ConfigError(f"evaluate.vectors: {item!r}: expected NAME=FILE, as in CLMR=clmr.parquet")
         sources.append(Source(label, 0, (digest_of(file),), file=file))
-    for representation, column in HDPGMM.items():
+    for kind in COMPARED:
         for seed, member in family:
-            key = (member.model, column, member.vectors.digest)
-            sources.append(Source(representation, seed, key, model=member))
+            key = (member.model, kind.column, member.vectors.digest)
+            sources.append(Source(kind.row, seed, key, model=member, kind=kind))
     names = [(source.representation, source.seed) for source in sources]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
@@ -88,15 +94,14 @@ def load_vectors(
     """The vectors of the wanted songs, (song, dim) in their order; frames are read only where a source needs them."""
     found: Named = {}
     needed = {(source.representation, source.seed): source for source in sources}
-    simple = [source for source in needed.values() if not source.model and not source.file]
+    simple = dict.fromkeys((source.baseline, source.seed) for source in needed.values() if source.baseline)
     if simple:
-        seeds = sorted({source.seed for source in simple if source.representation != "G1"})
-        found.update(baseline_vectors(inputs, wanted, config, seeds))
-    members = {source.model.model: source for source in needed.values() if source.model}
-    for member in members.values():
-        if member.model:
-            rows = model_vectors(member.model, wanted)
-            found.update({(name, member.seed): x for name, x in rows.items()})
+        found.update(baseline_vectors(inputs, wanted, config, [*simple]))
+    members = {source.seed: source.model for source in needed.values() if source.model}
+    for seed, member in members.items():
+        kinds = [source.kind for source in needed.values() if source.kind and source.seed == seed]
+        rows = model_vectors(member, wanted, kinds)
+        found.update({(name, seed): x for name, x in rows.items()})
     for source in needed.values():
         if source.file:
             listed = inputs.tracks["track_id"].to_pylist()

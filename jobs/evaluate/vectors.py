@@ -1,6 +1,5 @@
 """One vector per song from every model, in the order of the songs that are asked for; frames pass in blocks."""
 
-import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -9,68 +8,66 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evaluation import baselines
+from evaluation.baselines.baseline import Baseline
+from evaluation.baselines.codebook import VQCodebook
+from evaluation.baselines.sampling import frames_per_song, sample_frames, sample_songs
 from infra.config import EvaluateConfig
 from infra.errors import StorageError
 from infra.root.ledger import Snapshot
 from infra.root.songs import SongBlock, read_block, read_songs
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs
-
-HDPGMM = {
-    "HDPGMM log posterior": "posterior_log",
-    "HDPGMM sqrt posterior": "posterior_sqrt",
-    "HDPGMM soft posterior": "soft_sqrt",
-    "HDPGMM responsibility": "responsibility",
-}
-SAMPLED_SONGS = 4096  # songs the codebook's frames come from, at most
-
+from jobs.represent.kinds.kind import Kind
 
 Named = dict[tuple[str, int], np.ndarray]  # (representation, seed) -> (song, dim)
+Seeded = tuple[Baseline, int]
 
 
-def codebook_name(inputs: Inputs, config: EvaluateConfig) -> str:
-    """VQCodebook and how many centres it will have: fewer than asked where there are few frames."""
+def n_sampled(inputs: Inputs, config: EvaluateConfig) -> int:
+    """How many frames comparison models are fitted on."""
     songs = read_songs(inputs.store, inputs.features)
-    sampled = _sample_songs(songs["track_id"].to_pylist(), config.seed)
-    frames = np.minimum(songs["n_frames"].to_numpy(), _per_song(sampled))
-    drawn = sum(frames[[track in sampled for track in songs["track_id"].to_pylist()]].tolist())
-    return f"VQCodebook {baselines.n_centres(drawn, config.codewords)}"
+    ids = songs["track_id"].to_pylist()
+    sampled = sample_songs(ids, config.seed)
+    frames = np.minimum(songs["n_frames"].to_numpy(), frames_per_song(len(sampled)))
+    return sum(frames[[track in sampled for track in ids]].tolist())
 
 
 def baseline_vectors(
-    inputs: Inputs, wanted: Sequence[str], config: EvaluateConfig, seeds: Sequence[int] = (0,)
+    inputs: Inputs, wanted: Sequence[str], config: EvaluateConfig, models: Sequence[Seeded]
 ) -> Named:
-    """G1, and a VQCodebook for each seed, of the wanted songs in their order, in two passes over the frames.
+    """The rows of comparison models, of the wanted songs in their order: a pass over the frames for the samples, where
+    one is fitted, and one for the vectors.
 
-    A codebook's frames and start are drawn from config.seed plus its own seed.
+    The frames and the start of a seeded one are drawn from config.seed plus its own seed.
     """
     songs = read_songs(inputs.store, inputs.features)
+    samples = _samples(inputs, songs, [config.seed + seed for model, seed in models if model.sampled])
+    fitted = [
+        (model, seed, model.fit(samples.get(config.seed + seed, np.empty((0, 0))), config.seed + seed))
+        for model, seed in models
+    ]
+    rows = {(model, seed): model.rows(n_sampled(inputs, config)) for model, seed in models}
     place = {track: row for row, track in enumerate(wanted)}
-    draws = {seed: _Sample(songs["track_id"].to_pylist(), config.seed + seed) for seed in seeds}
-    needed = place.keys() | set[str]().union(*(draw.songs for draw in draws.values()))
-    simple: np.ndarray | None = None
-    for block in blocks(inputs.store, songs, needed):
-        simple = _put(simple, place, block.track_ids, baselines.g1(block.values, block.offsets))
-        for track, values in songs_of(block):
-            for draw in draws.values():
-                draw.add(track, values)
-    books = {
-        seed: baselines.fit_codebook(draw.frames(), config.codewords, draw.seed)
-        for seed, draw in draws.items()
-    }
-    shares: dict[int, np.ndarray | None] = dict.fromkeys(books)
-    for block in blocks(inputs.store, songs, place.keys()) if books else ():
-        for seed, book in books.items():
-            histogram = baselines.vq_histogram(book, block.values, block.offsets)
-            shares[seed] = _put(shares[seed], place, block.track_ids, histogram)
-    found: Named = {} if simple is None else {("G1", 0): _whole(simple, wanted)}
-    for seed, words in shares.items():
-        if words is not None:
-            name = f"VQCodebook {words.shape[1]}"
-            found[f"{name} log", seed] = baselines.log_floor(words)
-            found[f"{name} sqrt", seed] = np.sqrt(words)
-    return found
+    found: dict[tuple[str, int], np.ndarray | None] = {}
+    for block in blocks(inputs.store, songs, place.keys()) if fitted else ():
+        for model, seed, transform in fitted:
+            vectors = transform(block.values, block.offsets)
+            for name, part in zip(rows[model, seed], vectors, strict=True):
+                found[name, seed] = _put(found.get((name, seed)), place, block.track_ids, part)
+    return {key: _whole(table, wanted) for key, table in found.items() if table is not None}
+
+
+def codebook_shares(inputs: Inputs, wanted: Sequence[str], config: EvaluateConfig) -> tuple[str, np.ndarray]:
+    """The name of a VQ codebook and the share of each of its words in the wanted songs, (song, codeword)."""
+    book = VQCodebook(config.model_dump())
+    songs = read_songs(inputs.store, inputs.features)
+    transform = book.shares(_samples(inputs, songs, [config.seed])[config.seed], config.seed)
+    place, found = {track: row for row, track in enumerate(wanted)}, None
+    for block in blocks(inputs.store, songs, place.keys()):
+        found = _put(found, place, block.track_ids, *transform(block.values, block.offsets))
+    if found is None:
+        raise StorageError(f"none of {len(wanted)} songs has frames")
+    return book.name(n_sampled(inputs, config)), _whole(found, wanted)
 
 
 def _put(
@@ -92,42 +89,30 @@ def _whole(table: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
     return table
 
 
-class _Sample:
-    """Frames of random songs for a codebook, gathered song by song."""
-
-    def __init__(self, track_ids: Sequence[str], seed: int) -> None:
-        self.seed = seed
-        self.songs = _sample_songs(track_ids, seed)
-        self._most = _per_song(self.songs)
-        self._frames: dict[str, np.ndarray] = {}
-
-    def add(self, track: str, values: np.ndarray) -> None:
-        if track in self.songs:
-            self._frames[track] = baselines.sample_frames(track, values, self._most, self.seed)
-
-    def frames(self) -> np.ndarray:
-        """(frame, dim) in the order of the names: how songs are packed into shards must not change a centre."""
-        return np.concatenate([self._frames[track] for track in sorted(self._frames)])
+def _samples(inputs: Inputs, songs: pa.Table, seeds: Sequence[int]) -> dict[int, np.ndarray]:
+    """Frames of random songs for each seed, (frame, dim), in one pass, in the order of the songs' names: how songs are
+    packed into shards must not change a vector.
+    """
+    ids = songs["track_id"].to_pylist()
+    drawn = {seed: sample_songs(ids, seed) for seed in seeds}
+    frames: dict[int, dict[str, np.ndarray]] = {seed: {} for seed in seeds}
+    for block in blocks(inputs.store, songs, set[str]().union(*drawn.values())) if drawn else ():
+        for track, values in songs_of(block):
+            for seed, sampled in drawn.items():
+                if track in sampled:
+                    most = frames_per_song(len(sampled))
+                    frames[seed][track] = sample_frames(track, values, most, seed)
+    return {seed: np.concatenate([found[track] for track in sorted(found)]) for seed, found in frames.items()}
 
 
-def _per_song(sampled: set[str]) -> int:
-    return max(1, baselines.SAMPLE_FRAMES // max(1, len(sampled)))
-
-
-def _sample_songs(track_ids: Sequence[str], seed: int) -> set[str]:
-    """A random part of the songs that depends on their names only, or all of them."""
-    order = sorted(track_ids, key=lambda track: hashlib.sha256(f"{seed} {track}".encode()).digest())
-    return set(order[:SAMPLED_SONGS])
-
-
-def model_vectors(inputs: Inputs, wanted: Sequence[str]) -> dict[str, np.ndarray]:
-    """The model's vectors of the wanted songs, float32 (song, component) in their order."""
+def model_vectors(inputs: Inputs, wanted: Sequence[str], kinds: Sequence[Kind]) -> dict[str, np.ndarray]:
+    """These kinds of the model's vectors of the wanted songs, by their rows, float32 (song, n) in the songs' order."""
     place = {track: row for row, track in enumerate(wanted)}
-    found: dict[str, np.ndarray | None] = dict.fromkeys(HDPGMM)
-    for table in vector_tables(inputs.store, inputs.vectors, [*HDPGMM.values()]):
+    found: dict[str, np.ndarray | None] = {}
+    for table in vector_tables(inputs.store, inputs.vectors, [kind.column for kind in kinds]):
         ids = table["track_id"].to_pylist()
-        for name, column in HDPGMM.items():
-            found[name] = _put(found[name], place, ids, as_matrix(table[column]))
+        for kind in kinds:
+            found[kind.row] = _put(found.get(kind.row), place, ids, as_matrix(table[kind.column]))
     return {name: _whole(rows, wanted) for name, rows in found.items() if rows is not None}
 
 

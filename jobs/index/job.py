@@ -12,8 +12,8 @@ from infra.config import Config, LabelConfig
 from infra.datasets.audio import Found, scan
 from infra.datasets.duplicates import find_duplicates
 from infra.datasets.labels import Columns, LabelFile, attach, metadata
-from infra.datasets.layouts import read_labels
 from infra.datasets.names import Names
+from infra.datasets.readers import read_labels
 from infra.datasets.tables import is_table
 from infra.datasets.tracklist import read_list
 from infra.errors import ConfigError

@@ -17,6 +17,7 @@ from jobs.evaluate.inputs import Inputs, find_inputs
 from jobs.evaluate.labels import read_labels
 from jobs.interpret.tables import associations, check, class_rows, component_rows, gather
 
+CODE = ("evaluation.interpretation", "evaluation.baselines", "jobs.interpret")
 log = logging.getLogger(__name__)
 
 
@@ -74,7 +75,9 @@ def _known(config: Config, inputs: Inputs) -> dict[str, Any] | None:
 
 
 def _key(config: Config, inputs: Inputs) -> str:
-    return inputs.digest(config.interpret.model_dump(mode="json"), {"codewords": config.evaluate.codewords})
+    return inputs.digest(
+        config.interpret.model_dump(mode="json"), {"codewords": config.evaluate.codewords}, code=CODE
+    )
 
 
 def _interpret(config: Config, inputs: Inputs) -> tuple[dict[str, Any], list[tuple[str, bytes]]]:

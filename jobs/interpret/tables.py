@@ -18,7 +18,7 @@ from infra.config import Config, InterpretConfig
 from infra.errors import ConfigError
 from jobs.evaluate.inputs import Inputs, align, make_tasks
 from jobs.evaluate.labels import Labels
-from jobs.evaluate.vectors import as_matrix, baseline_vectors, vector_tables
+from jobs.evaluate.vectors import as_matrix, codebook_shares, vector_tables
 from jobs.extract.specification import require_frames
 from jobs.represent.model import gaussians_in_units
 
@@ -123,11 +123,10 @@ def associations(songs: Songs, labels: Labels, config: InterpretConfig) -> list[
 def check(config: Config, inputs: Inputs, songs: Songs) -> list[Checked]:
     """Our most used components and the codebook's most used words, each with its shuffled counterpart."""
     first = halves(len(songs.ids), songs.groups, config.interpret.seed)
-    vectors = baseline_vectors(inputs, songs.ids, config.evaluate)
-    name, words = next((name, x**2) for (name, _), x in vectors.items() if name.endswith("sqrt"))
+    name, words = codebook_shares(inputs, songs.ids, config.evaluate)
     return [
         _checked(kind, shares, songs, first, config.interpret)
-        for kind, shares in (("HDPGMM", songs.shares), (name.removesuffix(" sqrt"), words))
+        for kind, shares in (("HDPGMM", songs.shares), (name, words))
     ]
 
 

@@ -79,7 +79,9 @@ def _key(config: Config, inputs: Inputs) -> str:
         "scores": scored[2] if scored else None,
         "studies": [(study.folder, study.digest) for study in find_studies(inputs.store, config.corpus)],
     }
-    return inputs.digest(settings)
+    return inputs.digest(
+        settings, code=("evaluation.report", "evaluation.figures", "evaluation.interpretation", "jobs.report")
+    )
 
 
 def _is_made(store: Store, key: str) -> bool:

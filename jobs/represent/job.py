@@ -27,6 +27,7 @@ from infra.storage.store import Store
 from infra.workers.cluster import connect, n_cpus, n_gpus, patience_seconds, wants_gpu
 from infra.workers.pool import Pool
 from infra.workers.work_metrics import WorkMetrics
+from jobs.represent.kinds import KINDS
 from jobs.represent.model import LoadedModel, load_model, require_features
 from jobs.represent.plan import Known, Unit, contents, living, missing, plan, unfinished
 from jobs.represent.worker import Representer
@@ -131,11 +132,7 @@ def describe(model: LoadedModel) -> dict[str, object]:
         "model": model.run,
         "fingerprint": model.fingerprint,
         "n_components": model.n_components,
-        "posterior_log": "log(max(p, 1e-8)) of the mean over frames of softmax_k E[log p(x|phi_k)]",
-        "posterior_sqrt": "square root of the same mean",
-        "soft_sqrt": "square root of the mean over frames of softmax_k(E[log p(x|phi_k)] / dim)",
-        "responsibility": "mean over frames of the HDP responsibilities",
-        "expected": "E[weight of each component in the song]",
+        **{column: kind.meaning for column, kind in KINDS.items()},
         "log_likelihood": "nats per frame, posterior predictive, feature units",
     }
 

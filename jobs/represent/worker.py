@@ -10,11 +10,12 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from hdpgmm.represent import Vectors, floored_log
+from hdpgmm.represent import Vectors
 from infra.root.ledger import Tree
 from infra.root.songs import SongBlock, joined, shard_blocks
 from infra.storage.retry import patiently
 from infra.storage.store import Store
+from jobs.represent.kinds import KINDS
 from jobs.represent.model import load_model, song_vectors
 from jobs.represent.plan import Source, Unit
 
@@ -121,11 +122,7 @@ def vector_table(songs: SongBlock, vectors: Vectors, top: int) -> pa.Table:
             "track_id": pa.array(songs.track_ids, pa.string()),
             "version": pa.array(songs.versions, pa.string()),
             "n_frames": pa.array(np.diff(songs.offsets).astype(np.int32)),
-            "posterior_log": _lists(floored_log(vectors.posterior)),
-            "posterior_sqrt": _lists(vectors.posterior.sqrt()),
-            "soft_sqrt": _lists(vectors.soft.sqrt()),
-            "responsibility": _lists(vectors.responsibility),
-            "expected": _lists(vectors.expected),
+            **{column: _lists(kind.compute(vectors)) for column, kind in KINDS.items()},
             "log_likelihood": pa.array(vectors.log_likelihood.numpy()),
             "top_components": _lists(components.int()).cast(pa.list_(pa.int32())),
             "top_shares": _lists(shares).cast(pa.list_(pa.float32())),

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evaluation.neighbours.exact import Block, Neighbour, directions, mean_vector, nearest
+from infra.code import digest_of_code
 from infra.config import SimilarConfig
 from infra.root import layout
 from infra.root.songs import read_columns
@@ -29,7 +30,7 @@ from jobs.evaluate.inputs import Inputs
 from jobs.evaluate.vectors import as_matrix, vector_tables
 
 KEY_DIGITS = 16
-INDEX = 2  # grows when what an index holds becomes another
+CODE = ("evaluation.neighbours", "jobs.similar.index")
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def _remote(store: Store) -> bool:
 
 
 def _key(inputs: Inputs, config: SimilarConfig) -> str:
-    parts: list[Any] = [inputs.vectors.digest, config.kind, version("hdpgmm")]
+    parts: list[Any] = [inputs.vectors.digest, config.kind, digest_of_code(*CODE)]
     if wants_index(inputs, config):
-        parts += [config.seed, version("faiss-cpu"), INDEX]
+        parts += [config.seed, version("faiss-cpu")]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

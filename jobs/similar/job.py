@@ -20,6 +20,7 @@ from infra.root.songs import SongBlock
 from infra.storage.store import Store, read_uri
 from jobs.evaluate.inputs import Inputs, find_inputs
 from jobs.evaluate.vectors import as_matrix
+from jobs.represent.kinds import kind_of
 from jobs.represent.model import load_model, song_vectors
 from jobs.represent.worker import vector_table
 from jobs.similar.index import find, known, prepare, read_places, some_vectors, wants_index
@@ -50,7 +51,7 @@ def run(
         raise ConfigError("expected one of --track ID and --audio FILE")
     if k < 1:
         raise ConfigError(f"--k {k}: expected 1 or more")
-    kind = config.similar.kind
+    kind = kind_of(config.similar.kind, "similar.kind").column
     if track is not None:
         name, query = track_vector(inputs, track, kind)
     else:

@@ -5,7 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from evaluation.baselines import fit_codebook, g1, log_floor, sample_frames, vq_histogram
+from evaluation.baselines.codebook import fit_codebook, log_floor, vq_histogram
+from evaluation.baselines.g1 import g1
+from evaluation.baselines.sampling import sample_frames
 
 
 def ragged(rng: np.random.Generator, lengths: list[int], dim: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +57,7 @@ def test_codewords_find_clusters_and_histograms_count_them():
 def test_histograms_in_chunks_equal_one_distance_table(monkeypatch: pytest.MonkeyPatch):
     values, offsets = ragged(np.random.default_rng(1), [100, 60, 40], dim=4)
     book = fit_codebook(values, 8, seed=0)
-    monkeypatch.setattr("evaluation.baselines._CHUNK_FRAMES", 7)
+    monkeypatch.setattr("evaluation.baselines.codebook._CHUNK_FRAMES", 7)
     z = (values - book.mean) / book.scale
     nearest = ((z[:, None] - book.centres) ** 2).sum(-1).argmin(1)
     wanted = [np.bincount(nearest[a:b], minlength=8) / (b - a) for a, b in pairwise(offsets)]

@@ -6,21 +6,24 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from evaluation.baselines.codebook import VQCodebook
+from evaluation.baselines.g1 import G1
 from infra.config import EvaluateConfig
 from infra.errors import ConfigError
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs
 from jobs.evaluate.sources import read_vectors
-from jobs.evaluate.vectors import Named, baseline_vectors, codebook_name
+from jobs.evaluate.vectors import Named, baseline_vectors, codebook_shares, n_sampled
 from tests.jobs.trees import clustered_songs, commit_songs
 
 SETTINGS = EvaluateConfig(codewords=7)  # pyright: ignore[reportCallIssue]
+BOOK = VQCodebook(SETTINGS.model_dump())
 
 
 def vectors(root: Path, songs: list[np.ndarray], wanted: list[str], **packing: object) -> Named:
     snapshot = commit_songs(root, songs, **packing)  # pyright: ignore[reportArgumentType]
     inputs = Inputs(Store(str(root)), "default", "m", snapshot, snapshot, "features", pa.table({}))
-    return baseline_vectors(inputs, wanted, SETTINGS)
+    return baseline_vectors(inputs, wanted, SETTINGS, [(G1(), 0), (BOOK, 0)])
 
 
 @pytest.mark.parametrize(
@@ -39,8 +42,8 @@ def test_a_codebook_for_each_seed_and_its_name_before_it_is_made(tmp_path: Path)
     songs = clustered_songs(3, n_songs=4, n_clusters=9, dim=4, n_frames=12)
     snapshot = commit_songs(tmp_path, songs)
     inputs = Inputs(Store(str(tmp_path)), "default", "m", snapshot, snapshot, "features", pa.table({}))
-    found = baseline_vectors(inputs, ["s0000", "s0002"], SETTINGS, seeds=(0, 1))
-    name = codebook_name(inputs, SETTINGS)
+    found = baseline_vectors(inputs, ["s0000", "s0002"], SETTINGS, [(G1(), 0), (BOOK, 0), (BOOK, 1)])
+    name = BOOK.name(n_sampled(inputs, SETTINGS))
     assert name == f"VQCodebook {sum(map(len, songs)) // 10}"
     assert set(found) == {
         ("G1", 0),
@@ -48,8 +51,11 @@ def test_a_codebook_for_each_seed_and_its_name_before_it_is_made(tmp_path: Path)
     }
     assert not np.array_equal(found[f"{name} sqrt", 0], found[f"{name} sqrt", 1])
     (other,) = [EvaluateConfig(codewords=7, seed=1)]  # pyright: ignore[reportCallIssue]
-    again = baseline_vectors(inputs, ["s0000", "s0002"], other)
+    again = baseline_vectors(inputs, ["s0000", "s0002"], other, [(BOOK, 0)])
     np.testing.assert_array_equal(again[f"{name} sqrt", 0], found[f"{name} sqrt", 1])
+    known, shares = codebook_shares(inputs, ["s0000", "s0002"], SETTINGS)
+    assert known == name
+    np.testing.assert_array_equal(np.sqrt(shares), found[f"{name} sqrt", 0])
 
 
 def vector_file(folder: Path, text: str) -> str:

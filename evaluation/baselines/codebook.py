@@ -1,18 +1,17 @@
-"""The two simple models every table carries: G1 and the VQ codebook, from the same frames as the HDPGMM.
+"""A VQ codebook: k-means words, and how often each song's frames are nearest to each."""
 
-Both read songs in blocks: `values` float32 (frame, dim) of consecutive songs, `offsets` int64 (song+1,).
-"""
-
-import hashlib
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-SAMPLE_FRAMES = 262_144  # frames the codebook is fitted on, spread evenly over the songs
+from evaluation.baselines.baseline import Transform, lengths_of
+
 FRAMES_PER_CODEWORD = 10
 SEEDING_FRAMES_PER_CODEWORD = 40
 MAX_ITERATIONS = 30
@@ -27,27 +26,6 @@ class Codebook:
     mean: np.ndarray
     scale: np.ndarray
     centres: np.ndarray
-
-
-def g1(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """G1: each song's mean and standard deviation per feature, float64 (song, 2 dim)."""
-    lengths = _lengths(offsets)
-    mean = np.add.reduceat(values.astype(np.float64), offsets[:-1], axis=0) / lengths
-    spread = (values - np.repeat(mean, lengths[:, 0], axis=0)) ** 2
-    sd = np.sqrt(np.add.reduceat(spread, offsets[:-1], axis=0) / lengths)
-    return np.concatenate([mean, sd], axis=1)
-
-
-def sample_frames(track_id: str, frames: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """At most `most` random frames of a song, (frame, dim), in their order.
-
-    The draw depends on the seed and the track id only, not on how songs are packed into blocks.
-    """
-    unit = int.from_bytes(hashlib.sha256(track_id.encode()).digest()[:8], "big")
-    chosen = np.random.default_rng([seed, unit]).choice(
-        len(frames), size=min(most, len(frames)), replace=False
-    )
-    return frames[np.sort(chosen)]
 
 
 def n_centres(frames: int, words: int) -> int:
@@ -78,7 +56,7 @@ def fit_codebook(sample: np.ndarray, codewords: int, seed: int) -> Codebook:
 
 def vq_histogram(codebook: Codebook, values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Share of each song's frames whose nearest centre is k, float64 (song, codeword)."""
-    lengths, k = _lengths(offsets), len(codebook.centres)
+    lengths, k = lengths_of(offsets), len(codebook.centres)
     nearest = np.concatenate(
         [_nearest(codebook, values[i : i + _CHUNK_FRAMES]) for i in range(0, len(values), _CHUNK_FRAMES)]
     )
@@ -98,8 +76,34 @@ def _nearest(codebook: Codebook, values: np.ndarray) -> np.ndarray:
     return (half.astype(np.float32) - z @ centres.astype(np.float32).T).argmin(axis=1)
 
 
-def _lengths(offsets: np.ndarray) -> np.ndarray:
-    lengths = np.diff(offsets)[:, None]
-    if (lengths <= 0).any():
-        raise ValueError("a song without frames")
-    return lengths
+class VQCodebook:
+    """The comparison model: the histogram's logarithm, as the paper has it, and its square root."""
+
+    seeded, sampled = True, True
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.codewords: int = settings["codewords"]
+        self.key = (str(self.codewords),)
+
+    def name(self, n_sampled: int) -> str:
+        """With the number of words, which is smaller than asked where there are few frames."""
+        return f"VQCodebook {n_centres(n_sampled, self.codewords)}"
+
+    def rows(self, n_sampled: int) -> tuple[str, ...]:
+        """Two rows."""
+        return tuple(f"{self.name(n_sampled)} {root}" for root in ("log", "sqrt"))
+
+    def shares(self, sample: np.ndarray, seed: int) -> Transform:
+        """The histogram itself."""
+        book = fit_codebook(sample, self.codewords, seed)
+        return lambda values, offsets: (vq_histogram(book, values, offsets),)
+
+    def fit(self, sample: np.ndarray, seed: int) -> Transform:
+        """k-means on the sample."""
+        histogram = self.shares(sample, seed)
+
+        def transform(values: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, ...]:
+            (found,) = histogram(values, offsets)
+            return log_floor(found), np.sqrt(found)
+
+        return transform

@@ -9,7 +9,7 @@ import pytest
 
 from infra.config import LabelConfig
 from infra.datasets.labels import LabelFile, Names, attach
-from infra.datasets.layouts import read_labels
+from infra.datasets.readers import read_labels
 from infra.datasets.splits import read_split_lists
 from infra.errors import ConfigError
 from infra.storage.store import Store

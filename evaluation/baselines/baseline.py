@@ -1,0 +1,41 @@
+"""What a comparison model is: vectors of songs from the same frames as the model's that is evaluated.
+
+Songs come in blocks: `values` float32 (frame, dim) of consecutive songs, `offsets` int64 (song + 1,).
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+Transform = Callable[
+    [np.ndarray, np.ndarray], tuple[np.ndarray, ...]
+]  # values, offsets -> (song, ...) of each row
+
+
+class Baseline(Protocol):
+    """A comparison model before it is fitted.
+
+    seeded: whether another seed gives another model. sampled: whether it is fitted on a sample of frames. key: texts
+    that change with its settings.
+    """
+
+    seeded: bool
+    sampled: bool
+    key: tuple[str, ...]
+
+    def rows(self, n_sampled: int) -> tuple[str, ...]:
+        """Names of its vectors in tables of scores, where `n_sampled` frames are drawn."""
+        ...
+
+    def fit(self, sample: np.ndarray, seed: int) -> Transform:
+        """Fit on a sample of frames (frame, dim), or on none, and give what makes its vectors, in the order of rows."""
+        ...
+
+
+def lengths_of(offsets: np.ndarray) -> np.ndarray:
+    """Frames of each song, (song, 1). Raises ValueError where one has none."""
+    lengths = np.diff(offsets)[:, None]
+    if (lengths <= 0).any():
+        raise ValueError("a song without frames")
+    return lengths
