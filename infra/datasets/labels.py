@@ -24,6 +24,7 @@ from infra.datasets.label_lists import (
 )
 from infra.datasets.names import Names
 from infra.errors import ConfigError
+from infra.root.schemas import MULTI, NUMBER, SINGLE, LabelColumn
 
 log = logging.getLogger(__name__)
 
@@ -236,7 +237,7 @@ def attach(
         return [None if place is None else file.values[column][place] for place in places]
 
     for column in columns.single:
-        tracks = tracks.append_column(f"label_{column}", pa.array(map(_joined, lay(column)), pa.string()))
+        tracks = _with(tracks, LabelColumn(SINGLE, column), map(_joined, lay(column)))
     for column in columns.multi:
         separator = columns.separators.get(column, PIPE)
         all_tags = file.tags(column, top, separator)
@@ -247,13 +248,17 @@ def attach(
                 *(file.name, KEPT_LABELS, n_labels, column),
             )
         tags = [None if place is None else all_tags[place] for place in places]
-        tracks = tracks.append_column(f"tags_{column}", pa.array(tags, pa.list_(pa.string())))
+        tracks = _with(tracks, LabelColumn(MULTI, column), tags)
     for column in columns.value:
         numbers = file.numbers(column)
         laid = [None if place is None else numbers[place] for place in places]
-        tracks = tracks.append_column(f"value_{column}", pa.array(laid, pa.float64()))
+        tracks = _with(tracks, LabelColumn(NUMBER, column), laid)
     groups = map(_joined, lay(columns.group)) if columns.group else [None] * len(places)
     return tracks.append_column("group", pa.array(groups, pa.string())), len(rows)
+
+
+def _with(tracks: pa.Table, labels: LabelColumn, values: Iterable[Any]) -> pa.Table:
+    return tracks.append_column(labels.column, labels.array(list(values)))
 
 
 def most_frequent(tags: Sequence[list[str] | None], top: int | None) -> list[list[str] | None]:

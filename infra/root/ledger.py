@@ -21,16 +21,26 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, NamedTuple
+from dataclasses import asdict
+from typing import Any
 
 import pyarrow as pa
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
 
-from infra.errors import ConfigError, Incomplete, StorageError
+from infra.errors import ConfigError, Incomplete
 from infra.root import layout
 from infra.root.journal import Effect, Fence, make_visible
+from infra.root.records import (
+    COMMIT,
+    SNAPSHOT,
+    Commit,
+    Quarantined,
+    ShardFile,
+    Snapshot,
+    as_json,
+    from_json,
+    placed,
+)
+from infra.root.schemas import N_FRAMES
 from infra.root.taken import taken, unused
 from infra.storage.parquet import encode
 from infra.storage.store import Store
@@ -39,132 +49,8 @@ PARALLEL_READS = 16
 LISTED_FROM = 256
 RENEW_SECONDS = 86_400.0
 
-SONGS = pa.schema(
-    [
-        ("track_id", pa.string()),
-        ("version", pa.string()),
-        ("shard", pa.string()),
-        ("path", pa.string()),
-        ("row_group", pa.int32()),
-        ("row", pa.int32()),
-        ("n_frames", pa.int32()),
-    ]
-)
-
-QUARANTINE = pa.schema(
-    [
-        ("track_id", pa.string()),
-        ("version", pa.string()),
-        ("shard", pa.string()),
-        ("stage", pa.string()),
-        ("reason", pa.string()),
-        ("message", pa.string()),
-        ("attempts", pa.int32()),
-        ("first_seen", pa.string()),
-        ("last_seen", pa.string()),
-    ]
-)
-
-
-_Count = Annotated[int, Field(ge=0, lt=1 << 31)]
-_Size = Annotated[int, Field(ge=0, lt=1 << 63)]
-
-
-class _Reference(TypedDict):
-    """A shard as snapshots name it."""
-
-    shard: str
-    path: str
-    digest: str
-    rows: _Count
-    bytes: _Size
-    inputs: _Count
-
-
-class _Quarantined(TypedDict):
-    """A row of QUARANTINE without its shard."""
-
-    track_id: str
-    version: str
-    stage: str
-    reason: str
-    message: str
-    attempts: _Count
-    first_seen: str
-    last_seen: str
-
-
-class _CommitRecord(_Reference):
-    """Commit as JSON."""
-
-    quarantined: tuple[_Quarantined, ...]
-    tracks: tuple[tuple[str, str, _Count, _Count, _Count], ...]
-
-
-class _SnapshotRecord(TypedDict):
-    """Snapshot as JSON."""
-
-    number: _Count
-    digest: str
-    shards: tuple[_Reference, ...]
-    songs: str
-    quarantine: str
-    n_songs: _Size
-    n_frames: _Size
-    n_quarantined: _Size
-
-
-_STRICT = ConfigDict(strict=True, extra="forbid")
-for _record in (_Reference, _Quarantined, _CommitRecord, _SnapshotRecord):
-    _record.__pydantic_config__ = _STRICT  # pyright: ignore[reportAttributeAccessIssue]
-_COMMIT, _SNAPSHOT = TypeAdapter(_CommitRecord), TypeAdapter(_SnapshotRecord)
-
-
 _STILL = b'{"still": '  # begins a record that is no snapshot but names the one that still is the newest
 LONGEST_FENCE = 64  # bytes; a snapshot has more
-
-
-class Placed(NamedTuple):
-    """Where a track's row is: `row` counts inside the row group."""
-
-    track_id: str
-    version: str
-    n_frames: int
-    row_group: int
-    row: int
-
-
-@dataclass(frozen=True)
-class Commit:
-    """The record that makes a shard count. `path` is relative to the root, `bytes` the size of the file."""
-
-    shard: str
-    path: str
-    digest: str
-    rows: int
-    bytes: int
-    inputs: int
-    quarantined: tuple[dict[str, Any], ...]
-    tracks: tuple[Placed, ...]
-
-    def reference(self) -> dict[str, Any]:
-        """What a snapshot says about the shard."""
-        names = ("shard", "path", "digest", "rows", "bytes", "inputs")
-        return {name: getattr(self, name) for name in names}
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What a corpus consists of. `songs` and `quarantine` are paths of tables, relative to the root."""
-
-    number: int
-    digest: str
-    shards: tuple[dict[str, Any], ...]
-    songs: str
-    quarantine: str
-    n_songs: int
-    n_frames: int
-    n_quarantined: int
 
 
 class Tree:
@@ -176,8 +62,8 @@ class Tree:
 
     def write_spec(self, spec: Mapping[str, Any]) -> None:
         """Declare what the values mean. Raises ConfigError if the tree already means something else."""
-        wanted = json.loads(_dumps(spec))
-        if not self.store.create(layout.spec(self.prefix), _dumps(spec)) and self.read_spec() != wanted:
+        wanted = json.loads(as_json(spec))
+        if not self.store.create(layout.spec(self.prefix), as_json(spec)) and self.read_spec() != wanted:
             raise ConfigError(
                 f"{self.store.uri(self.prefix)}: has another specification (spec.json); delete it to compute it again"
             )
@@ -210,19 +96,18 @@ class Tree:
             rows=table.num_rows,
             bytes=len(data),
             inputs=inputs,
-            quarantined=tuple(dict(record) for record in quarantined),
-            tracks=_place(table, row_group_rows),
+            quarantined=tuple(Quarantined(**record) for record in quarantined),
+            tracks=placed(table, row_group_rows),
         )
         self.store.write(mine.path, data)
-        if self.store.create(self._commit_path(shard), _dumps(asdict(mine))):
+        if self.store.create(self._commit_path(shard), as_json(mine)):
             return mine
         return self.read_commit(shard)
 
     def read_commit(self, shard: str) -> Commit:
         """The commit of a shard; FileNotFoundError if there is none, StorageError if it is damaged."""
         path = self._commit_path(shard)
-        found = _parse(self.store, path, self.store.read(path), _COMMIT, "commit")
-        return Commit(**{**found, "tracks": tuple(Placed(*placed) for placed in found["tracks"])})
+        return from_json(COMMIT, self.store.read(path), self.store.uri(path), "commit")
 
     def read_commits(self, shards: Iterable[str]) -> dict[str, Commit]:
         """The commits that exist among these shards, by small parallel reads; of many, a listing says which exist."""
@@ -259,7 +144,7 @@ class Tree:
     def publish(
         self,
         corpus: str,
-        shards: Iterable[Mapping[str, Any]],
+        shards: Iterable[ShardFile],
         songs: pa.Table,
         quarantine: pa.Table,
         after: int | None = None,
@@ -271,11 +156,11 @@ class Tree:
         snapshot that they were made from; raises Incomplete if that is no longer the newest. fence: whose token the
         commit bears; raises TakenOver where there is a newer one.
         """
-        listed = tuple(sorted((dict(item) for item in shards), key=lambda item: item["shard"]))
+        listed = tuple(sorted(shards, key=lambda item: item.shard))
         while True:
             latest, number = self._newest(corpus)
             gone = self.taken(latest)
-            if lost := gone.intersection(item["shard"] for item in listed):
+            if lost := gone.intersection(item.shard for item in listed):
                 raise Incomplete(
                     f"{self.store.uri(self.prefix)}: jobs.gc has taken {len(lost)} of the shards of corpus {corpus}, "
                     f"which nothing had used for long; run again, it computes them anew"
@@ -285,10 +170,11 @@ class Tree:
                 "songs": self._write_table(corpus, "songs", songs, gone),
                 "quarantine": self._write_table(corpus, "quarantine", quarantine, gone),
                 "n_songs": songs.num_rows,
-                "n_frames": sum(songs["n_frames"].to_numpy().tolist()),
+                "n_frames": sum(songs[N_FRAMES].to_numpy().tolist()),
                 "n_quarantined": quarantine.num_rows,
             }
-            digest = hashlib.sha256(_dumps(content)).hexdigest()
+            shown = {**content, "shards": [asdict(item) for item in listed]}
+            digest = hashlib.sha256(as_json(shown)).hexdigest()
             if latest is not None and latest.digest == digest:
                 return latest
             if after is not None and (latest is None or latest.number != after):
@@ -297,7 +183,7 @@ class Tree:
                 )
             mine = Snapshot(number=number + 1, digest=digest, **content)
             path = self._snapshot_path(corpus, mine.number)
-            make_visible(self.store, Effect(create=((path, _text(mine)),)), fence)
+            make_visible(self.store, Effect(create=((path, as_json(mine).decode()),)), fence)
             if self._is_there(corpus, mine):
                 return mine
 
@@ -330,7 +216,7 @@ class Tree:
         found = taken(self.store, self.prefix)
         for snapshot in held if found else ():
             if snapshot is not None:
-                found -= {item["shard"] for item in snapshot.shards}
+                found -= {item.shard for item in snapshot.shards}
                 found -= {path.rpartition("/")[2] for path in (snapshot.songs, snapshot.quarantine)}
         return found
 
@@ -339,7 +225,7 @@ class Tree:
         while True:
             latest, number = self._newest(corpus)
             newest = latest.number if latest else 0
-            if self.store.create(self._snapshot_path(corpus, number + 1), _dumps({"still": newest})):
+            if self.store.create(self._snapshot_path(corpus, number + 1), as_json({"still": newest})):
                 if number > newest:  # another fence
                     self.store.delete(self._snapshot_path(corpus, number))
                 return latest
@@ -349,9 +235,7 @@ class Tree:
         return self._snapshot(corpus, number, self.store.read(self._snapshot_path(corpus, number)))
 
     def _snapshot(self, corpus: str, number: int, data: bytes) -> Snapshot:
-        return Snapshot(
-            **_parse(self.store, self._snapshot_path(corpus, number), data, _SNAPSHOT, "snapshot")
-        )
+        return from_json(SNAPSHOT, data, self.store.uri(self._snapshot_path(corpus, number)), "snapshot")
 
     def _newest(self, corpus: str) -> tuple[Snapshot | None, int]:
         """The newest snapshot and the highest number, which may be a fence's; 0 where there is none."""
@@ -412,47 +296,3 @@ def newest_snapshots(store: Store, folder: str) -> Iterator[tuple[Tree, str, Sna
             snapshot = tree.latest(corpus)
             if snapshot is not None:
                 yield tree, corpus, snapshot
-
-
-def songs_table(commits: Iterable[Commit]) -> pa.Table:
-    """The songs of these commits, one row each, in the order of the commits; schema SONGS."""
-    columns: dict[str, list[Any]] = {name: [] for name in SONGS.names}
-    for commit in commits:
-        for placed in commit.tracks:
-            for name, value in placed._asdict().items():
-                columns[name].append(value)
-        columns["shard"] += [commit.shard] * len(commit.tracks)
-        columns["path"] += [commit.path] * len(commit.tracks)
-    return pa.table(columns, schema=SONGS)
-
-
-def quarantine_table(commits: Iterable[Commit]) -> pa.Table:
-    """The quarantined inputs of these commits, one row each; schema QUARANTINE."""
-    records = [{**record, "shard": commit.shard} for commit in commits for record in commit.quarantined]
-    return pa.Table.from_pylist(records, schema=QUARANTINE)
-
-
-def _place(table: pa.Table, row_group_rows: Sequence[int]) -> tuple[Placed, ...]:
-    positions = [(group, row) for group, rows in enumerate(row_group_rows) for row in range(rows)]
-    columns = (table[name].to_pylist() for name in ("track_id", "version", "n_frames"))
-    return tuple(Placed(*values, *position) for *values, position in zip(*columns, positions, strict=True))
-
-
-def _text(snapshot: Snapshot) -> str:
-    return _dumps(asdict(snapshot)).decode()
-
-
-def _dumps(tree: Any) -> bytes:
-    return json.dumps(tree, sort_keys=True, ensure_ascii=False).encode()
-
-
-def _parse(store: Store, path: str, data: bytes, adapter: TypeAdapter[Any], kind: str) -> dict[str, Any]:
-    """The record that was read at `path`, every field of the type that it is written with."""
-    try:
-        return adapter.validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise StorageError(
-            f"{store.uri(path)}: not a {kind} ({place + ': ' if place else ''}{first['msg']})"
-        ) from None

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.errors import StorageError
-from infra.root.ledger import QUARANTINE, SONGS, Snapshot
+from infra.root.records import Snapshot
+from infra.root.schemas import QUARANTINE, SONGS
 from infra.storage.parquet import decode
 from infra.storage.store import Store
 

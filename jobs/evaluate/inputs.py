@@ -14,7 +14,9 @@ from infra.code import digest_of_code
 from infra.datasets.splits import SplitLists
 from infra.errors import ConfigError
 from infra.root import layout, models
-from infra.root.ledger import Snapshot, Tree
+from infra.root.ledger import Tree
+from infra.root.records import Snapshot
+from infra.root.schemas import MULTI, NUMBER, SINGLE, groups_by_track, label_columns
 from infra.root.songs import read_songs
 from infra.root.taken import taken
 from infra.storage.store import Store
@@ -23,10 +25,10 @@ from jobs.extract.work import read_tracks
 Notes = list[tuple[str, str]]
 
 BUILDERS: dict[str, Callable[..., Task | Skipped]] = {
-    "label": single_label,
-    "tags": multi_label,
-    "value": value,
-}  # by the first word of a column of the track list
+    SINGLE: single_label,
+    MULTI: multi_label,
+    NUMBER: value,
+}
 
 
 @dataclass(frozen=True)
@@ -128,9 +130,7 @@ def published(tracks: pa.Table, living: set[str], lists: SplitLists) -> tuple[Pa
         notes.append(("all tasks", f"{lost} tracks of the split have no vector"))
     if not parts.train | parts.valid or not parts.test:
         raise ConfigError(f"{lists.pattern}: no track of its train or test list has a vector ({parts})")
-    groups = (
-        dict(zip(ids, tracks["group"].to_pylist(), strict=True)) if "group" in tracks.column_names else {}
-    )
+    groups = groups_by_track(tracks)
     taught = {groups.get(track) for track in parts.train | parts.valid} - {None}
     shared = sum(groups.get(track) in taught for track in parts.test)
     if shared:
@@ -159,20 +159,17 @@ def make_tasks(tracks: pa.Table, living: set[str], min_count: int) -> tuple[list
         pa.array([track in living for track in tracks["track_id"].to_pylist()], pa.bool_())
     )
     ids = tracks["track_id"].to_pylist()
-    groups = tracks["group"].to_pylist() if "group" in tracks.column_names else [None]
+    groups = [*groups_by_track(tracks).values()]
     known = groups if any(group is not None for group in groups) else None
     tasks, notes = [], []
-    for column in tracks.column_names:
-        kind, _, name = column.partition("_")
-        build = BUILDERS.get(kind)
-        if build is None or not name:
-            continue
-        made = build(name, ids, tracks[column].to_pylist(), known, min_count)
+    for labels in label_columns(tracks):
+        values = tracks[labels.column].to_pylist()
+        made = BUILDERS[labels.kind](labels.name, ids, values, known, min_count)
         if isinstance(made, Skipped):
-            notes.append((name, f"skipped: {made.reason}"))
+            notes.append((labels.name, f"skipped: {made.reason}"))
         else:
             tasks.append(made)
-            notes += [(name, note) for note in made.notes]
+            notes += [(labels.name, note) for note in made.notes]
     if not tasks and not notes:
         notes.append(("all tasks", "the track list has no labels"))
     return tasks, notes

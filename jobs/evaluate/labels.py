@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from infra.root.schemas import MULTI, SINGLE, label_columns
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -34,10 +36,11 @@ class Labels:
 def read_labels(tracks: pa.Table) -> Labels:
     """All label columns of a track list, single and multi."""
     columns = []
-    for column in tracks.column_names:
-        kind, _, name = column.partition("_")
-        if kind in ("label", "tags") and name:
-            columns.append((name, tuple(_as_tuple(value) for value in tracks[column].to_pylist())))
+    for found in label_columns(tracks):
+        if found.kind in (SINGLE, MULTI):
+            columns.append(
+                (found.name, tuple(_as_tuple(value) for value in tracks[found.column].to_pylist()))
+            )
     distinct = Counter(
         label for _, values in columns for label in {label for v in values for label in v or ()}
     )
@@ -48,13 +51,6 @@ def read_labels(tracks: pa.Table) -> Labels:
             words = [label if distinct[label] == 1 else f"{label} ({name})" for label in labels or ()]
             of.setdefault(track_id, []).extend(places.setdefault(word, len(places)) for word in words)
     return Labels(tuple(places), {track: tuple(found) for track, found in of.items()}, tuple(columns))
-
-
-def groups_of(tracks: pa.Table) -> dict[str, str | None]:
-    """The group of every track of a list, in its order; None where it has none."""
-    ids = tracks["track_id"].to_pylist()
-    groups = tracks["group"].to_pylist() if "group" in tracks.column_names else [None] * len(ids)
-    return dict(zip(ids, groups, strict=True))
 
 
 def _as_tuple(value: str | list[str] | None) -> tuple[str, ...] | None:

@@ -13,7 +13,7 @@ from evaluation.baselines.codebook import VQCodebook
 from evaluation.baselines.sampling import frames_per_song, sample_frames, sample_songs
 from infra.config import EvaluateConfig
 from infra.errors import StorageError
-from infra.root.ledger import Snapshot
+from infra.root.records import Snapshot
 from infra.root.songs import SongBlock, read_block, read_songs
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs
@@ -121,9 +121,9 @@ def vector_tables(store: Store, vectors: Snapshot, columns: Sequence[str]) -> It
     songs = read_songs(store, vectors)
     living = set(zip(songs["track_id"].to_pylist(), songs["path"].to_pylist(), strict=True))
     for shard in vectors.shards:
-        with store.open(shard["path"]) as source, pq.ParquetFile(source) as file:
+        with store.open(shard.path) as source, pq.ParquetFile(source) as file:
             table = file.read(columns=["track_id", "n_frames", *columns])
-        mask = [(track, shard["path"]) in living for track in table["track_id"].to_pylist()]
+        mask = [(track, shard.path) in living for track in table["track_id"].to_pylist()]
         yield table.filter(pa.array(mask, pa.bool_()))
 
 

@@ -19,7 +19,8 @@ from infra.config import Config
 from infra.errors import Incomplete, TooManyBadFiles
 from infra.progress import Progress
 from infra.root.lease import holding
-from infra.root.ledger import Commit, Snapshot, Tree
+from infra.root.ledger import Tree
+from infra.root.records import Commit, Snapshot
 from infra.root.runs import RunFolder, events_of
 from infra.storage.store import Store
 from infra.workers.cluster import connect, n_cpus, patience_seconds

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute
 
 from infra.config import ExtractConfig
-from infra.root.ledger import QUARANTINE, SONGS, Commit, quarantine_table, songs_table
+from infra.root.records import Commit, ShardFile, quarantine_table, songs_table
+from infra.root.schemas import QUARANTINE, SONGS
 from jobs.extract.packing import Shard, Track, pack
 
 pc: Any = pyarrow.compute  # its functions are made at run time, where a type checker cannot see them
@@ -24,7 +25,7 @@ class Covered:
 
     songs: pa.Table
     quarantine: pa.Table
-    shards: tuple[dict[str, Any], ...]
+    shards: tuple[ShardFile, ...]
     retried: pa.Table = field(default_factory=QUARANTINE.empty_table)
 
     @classmethod
@@ -43,7 +44,7 @@ class Covered:
 class Contents:
     """What `Tree.publish` takes."""
 
-    shards: tuple[dict[str, Any], ...]
+    shards: tuple[ShardFile, ...]
     songs: pa.Table
     quarantine: pa.Table
 
@@ -78,7 +79,7 @@ def contents(tracks: pa.Table, covered: Covered, commits: Iterable[Commit]) -> C
     songs, quarantine = (_living(table, tracks) for table in (songs, quarantine))
     used = {*songs["shard"].unique().to_pylist(), *quarantine["shard"].unique().to_pylist()}
     references = [*covered.shards, *(commit.reference() for commit in new)]
-    shards = {item["shard"]: item for item in references if item["shard"] in used}
+    shards = {item.shard: item for item in references if item.shard in used}
     return Contents(tuple(shards.values()), songs, quarantine)
 
 

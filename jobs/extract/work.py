@@ -13,8 +13,10 @@ from features.spec import FeatureSpec, fingerprint
 from infra.config import Config
 from infra.errors import ConfigError
 from infra.root import layout
-from infra.root.ledger import Commit, Tree
+from infra.root.ledger import Tree
+from infra.root.records import Commit
 from infra.root.runs import RunFolder
+from infra.root.schemas import TRACKS
 from infra.root.songs import read_quarantine, read_songs, stored_table
 from infra.root.taken import unused
 from infra.storage.store import Store
@@ -28,9 +30,6 @@ REASONS = (*BAD_TRACK, *CHILD_DIED, *NOT_READ)  # of a quarantined track
 # Seconds of audio a worker does in one, for a first run: half of what mp3 took on 2 cores.
 FIRST_SPEED = 400.0
 LEAST_AUDIO_SECONDS = 600.0  # that a speed is taken from
-TRACKS = pa.schema(
-    [("track_id", pa.string()), ("uri", pa.string()), ("bytes", pa.int64()), ("version", pa.string())]
-)
 SPEED = "speed"  # kind of the event that keeps it
 
 

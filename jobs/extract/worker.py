@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from features.spec import FeatureSpec
 from infra.errors import StorageError
-from infra.root.ledger import Commit, Tree
+from infra.root.ledger import Tree
+from infra.root.records import Commit
 from infra.root.runs import now
 from infra.storage.retry import patiently
 from infra.storage.store import Store, read_uri

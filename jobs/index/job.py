@@ -20,6 +20,7 @@ from infra.errors import ConfigError
 from infra.root import layout
 from infra.root.journal import replace_files
 from infra.root.runs import RunFolder
+from infra.root.schemas import SINGLE, LabelColumn
 from infra.storage.parquet import encode
 from infra.storage.store import Store
 
@@ -76,7 +77,8 @@ def build(config: Config) -> tuple[pa.Table, int]:
         tracks = tracks.append_column("group", pa.nulls(tracks.num_rows, pa.string()))
     if config.labels.folder:
         tracks = with_folders(tracks, config.labels.folder)
-        n_labelled = max(n_labelled, tracks.num_rows - tracks[f"label_{config.labels.folder}"].null_count)
+        folders = tracks[LabelColumn(SINGLE, config.labels.folder).column]
+        n_labelled = max(n_labelled, tracks.num_rows - folders.null_count)
     about = json.dumps(metadata(config.music, config.labels, columns), ensure_ascii=False)
     return tracks.replace_schema_metadata({b"hdpgmm": about.encode()}), n_labelled
 
@@ -104,7 +106,8 @@ def with_folders(tracks: pa.Table, name: str) -> pa.Table:
 
     Raises ConfigError where the label file has that label already, or no track lies in a folder.
     """
-    if f"label_{name}" in tracks.column_names:
+    labels = LabelColumn(SINGLE, name)
+    if labels.column in tracks.column_names:
         raise ConfigError(f"labels.folder: {name!r} is a column of the label file too; choose another name")
     folders = [
         posixpath.dirname(track).rpartition("/")[2] or None for track in tracks["track_id"].to_pylist()
@@ -112,7 +115,7 @@ def with_folders(tracks: pa.Table, name: str) -> pa.Table:
     if not any(folders):
         raise ConfigError(f"labels.folder: no track lies in a folder below the music, so none has a {name!r}")
     group = tracks.column_names.index("group")
-    return tracks.add_column(group, f"label_{name}", pa.array(folders, pa.string()))
+    return tracks.add_column(group, labels.column, labels.array(folders))
 
 
 def _label(tracks: pa.Table, config: LabelConfig, file: str) -> tuple[pa.Table, Columns, int]:

@@ -7,8 +7,8 @@ import pyarrow.compute as pc
 
 from infra.config import Config
 from infra.root import models
-from infra.root.ledger import Snapshot
 from infra.root.models import Final
+from infra.root.records import Snapshot
 from infra.root.songs import read_columns
 from infra.storage.store import Store
 from jobs.train.job import describe, training_snapshot

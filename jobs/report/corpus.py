@@ -45,11 +45,11 @@ def read_sources(inputs: Inputs) -> pa.Table:
     living = set(zip(songs["track_id"].to_pylist(), songs["path"].to_pylist(), strict=True))
     parts = []
     for shard in inputs.features.shards:
-        if not shard["rows"]:
+        if not shard.rows:
             continue
-        with inputs.store.open(shard["path"]) as source, pq.ParquetFile(source) as file:
+        with inputs.store.open(shard.path) as source, pq.ParquetFile(source) as file:
             table = file.read(columns=["track_id", *SOURCE_COLUMNS])
-        mask = [(track, shard["path"]) in living for track in table["track_id"].to_pylist()]
+        mask = [(track, shard.path) in living for track in table["track_id"].to_pylist()]
         parts.append(table.filter(pa.array(mask, pa.bool_())))
     return pa.concat_tables(parts)
 

@@ -17,10 +17,11 @@ from infra.errors import StorageError
 from infra.root import models
 from infra.root.journal import NOTHING, Fence, make_visible, replace_files
 from infra.root.runs import RunFolder, now
+from infra.root.schemas import groups_by_track
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs, align, find_inputs
 from jobs.evaluate.job import read_summary, summary_path
-from jobs.evaluate.labels import Labels, groups_of, read_labels
+from jobs.evaluate.labels import Labels, read_labels
 from jobs.extract.specification import require_frames
 from jobs.report.audio import cut_sounds
 from jobs.report.components import make_components, shown_components
@@ -150,7 +151,7 @@ def heard(
     spec, report = require_frames(config.extract), config.report
     model = load_model(inputs.store, inputs.model)
     require_features(model, inputs.feature_prefix.rpartition("/")[2])
-    groups = groups_of(inputs.tracks)
+    groups = groups_by_track(inputs.tracks)
     sample = sample_songs(sorted(align(inputs)[0]), strata_of(labels, groups), report.songs, report.seed)
     counts = count_songs(inputs, labels, sample, groups.keys())
     shown = shown_components(counts.songs, report.components)

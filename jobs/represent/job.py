@@ -20,7 +20,8 @@ from infra.progress import Progress
 from infra.root import layout, models
 from infra.root.journal import Fence
 from infra.root.lease import Lease, holding
-from infra.root.ledger import Commit, Snapshot, Tree, quarantine_table, songs_table
+from infra.root.ledger import Tree
+from infra.root.records import Commit, Snapshot, quarantine_table, songs_table
 from infra.root.runs import RunFolder
 from infra.root.songs import read_songs
 from infra.storage.store import Store
@@ -182,7 +183,7 @@ def _publish(config: Config, work: Work, computed: int, fence: Fence) -> Represe
     if lost := work.songs.num_rows - songs.num_rows:
         raise Incomplete(f"{lost} songs have no vector; run python -m jobs.audit")
     used = {*songs["shard"].unique().to_pylist()}
-    listed = [shard for shard in shards if shard["shard"] in used]
+    listed = [shard for shard in shards if shard.shard in used]
     _claim(work)
     work.tree.publish(config.corpus, listed, songs, quarantine_table([]), fence=fence)
     text = f"{computed} computed" if computed else "nothing to do"

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 import pyarrow as pa
 import pyarrow.compute
 
-from infra.root.ledger import SONGS, Snapshot
+from infra.root.records import ShardFile, Snapshot
+from infra.root.schemas import SONGS
 from infra.root.taken import unused
 from jobs.extract.packing import cut
 
@@ -55,7 +56,7 @@ class Known:
     """The newest snapshot of a corpus' vectors: its songs, schema SONGS, and its references to shards."""
 
     songs: pa.Table
-    shards: tuple[dict[str, Any], ...]
+    shards: tuple[ShardFile, ...]
 
     @classmethod
     def nothing(cls) -> "Known":
@@ -64,20 +65,20 @@ class Known:
     def only(self, shards: Collection[str]) -> "Known":
         """What these shards hold."""
         kept = pc.is_in(self.songs["shard"], pa.array(shards, pa.string()))
-        return Known(self.songs.filter(kept), tuple(item for item in self.shards if item["shard"] in shards))
+        return Known(self.songs.filter(kept), tuple(item for item in self.shards if item.shard in shards))
 
 
-def vectors_shard(reference: dict[str, Any], gone: Collection[str] = ()) -> str:
+def vectors_shard(reference: ShardFile, gone: Collection[str] = ()) -> str:
     """The name of the vectors' shard of a feature shard, of which a snapshot says `reference`.
 
     gone: names among the vectors' shards that `jobs.gc` has taken.
     """
-    return unused(reference["digest"][:NAME_DIGITS], gone)
+    return unused(reference.digest[:NAME_DIGITS], gone)
 
 
 def living(features: Snapshot, songs: pa.Table, gone: Collection[str] = ()) -> pa.Table:
     """track_id, version and shard of the features' songs, the shard being that of their vectors."""
-    names = {item["shard"]: vectors_shard(item, gone) for item in features.shards}
+    names = {item.shard: vectors_shard(item, gone) for item in features.shards}
     found: Any = songs["shard"].combine_chunks()
     shards = found.dictionary_encode()
     renamed = pa.array([names[name] for name in shards.dictionary.to_pylist()], pa.string())
@@ -94,7 +95,10 @@ def missing(songs: pa.Table, known: Known) -> list[str]:
 def plan(features: Snapshot, shards: Collection[str], gone: Collection[str] = ()) -> list[Unit]:
     """The units that compute these shards. Which songs meet does not depend on what an interrupted run has left."""
     named = {vectors_shard(item, gone): item for item in features.shards}
-    sources = [Source(name, *(named[name][field] for field in Source._fields[1:])) for name in sorted(shards)]
+    sources = [
+        Source(name, *(getattr(named[name], field) for field in Source._fields[1:]))
+        for name in sorted(shards)
+    ]
     fair = sum(source.bytes for source in sources) // SMALL_CORPUS_UNITS
     groups = _packed(sources, [source.bytes for source in sources], min(GROUP_BYTES, fair))
     sizes = [sum(source.bytes for source in group) for group in groups]

@@ -16,6 +16,7 @@ from features.spec import FeatureSpec
 from infra.config import Config
 from infra.errors import ConfigError
 from infra.root.ledger import Tree
+from infra.root.schemas import MULTI, SINGLE, label_columns
 from infra.root.songs import SongBlock
 from infra.storage.store import Store, read_uri
 from jobs.evaluate.inputs import Inputs, find_inputs
@@ -117,7 +118,7 @@ def words(tracks: pa.Table, ids: Sequence[str]) -> list[tuple[str, ...]]:
     """The labels of some tracks, of all label columns; () for a track that is not in the list."""
     wanted = pc.is_in(tracks["track_id"], pa.array(ids, pa.string()))  # pyright: ignore
     rows = tracks.filter(wanted).to_pylist()
-    columns = [name for name in tracks.column_names if name.startswith(("label_", "tags_"))]
+    columns = [found.column for found in label_columns(tracks) if found.kind in (SINGLE, MULTI)]
     found = {row["track_id"]: tuple(word for name in columns for word in _listed(row[name])) for row in rows}
     return [found.get(track, ()) for track in ids]
 

@@ -17,8 +17,9 @@ from infra.errors import ConfigError, Incomplete
 from infra.root import models
 from infra.root.checkpoints import Checkpoints
 from infra.root.journal import Fence
-from infra.root.ledger import Snapshot, Tree
+from infra.root.ledger import Tree
 from infra.root.models import Final
+from infra.root.records import Snapshot
 from infra.root.runs import RunFolder
 from infra.root.taken import taken, unused
 from infra.storage.store import Store

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 from rich.console import Console
@@ -19,7 +18,8 @@ from infra.config import Config
 from infra.errors import ConfigError, Incomplete, StorageError
 from infra.progress import Progress
 from infra.root import layout, models
-from infra.root.ledger import Commit, Placed, Tree, trees
+from infra.root.ledger import Tree, trees
+from infra.root.records import Commit, Placed, ShardFile
 from infra.root.songs import read_quarantine, read_songs
 from infra.root.taken import taken
 from infra.storage.store import Store
@@ -128,9 +128,9 @@ def check_snapshot(tree: Tree, corpus: str, commits: Mapping[str, Commit]) -> li
     if snapshot is None:
         return []
     where = f"{tree.prefix}: snapshot {snapshot.number} of {corpus}"
-    lost = [item["shard"] for item in snapshot.shards if not _agrees(item, commits.get(item["shard"]))]
+    lost = [item.shard for item in snapshot.shards if not _agrees(item, commits.get(item.shard))]
     problems = [f"{where}: shard {shard} has no such commit" for shard in lost]
-    listed = {item["shard"] for item in snapshot.shards}
+    listed = {item.shard for item in snapshot.shards}
     placed = {(shard, *track) for shard in listed & commits.keys() for track in commits[shard].tracks}
     try:
         songs = read_songs(tree.store, snapshot)
@@ -241,8 +241,8 @@ def _examine(store: Store, path: str, digest: str) -> str | None:
     return None if found == digest else f"{path}: its content has another digest than its record says"
 
 
-def _agrees(reference: Mapping[str, Any], commit: Commit | None) -> bool:
-    return commit is not None and commit.reference() == dict(reference)
+def _agrees(reference: ShardFile, commit: Commit | None) -> bool:
+    return commit is not None and commit.reference() == reference
 
 
 def _versions(table: pa.Table) -> list[tuple[str, str]]:

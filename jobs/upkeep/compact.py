@@ -19,7 +19,8 @@ from infra.errors import Incomplete, StorageError
 from infra.progress import Progress
 from infra.root import layout, models
 from infra.root.journal import Fence
-from infra.root.ledger import Commit, Snapshot, Tree, quarantine_table, songs_table
+from infra.root.ledger import Tree
+from infra.root.records import Commit, Snapshot, quarantine_table, songs_table
 from infra.root.runs import RunFolder
 from infra.root.songs import read_quarantine, read_songs
 from infra.root.taken import taken, unused
@@ -167,7 +168,7 @@ def publish(corpus: str, work: Work, commits: Sequence[Commit], fence: Fence) ->
         pa.concat_tables([old, more]).sort_by("track_id").combine_chunks()
         for old, more in zip(kept, new, strict=True)
     ]
-    references = [item for item in work.snapshot.shards if item["shard"] not in set(work.todo.replaced)]
+    references = [item for item in work.snapshot.shards if item.shard not in set(work.todo.replaced)]
     references += [commit.reference() for commit in commits]
     if any(table.num_rows != old.num_rows for table, old in zip(tables, before, strict=True)):
         raise Incomplete("compaction would lose songs; run python -m jobs.audit")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from infra.config import ExtractConfig
-from infra.root.ledger import Snapshot
+from infra.root.records import Snapshot
 from jobs.extract.packing import cut, fair_tracks
 
 pc: Any = pyarrow.compute  # its functions are made at run time, where a type checker cannot see them
@@ -50,12 +50,12 @@ def plan(
     for table in (songs, quarantine):
         for count in table["shard"].value_counts().to_pylist():
             used[count["values"]] = used.get(count["values"], 0) + count["counts"]
-    row_bytes = {item["shard"]: item["bytes"] / max(item["rows"], 1) for item in snapshot.shards}
+    row_bytes = {item.shard: item.bytes / max(item.rows, 1) for item in snapshot.shards}
     small = sorted(
-        item["shard"]
+        item.shard
         for item in snapshot.shards
-        if used.get(item["shard"], 0) < FULL * most
-        and used.get(item["shard"], 0) * row_bytes[item["shard"]] < FULL * config.shard_bytes
+        if used.get(item.shard, 0) < FULL * most
+        and used.get(item.shard, 0) * row_bytes[item.shard] < FULL * config.shard_bytes
     )
     chosen = pa.array(small, pa.string())
     moved = songs.filter(pc.is_in(songs["shard"], chosen))
@@ -67,7 +67,7 @@ def plan(
     shards = moved["shard"].to_pylist()
     sizes = [int(row_bytes[shards[row]]) + 1 if row >= 0 else 1 for _, row in items]
     parts = [items[start:stop] for start, stop in cut(sizes, config.shard_bytes, most)]
-    dead = sum(item["inputs"] for item in snapshot.shards if item["shard"] in set(small)) - len(items)
+    dead = sum(item.inputs for item in snapshot.shards if item.shard in set(small)) - len(items)
     if len(parts) >= len(small) and not dead:
         return Plan()
     return Plan(tuple(small), tuple(_merged(part, moved, records, fingerprint) for part in parts))

@@ -53,7 +53,7 @@ def run(config: Config, what: What) -> list[str]:
             f"{store.uri(tree.prefix)}: no features of corpus {config.corpus!r}, run jobs.extract first"
         )
     if what is What.features:
-        return [store.uri(shard["path"]) for shard in snapshot.shards if shard["rows"]]
+        return [store.uri(shard.path) for shard in snapshot.shards if shard.rows]
     return [store.uri(snapshot.songs if what is What.songs else snapshot.quarantine)]
 
 

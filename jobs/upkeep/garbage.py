@@ -13,7 +13,8 @@ from itertools import pairwise
 
 from infra.root import layout, models
 from infra.root.checkpoints import Checkpoints
-from infra.root.ledger import LONGEST_FENCE, Snapshot, Tree, trees
+from infra.root.ledger import LONGEST_FENCE, Tree, trees
+from infra.root.records import Snapshot
 from infra.storage.local import TEMPORARY, Entry
 from infra.storage.store import Store
 from jobs.evaluate.job import cells_in_use
@@ -148,8 +149,8 @@ def find_living(tree: Tree, older_than: float, keep: int, songs: Songs) -> Livin
             if re.fullmatch(r"\d+\.json", entry.path.removeprefix(start))
         }
         for snapshot in living_snapshots(tree, corpus, written, older_than, keep, songs.reading):
-            shards.update(item["shard"] for item in snapshot.shards)
-            paths.update(item["path"] for item in snapshot.shards)
+            shards.update(item.shard for item in snapshot.shards)
+            paths.update(item.path for item in snapshot.shards)
             paths |= {snapshot.songs, snapshot.quarantine, f"{start}{snapshot.number}.json"}
             names.add(snapshot.songs.rpartition("/")[2])
         highest |= {f"{start}{number}.json" for number in [*sorted(written)][-1:]}  # a snapshot or a fence

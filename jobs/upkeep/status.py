@@ -87,7 +87,7 @@ def features(store: Store) -> Iterator[tuple[str, ...]]:
     for tree, corpus, snapshot in newest_snapshots(store, layout.FEATURES):
         spec = tree.read_spec()
         hours = snapshot.n_frames * spec.get("hop_length", 1) / spec["sample_rate"] / 3600
-        size = sum(shard["bytes"] for shard in snapshot.shards) / 1e6
+        size = sum(shard.bytes for shard in snapshot.shards) / 1e6
         counts = (snapshot.number, len(snapshot.shards), snapshot.n_songs, snapshot.n_frames)
         sizes = (f"{hours:.2f}", f"{size:.1f}")
         yield (layout.name_of(tree.prefix), corpus, *map(str, counts), *sizes, str(snapshot.n_quarantined))

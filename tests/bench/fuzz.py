@@ -31,7 +31,8 @@ from infra.config import Config, load
 from infra.datasets.plays import read_plays
 from infra.datasets.splits import read_split_lists
 from infra.errors import JobError
-from infra.root.ledger import Tree, quarantine_table, songs_table
+from infra.root.ledger import Tree
+from infra.root.records import quarantine_table, songs_table
 from infra.storage.parquet import encode
 from infra.storage.store import Store
 from infra.workers.isolate import Extracted, Isolated

@@ -41,14 +41,15 @@ from infra.errors import ConfigError, Incomplete, StorageError
 from infra.progress import console
 from infra.root import models
 from infra.root.checkpoints import Checkpoints
-from infra.root.ledger import Commit, Tree
+from infra.root.ledger import Tree
+from infra.root.records import Commit
+from infra.root.schemas import TRACKS
 from infra.root.songs import read_block, read_songs
 from infra.root.taken import taken
 from infra.storage.parquet import encode
 from infra.storage.s3 import connect
 from infra.storage.store import Store
 from jobs.extract import job as extract
-from jobs.extract.work import TRACKS
 from jobs.extract.work import Work as ExtractWork
 from jobs.extract.worker import Tick
 from jobs.represent import job as represent

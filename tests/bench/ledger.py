@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from features.spec import FeatureSpec
 from infra.config import load
-from infra.root.ledger import Commit, Placed
+from infra.root.records import Commit, Placed
 from infra.storage.parquet import encode
 from infra.storage.store import Store
 from infra.workers.isolate import Refused

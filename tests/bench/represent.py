@@ -30,7 +30,8 @@ import torch
 
 from features.spec import PRESETS
 from hdpgmm.represent import represent
-from infra.root.ledger import Tree, quarantine_table, songs_table
+from infra.root.ledger import Tree
+from infra.root.records import quarantine_table, songs_table
 from infra.root.runs import read_record
 from infra.root.songs import read_songs
 from infra.storage.parquet import decode, encode
@@ -164,7 +165,7 @@ def verdict(root: str) -> dict[str, int]:
     wanted = set(read_songs(store, features)["track_id"].to_pylist())
     found: Counter[str] = Counter()
     for shard in snapshot.shards:
-        found.update(decode(store.read(shard["path"]))["track_id"].to_pylist())
+        found.update(decode(store.read(shard.path))["track_id"].to_pylist())
     listed = Counter(read_songs(store, snapshot)["track_id"].to_pylist())
     missing = len(wanted - found.keys()) + len(wanted - listed.keys())
     return {"missing": missing, "twice": found.total() + listed.total() - len(found) - len(listed)}

@@ -30,7 +30,8 @@ from evaluation.neighbours import approximate
 from evaluation.neighbours.exact import directions
 from features.spec import PRESETS, fingerprint
 from infra.config import Config, load
-from infra.root.ledger import Tree, quarantine_table, songs_table
+from infra.root.ledger import Tree
+from infra.root.records import quarantine_table, songs_table
 from infra.storage.parquet import encode
 from infra.storage.store import Store
 from jobs.evaluate.inputs import find_inputs

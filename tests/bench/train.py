@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,10 @@ from hdpgmm.data.whitening import moments
 from hdpgmm.record import from_arrays
 from infra.config import Config, load
 from infra.root import models
-from infra.root.ledger import SONGS, Commit, Snapshot, Tree, quarantine_table, songs_table
+from infra.root.ledger import Tree
+from infra.root.records import Commit, Snapshot, quarantine_table, songs_table
 from infra.root.runs import events_of
+from infra.root.schemas import SONGS
 from infra.root.songs import read_block, read_columns
 from infra.storage.store import Store
 from infra.workers.cluster import connect
@@ -223,7 +225,7 @@ def write_ledger(root: Path, n_songs: int, config: Config) -> None:
             {**places[song % _SHARD_SONGS], "track_id": f"{song:08}", "path": paths[song // _SHARD_SONGS]}
             for song in range(n_songs)
         ]
-        references = [{**one.reference(), "shard": Path(path).parent.name, "path": path} for path in paths]
+        references = [replace(one.reference(), shard=Path(path).parent.name, path=path) for path in paths]
         tree.publish("default", references, pa.Table.from_pylist(rows, schema=SONGS), quarantine_table([]))
     snapshot, _ = training_snapshot(config, tree.store)
     plan = _plan(config, tree.store, snapshot)

@@ -12,7 +12,8 @@ import soundfile
 
 from features.spec import PRESETS, fingerprint
 from infra.root import models
-from infra.root.ledger import Tree, quarantine_table, songs_table
+from infra.root.ledger import Tree
+from infra.root.records import quarantine_table, songs_table
 from infra.storage.parquet import encode
 from infra.storage.store import Store
 

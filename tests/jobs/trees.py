@@ -13,7 +13,8 @@ from hdpgmm.record import to_arrays
 from hdpgmm.training import Settings, learn, start
 from infra.root import models
 from infra.root.checkpoints import Checkpoints
-from infra.root.ledger import Commit, Snapshot, Tree, quarantine_table, songs_table
+from infra.root.ledger import Tree
+from infra.root.records import Commit, Snapshot, quarantine_table, songs_table
 from infra.storage.store import Store
 
 MARK = fingerprint(PRESETS["paper-52"])

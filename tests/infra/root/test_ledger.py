@@ -8,7 +8,9 @@ import pytest
 
 from infra.errors import ConfigError, Incomplete, StorageError, TakenOver
 from infra.root.lease import Lease
-from infra.root.ledger import QUARANTINE, SONGS, Commit, Snapshot, Tree, quarantine_table, songs_table
+from infra.root.ledger import Tree
+from infra.root.records import Commit, Snapshot, quarantine_table, songs_table
+from infra.root.schemas import QUARANTINE, SONGS
 from infra.root.songs import read_quarantine, read_songs
 from infra.root.taken import take
 from infra.storage.store import Store
@@ -151,7 +153,7 @@ def test_who_was_taken_over_publishes_no_more(tree: Tree):
         paused.effect.apply(tree.store)
     newest = tree.latest("default")
     assert newest is not None
-    assert (newest.number, [item["shard"] for item in newest.shards]) == (2, ["s2"])
+    assert (newest.number, [item.shard for item in newest.shards]) == (2, ["s2"])
 
 
 def test_old_commits_that_are_used_again_become_young(tree: Tree, monkeypatch: pytest.MonkeyPatch):
@@ -264,6 +266,6 @@ def test_a_crash_at_any_call_loses_nothing(any_root: str, applied: bool):
         snapshot = job(Store(root))
         assert snapshot == expected
         for shard in snapshot.shards:
-            assert Store(root).digest(shard["path"]) == shard["digest"]
+            assert Store(root).digest(shard.path) == shard.digest
     # spec, three times data and commit, two tables, the snapshot
     assert crashes == 10

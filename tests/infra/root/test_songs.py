@@ -21,7 +21,7 @@ SONGS = [RNG.normal(size=(length, 4)).astype(np.float32) for length in (3, 1, 5,
 def shard(any_root: str) -> tuple[Store, str]:
     """One shard of two row groups: songs 0-3 and 4-5."""
     snapshot = commit_songs(any_root, SONGS, shards=1, group=4)
-    return Store(any_root), snapshot.shards[0]["path"]
+    return Store(any_root), snapshot.shards[0].path
 
 
 def test_a_row_group_is_a_block(shard: tuple[Store, str]):

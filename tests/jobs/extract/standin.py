@@ -4,7 +4,8 @@ import sys
 
 from features.spec import FeatureSpec
 from infra.config import Config, load
-from infra.root.ledger import Commit, Snapshot, Tree
+from infra.root.ledger import Tree
+from infra.root.records import Commit, Snapshot
 from infra.storage.store import Store
 from jobs.extract.plan import contents
 from jobs.extract.work import prepare

@@ -19,7 +19,8 @@ from features.spec import PRESETS
 from infra.config import Config, load
 from infra.errors import ConfigError, Incomplete, NotStarted, TooManyBadFiles
 from infra.root import lease
-from infra.root.ledger import Commit, Tree
+from infra.root.ledger import Tree
+from infra.root.records import Commit
 from infra.root.runs import RunFolder, events_of, read_record
 from infra.root.songs import read_block, read_quarantine, read_songs
 from infra.storage.store import Store

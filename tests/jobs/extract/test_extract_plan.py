@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from infra.config import ExtractConfig
-from infra.root.ledger import Commit, Placed
+from infra.root.records import Commit, Placed
 from jobs.extract.plan import Covered, contents, pending, plan, reasons
 
 CONFIG = ExtractConfig(shard_tracks=8)  # pyright: ignore[reportCallIssue]
@@ -49,12 +49,12 @@ def test_contents_follow_the_track_list():
     assert songs == [("a", "2", "s3", 0), ("b", "1", "s1", 1), ("c", "2", "s3", 1)]
     assert result.quarantine["track_id"].to_pylist() == ["e"]
     # s2 held only the removed d
-    assert {shard["shard"] for shard in result.shards} == {"s1", "s3"}
+    assert {shard.shard for shard in result.shards} == {"s1", "s3"}
 
 
 def test_a_shard_of_quarantined_tracks_stays_listed():
     result = contents(tracks_of(x="1"), Covered.nothing(), [commit_of("s9", {}, {"x": "1"})])
-    assert [shard["shard"] for shard in result.shards] == ["s9"]
+    assert [shard.shard for shard in result.shards] == ["s9"]
     assert reasons(result.quarantine) == {"SILENT": 1}
 
 

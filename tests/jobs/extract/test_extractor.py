@@ -9,7 +9,7 @@ import pytest
 
 from features.spec import PRESETS, FeatureSpec
 from infra.errors import StorageError
-from infra.root.ledger import Commit
+from infra.root.records import Commit
 from infra.root.songs import read_block
 from infra.storage import retry
 from infra.storage.parquet import decode, encode

@@ -156,5 +156,5 @@ def everything(root: Path) -> dict[str, object]:
     for kind, tree in trees.items():
         snapshot = tree.latest("default")
         assert snapshot is not None
-        found[kind] = sorted(shard["digest"] for shard in snapshot.shards)
+        found[kind] = sorted(shard.digest for shard in snapshot.shards)
     return found

@@ -18,7 +18,8 @@ from infra import cli
 from infra.config import Config, load
 from infra.errors import ConfigError
 from infra.root import models
-from infra.root.ledger import Snapshot, Tree
+from infra.root.ledger import Tree
+from infra.root.records import Snapshot
 from infra.root.songs import read_songs
 from infra.storage.store import Store
 from jobs.evaluate.vectors import as_matrix, vector_tables

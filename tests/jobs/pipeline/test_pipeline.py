@@ -10,7 +10,8 @@ from evaluation.compose.corpus import write_corpus
 from features.spec import PRESETS, fingerprint
 from infra import cli
 from infra.config import Config, load
-from infra.root.ledger import Snapshot, Tree
+from infra.root.ledger import Tree
+from infra.root.records import Snapshot
 from infra.root.songs import read_block, read_quarantine, read_songs
 from infra.storage.s3 import connect as connect_s3
 from infra.storage.store import Store

@@ -18,7 +18,8 @@ import pytest
 from infra.config import Config, load
 from infra.errors import ConfigError
 from infra.root import models
-from infra.root.ledger import Snapshot, Tree
+from infra.root.ledger import Tree
+from infra.root.records import Snapshot
 from infra.root.songs import read_songs
 from infra.storage.parquet import decode, encode
 from infra.storage.store import Store
@@ -57,7 +58,7 @@ def vectors(config: Config, run: str) -> pa.Table:
     snapshot = tree.latest("default")
     assert isinstance(snapshot, Snapshot)
 
-    tables = [decode(store.read(shard["path"])) for shard in snapshot.shards]
+    tables = [decode(store.read(shard.path)) for shard in snapshot.shards]
     return pa.concat_tables(tables).sort_by("track_id")
 
 

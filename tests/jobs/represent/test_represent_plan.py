@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from infra.root.ledger import Snapshot
+from infra.root.records import ShardFile, Snapshot
 from infra.root.songs import read_songs
 from infra.storage.store import Store
 from jobs.represent import plan as represent_plan
@@ -36,7 +36,7 @@ def names(units: list[Unit]) -> list[list[list[str]]]:
 
 def test_a_shard_is_named_after_the_features_file(features: tuple[Snapshot, pa.Table]):
     snapshot, songs = features
-    files = {Path(shard["path"]).stem[:24] for shard in snapshot.shards}
+    files = {Path(shard.path).stem[:24] for shard in snapshot.shards}
     assert {*songs["shard"].to_pylist()} == files
     assert songs["track_id"].to_pylist() == [f"s{i:04}" for i in range(12)]
     assert len({*songs["shard"].to_pylist()[:3]}) == 1
@@ -68,7 +68,7 @@ def test_groups_and_units_are_bounded_and_whole(
     assert names(plan(snapshot, shards)) == [[[name]] for name in shards]
     monkeypatch.setattr(represent_plan, "SMALL_CORPUS_UNITS", 1)
     assert names(plan(snapshot, shards)) == [[shards]]
-    size = max(shard["bytes"] for shard in snapshot.shards)
+    size = max(shard.bytes for shard in snapshot.shards)
     monkeypatch.setattr(represent_plan, "GROUP_BYTES", 2 * size)
     assert names(plan(snapshot, shards)) == [[shards[:2], shards[2:]]]
     monkeypatch.setattr(represent_plan, "UNIT_BYTES", size)
@@ -95,6 +95,6 @@ def test_a_snapshot_lists_living_songs_once(features: tuple[Snapshot, pa.Table])
 def test_known_shards_without_a_commit_are_not_known(features: tuple[Snapshot, pa.Table]):
     _, songs = features
     shards = missing(songs, Known.nothing())
-    known = Known(placed(songs), tuple({"shard": name} for name in shards)).only(shards[1:])
+    known = Known(placed(songs), tuple(ShardFile(name, "", "", 0, 0, 0) for name in shards)).only(shards[1:])
     assert missing(songs, known) == shards[:1]
-    assert [item["shard"] for item in known.shards] == shards[1:]
+    assert [item.shard for item in known.shards] == shards[1:]

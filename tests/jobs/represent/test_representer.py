@@ -11,7 +11,7 @@ import torch
 
 from hdpgmm.represent import floored_log
 from infra.errors import StorageError
-from infra.root.ledger import Snapshot
+from infra.root.records import Snapshot
 from infra.root.songs import SongBlock, shard_blocks
 from infra.storage.parquet import decode
 from infra.storage.store import Store
@@ -32,7 +32,7 @@ def snapshot(tmp_path: Path) -> Snapshot:
 
 
 def sources(snapshot: Snapshot) -> list[Source]:
-    return [Source(vectors_shard(item), item["path"], 6, item["bytes"]) for item in snapshot.shards]
+    return [Source(vectors_shard(item), item.path, 6, item.bytes) for item in snapshot.shards]
 
 
 def worker(root: Path) -> Representer:

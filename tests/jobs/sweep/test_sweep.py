@@ -137,7 +137,7 @@ def test_a_study_is_a_table_and_a_figure_and_runs_again_at_once(
 def test_without_a_part_the_model_keeps_its_name():
     config = load(None, (), root="x")
     part = load(None, ("train.subset=9",), root="x")
-    from infra.root.ledger import Snapshot
+    from infra.root.records import Snapshot
 
     snapshot = Snapshot.__new__(Snapshot)
     object.__setattr__(snapshot, "songs", "a/b.parquet")

@@ -10,7 +10,7 @@ import ray
 
 from hdpgmm.data.whitening import Whitening, moments, whitening
 from infra.errors import StorageError
-from infra.root.ledger import Snapshot
+from infra.root.records import Snapshot
 from infra.root.songs import SongBlock, read_columns
 from infra.storage.store import Store
 from jobs.train import survey

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hdpgmm.schedule import batch_songs
-from infra.root.ledger import SONGS
+from infra.root.schemas import SONGS
 from infra.root.songs import read_columns
 from infra.storage.parquet import encode
 from infra.storage.store import Store

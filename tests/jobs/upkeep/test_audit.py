@@ -10,7 +10,8 @@ from rich.console import Console
 
 from infra.config import Config
 from infra.errors import ConfigError, Incomplete
-from infra.root.ledger import Tree, quarantine_table, songs_table
+from infra.root.ledger import Tree
+from infra.root.records import quarantine_table, songs_table
 from infra.storage.parquet import decode, encode
 from infra.storage.store import Store
 from jobs.index import job as index
@@ -47,7 +48,7 @@ def write_vectors(store: Store, run: str) -> None:
     tree.write_spec({"fingerprint": mark})
     commits = []
     for shard in features.shards:
-        table = decode(store.read(shard["path"])).select(["track_id", "version", "n_frames"])
+        table = decode(store.read(shard.path)).select(["track_id", "version", "n_frames"])
         if table.num_rows:
             commits.append(tree.commit(vectors_shard(shard), table, [], table.num_rows, [1] * table.num_rows))
     songs = songs_table(commits).sort_by("track_id")

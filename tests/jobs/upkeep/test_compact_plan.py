@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 
 from infra.config import ExtractConfig
-from infra.root.ledger import QUARANTINE, SONGS, Snapshot
+from infra.root.records import ShardFile, Snapshot
+from infra.root.schemas import QUARANTINE, SONGS
 from jobs.upkeep.compact_plan import Merged, Plan, plan
 
 CONFIG = ExtractConfig(shard_tracks=8, shard_bytes=80_000)  # pyright: ignore[reportCallIssue]
@@ -20,8 +21,7 @@ def made(shards: Shards, row_bytes: int = 1000) -> tuple[Snapshot, pa.Table, pa.
     for shard, tracks in shards.items():
         rows = [track for track in tracks if "BAD" not in track]
         path = f"data/{shard}.parquet"
-        references.append({"shard": shard, "path": path, "digest": shard, "rows": len(rows),
-                           "bytes": row_bytes * len(rows), "inputs": len(tracks)})  # fmt: skip
+        references.append(ShardFile(shard, path, shard, len(rows), row_bytes * len(rows), len(tracks)))
         place = {"version": "1", "shard": shard}
         songs += [{"track_id": track, **place, "path": path, "row_group": 0, "row": row, "n_frames": 9}
                   for row, track in enumerate(rows) if "(" not in track]  # fmt: skip

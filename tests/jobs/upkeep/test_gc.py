@@ -12,7 +12,8 @@ from evaluation.comparison.cells import Summary
 from infra.errors import ConfigError
 from infra.root import models
 from infra.root.checkpoints import Checkpoints
-from infra.root.ledger import Commit, Tree, quarantine_table, songs_table
+from infra.root.ledger import Tree
+from infra.root.records import Commit, ShardFile, quarantine_table, songs_table
 from infra.root.taken import take
 from infra.storage.local import Entry
 from infra.storage.store import Store
@@ -314,7 +315,7 @@ def test_planners_use_no_name_that_was_taken(tmp_path: Path) -> None:
     take(store, models.PLACE, [found[0]])
     assert find_model(store, {"songs": "s", "seed": 0})[0] not in (found[0], "")
 
-    reference = {"shard": "s", "digest": "0123456789" * 6}
+    reference = ShardFile("s", "", "0123456789" * 6, 0, 0, 0)
     name = vectors_shard(reference)
     assert vectors_shard(reference, {name}) == vectors_shard(reference, {name, "x"}) != name
 

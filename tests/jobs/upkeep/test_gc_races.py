@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 
 from infra.errors import Incomplete
-from infra.root.ledger import Commit, Snapshot, Tree, quarantine_table, songs_table
+from infra.root.ledger import Tree
+from infra.root.records import Commit, Snapshot, quarantine_table, songs_table
 from infra.root.songs import read_songs
 from infra.root.taken import unused
 from infra.storage.store import Store
@@ -89,14 +90,14 @@ def check(root: Path) -> dict[str, list[str]]:
         if snapshot is None:
             continue
         for item in snapshot.shards:
-            assert tree.read_commit(item["shard"]).path == item["path"]
-            assert tree.store.digest(item["path"]) == item["digest"]
+            assert tree.read_commit(item.shard).path == item.path
+            assert tree.store.digest(item.path) == item.digest
         for path in (snapshot.songs, snapshot.quarantine):
             assert tree.store.exists(path)
         found[corpus] = sorted(
             track
             for item in snapshot.shards
-            for track in (placed.track_id for placed in tree.read_commit(item["shard"]).tracks)
+            for track in (placed.track_id for placed in tree.read_commit(item.shard).tracks)
         )
     return found
 

@@ -26,7 +26,7 @@ def test_an_extracted_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     tables = status.run(config)
     assert tables["corpus"] == [("default", "2", "1.4e-08", music, "-")]
     ((_, *features),) = tables["features"]
-    size = sum(shard["bytes"] for shard in snapshot.shards)
+    size = sum(shard.bytes for shard in snapshot.shards)
     assert features == ["default", "1", "1", "1", "2", "0.00", f"{size / 1e6:.1f}", "1"]
     assert tables["quarantined"][1:] == [("  SILENT: 1",), ("    b.mp3: as asked",)]
     assert tables["models"] == [("m", "1", "step-00000007", "no")]
