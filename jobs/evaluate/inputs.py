@@ -4,12 +4,14 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
 from evaluation.probing.splits import Parts
 from evaluation.probing.tasks import Skipped, Task, multi_label, single_label, value
+from features.spec import FeatureSpec
 from infra.code import digest_of_code
 from infra.datasets.splits import SplitLists
 from infra.errors import ConfigError
@@ -20,6 +22,7 @@ from infra.root.schemas import MULTI, NUMBER, SINGLE, groups_by_track, label_col
 from infra.root.songs import read_songs
 from infra.root.taken import taken
 from infra.storage.store import Store
+from jobs.extract.specification import stored_specification
 from jobs.extract.work import read_tracks
 
 Notes = list[tuple[str, str]]
@@ -42,6 +45,11 @@ class Inputs:
     features: Snapshot
     feature_prefix: str
     tracks: pa.Table
+
+    @cached_property
+    def specification(self) -> FeatureSpec:
+        """What the features were made from."""
+        return stored_specification(self.store, self.feature_prefix)
 
     def digest(self, *settings: Mapping[str, Any], code: Sequence[str]) -> str:
         """Changes with any input, any of the settings and the source of the modules `code`."""

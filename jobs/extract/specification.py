@@ -1,10 +1,14 @@
 """The feature specification that a configuration asks for."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from features.spec import PRESETS, FeatureSpec
 from infra.config import ExtractConfig
 from infra.errors import ConfigError
+from infra.root import layout
+from infra.root.ledger import Tree
+from infra.storage.store import Store
 
 EXCERPTS = ("excerpt", "excerpt_seconds", "every_seconds")
 
@@ -15,6 +19,27 @@ def specification(config: ExtractConfig) -> FeatureSpec:
         return replace(PRESETS[config.preset], **{name: getattr(config, name) for name in EXCERPTS})
     except ValueError as error:
         raise ConfigError(f"extract.{error}") from None
+
+
+def stored_specification(store: Store, tree: str) -> FeatureSpec:
+    """What the features in a tree were made from, whatever the configuration says now.
+
+    Raises ConfigError where they say what this program does not know.
+    """
+    stored = Tree(store, tree).read_spec()
+    known = {field.name for field in fields(FeatureSpec)}
+    chosen: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in stored.items()
+        if name in known
+    }
+    try:
+        return FeatureSpec(**chosen)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{store.uri(layout.spec(tree))}: features of another version of this program ({error}); "
+            "run python -m jobs.extract again"
+        ) from None
 
 
 def require_frames(config: ExtractConfig) -> FeatureSpec:

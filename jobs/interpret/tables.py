@@ -19,7 +19,6 @@ from infra.errors import ConfigError
 from jobs.evaluate.inputs import Inputs, align, make_tasks
 from jobs.evaluate.labels import Labels
 from jobs.evaluate.vectors import as_matrix, codebook_shares, vector_tables
-from jobs.extract.specification import require_frames
 from jobs.represent.model import gaussians_in_units
 
 
@@ -145,7 +144,7 @@ def component_rows(
     """A row a component: its share, how many songs have it, its mean and spread; of those checked, names and AUROC."""
     mean, covariance = gaussians_in_units(inputs.store, inputs.model)
     spread = np.sqrt(covariance if covariance.ndim == 2 else np.diagonal(covariance, axis1=1, axis2=2))
-    names = columns(require_frames(config.extract))
+    names = columns(inputs.specification)
     share = songs.n_frames @ songs.shares / songs.n_frames.sum()
     place = {int(unit): row for row, unit in enumerate(checked.units)}
     rows = []

@@ -22,14 +22,13 @@ from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs, align, find_inputs
 from jobs.evaluate.job import read_summary, summary_path
 from jobs.evaluate.labels import Labels, read_labels
-from jobs.extract.specification import require_frames
 from jobs.report.audio import cut_sounds
 from jobs.report.components import make_components, shown_components
 from jobs.report.corpus import describe_corpus, read_sources
 from jobs.report.counts import count_songs, searched, similar_songs
 from jobs.report.frames import Asked, listen
 from jobs.report.songs import SIMILAR, make_songs, sample_songs, strata_of
-from jobs.represent.model import component_gaussians, load_model, require_features
+from jobs.represent.model import component_gaussians, load_model
 from jobs.sweep.studies import find_studies, read_study
 
 log = logging.getLogger(__name__)
@@ -148,9 +147,8 @@ def heard(
     config: Config, inputs: Inputs, labels: Labels, sources: pa.Table
 ) -> tuple[np.ndarray, tuple[Component, ...], tuple[Song, ...]]:
     """Usage (component,), the components and the songs with pages: two passes over vectors, one over some frames."""
-    spec, report = require_frames(config.extract), config.report
+    spec, report = inputs.specification, config.report
     model = load_model(inputs.store, inputs.model)
-    require_features(model, inputs.feature_prefix.rpartition("/")[2])
     groups = groups_by_track(inputs.tracks)
     sample = sample_songs(sorted(align(inputs)[0]), strata_of(labels, groups), report.songs, report.seed)
     counts = count_songs(inputs, labels, sample, groups.keys())

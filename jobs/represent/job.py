@@ -29,10 +29,9 @@ from infra.workers.cluster import connect, n_cpus, n_gpus, patience_seconds, wan
 from infra.workers.pool import Pool
 from infra.workers.work_metrics import WorkMetrics
 from jobs.represent.kinds import KINDS
-from jobs.represent.model import LoadedModel, load_model, require_features
+from jobs.represent.model import LoadedModel, features_of, load_model
 from jobs.represent.plan import Known, Unit, contents, living, missing, plan, unfinished
 from jobs.represent.worker import Representer
-from jobs.train.job import training_snapshot
 
 log = logging.getLogger(__name__)
 
@@ -103,16 +102,16 @@ def prepare(config: Config, model: str | None = None) -> Work:
 
 
 def _open(config: Config, name: str | None) -> LoadedModel:
-    """The model, which has to be one of these features."""
+    """The model, of which there have to be features."""
     store = Store(config.root)
-    mark, loaded = training_snapshot(config, store)[1], load_model(store, name)
-    require_features(loaded, mark)
+    loaded = load_model(store, name)
+    features_of(store, config.corpus, loaded)
     return loaded
 
 
 def _prepare(config: Config, loaded: LoadedModel) -> Work:
     store = Store(config.root)
-    features, tree = training_snapshot(config, store)[0], Tree(store, layout.vectors(loaded.run))
+    features, tree = features_of(store, config.corpus, loaded), Tree(store, layout.vectors(loaded.run))
     latest = tree.latest(config.corpus)
     gone = tree.taken(latest)
     songs = living(features, read_songs(store, features), gone)

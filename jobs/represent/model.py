@@ -13,7 +13,9 @@ from hdpgmm.model import Globals, family, infer, prepare
 from hdpgmm.record import from_arrays
 from hdpgmm.represent import Vectors, represent
 from infra.errors import ConfigError, StorageError
-from infra.root import models
+from infra.root import layout, models
+from infra.root.ledger import Tree
+from infra.root.records import Snapshot
 from infra.storage.store import Store
 
 WHITENED_FRAMES = 4096  # at a time: in float64 they stay in the cache, half the time of 65,536
@@ -70,13 +72,15 @@ def component_gaussians(store: Store, run: str) -> tuple[np.ndarray, np.ndarray]
     return posterior.mean.numpy(), covariance.numpy()
 
 
-def require_features(model: LoadedModel, mark: str) -> None:
-    """ConfigError if the model was trained on another feature specification than `mark`."""
-    if model.fingerprint != mark:
+def features_of(store: Store, corpus: str, model: LoadedModel) -> Snapshot:
+    """The corpus' newest features of the kind that the model was trained on. Raises ConfigError where it has none."""
+    snapshot = Tree(store, layout.features(model.fingerprint)).latest(corpus)
+    if snapshot is None:
         raise ConfigError(
-            f"model {model.run} was trained on features {model.fingerprint}, these are {mark}: "
-            f"choose another with --model, or train one with python -m jobs.train"
+            f"model {model.run} was trained on features {model.fingerprint}, of which corpus {corpus!r} has none: "
+            "run python -m jobs.extract with the settings that made them, or choose another model with --model"
         )
+    return snapshot
 
 
 def song_vectors(model: LoadedModel, values: np.ndarray, offsets: np.ndarray) -> Vectors:

@@ -141,7 +141,9 @@ def test_a_model_of_other_features(command: Command, tmp_path: Path) -> None:
     commit_songs(tmp_path, songs)
     save_model(Store(str(tmp_path)), "foreign", songs, "0123456789abcdef")
     ended = command("represent", "--root", str(tmp_path), "--model", "foreign")
-    assert_refused(ended, 2, "model foreign was trained on features 0123456789abcdef, these are ")
+    assert_refused(
+        ended, 2, "model foreign was trained on features 0123456789abcdef, of which corpus 'default' has none"
+    )
 
 
 def save_model(store: Store, run: str, songs: list[np.ndarray], mark: str) -> None:

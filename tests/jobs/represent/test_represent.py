@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from infra.root.songs import read_songs
 from infra.storage.parquet import decode, encode
 from infra.storage.store import Store
 from jobs.represent import job as represent
-from jobs.represent.model import LoadedModel, frame_responsibilities, load_model, require_features
+from jobs.represent.model import LoadedModel, features_of, frame_responsibilities, load_model
 from jobs.represent.plan import Unit
 from jobs.represent.worker import Representer
 from jobs.upkeep import audit
@@ -236,8 +237,10 @@ def test_a_model_of_other_features_is_refused(trained: tuple[Config, str]) -> No
     config, run = trained
     model = load_model(Store(config.root), run)
     assert isinstance(model, LoadedModel)
-    with pytest.raises(ConfigError, match=rf"{run} was trained on features .*, these are 0123"):
-        require_features(model, "0123456789abcdef")
+    with pytest.raises(
+        ConfigError, match=rf"{run} was trained on features 0123, of which corpus 'default' has none"
+    ):
+        features_of(Store(config.root), "default", replace(model, fingerprint="0123"))
 
 
 def test_unknown_and_missing_models_are_one_line(trained: tuple[Config, str], tmp_path: Path) -> None:
