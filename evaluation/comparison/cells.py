@@ -4,7 +4,7 @@ A cell keeps its bootstrap draws. All cells of a task are drawn on the same resa
 draws of two cells can be subtracted: that is the paired interval of their difference.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -35,7 +35,7 @@ class Cell:
     seed: of the trained model, or of the codebook. values: one a repeat of the splits (for chance: a simulation).
     draws: the metric, mean over repeats, under each resample of the test items; nan where that cannot be scored.
     n_songs: items tested, songs or users; n_classes: labels, or tags that could be tested, 0 for numbers.
-    alike: of the splits (splits.Splits).
+    alike: of the splits (splits.Splits). ours: whether it is of the model that is evaluated, not of one beside it.
     """
 
     representation: str
@@ -48,6 +48,7 @@ class Cell:
     values: tuple[float, ...]
     draws: tuple[float, ...]
     alike: float = float("nan")
+    ours: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Summary:
     """Mean, SD between trained models, and the 95 % bootstrap interval of the mean over test songs.
 
     The SD of a representation with one model is over repeats of the splits, and nan if there is one of these too.
-    The chance row's interval is where 95 % of random answers fall. n_songs, n_classes, alike: as in a Cell.
+    The chance row's interval is where 95 % of random answers fall. n_songs, n_classes, alike, ours: as in a Cell.
     """
 
     representation: str
@@ -70,6 +71,7 @@ class Summary:
     splits: str
     models: int = 1
     alike: float = float("nan")
+    ours: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,7 @@ def _summary(cells: list[Cell]) -> Summary:
         splits=first.splits,
         models=len(cells),
         alike=first.alike,
+        ours=first.ours,
     )
 
 
@@ -188,8 +191,8 @@ def alike_notes(summaries: Sequence[Summary]) -> list[tuple[str, str]]:
     ]
 
 
-def differences(cells: Sequence[Cell], ours: Callable[[str], bool]) -> list[Difference]:
-    """The best of `ours` against every other representation that learns, for each task and metric.
+def differences(cells: Sequence[Cell]) -> list[Difference]:
+    """The best of ours against every other representation that learns, for each task and metric.
 
     Best by its mean on the same test songs, which flatters it a little where several are alike.
     """
@@ -199,10 +202,10 @@ def differences(cells: Sequence[Cell], ours: Callable[[str], bool]) -> list[Diff
         if same[0].representation not in (CHANCE, MAJORITY):
             tables.setdefault((same[0].task, same[0].metric), []).append(same)
     for (task, metric), rows in tables.items():
-        mine = [row for row in rows if ours(row[0].representation)]
+        mine = [row for row in rows if row[0].ours]
         best = max(mine, key=_mean, default=None)
         for row in rows if best else ():
-            if best and not ours(row[0].representation):
+            if best and not row[0].ours:
                 names = (best[0].representation, row[0].representation, task, metric)
                 found.append(
                     Difference(*names, _mean(best) - _mean(row), *_interval(_draws(best) - _draws(row)))

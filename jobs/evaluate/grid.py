@@ -39,7 +39,7 @@ DESCRIBED = {
     "cells_total": "cells of the table of scores answered since the command began",
     "cells_waiting": "cells that are not answered yet",
 }
-TYPES = {str: pa.string(), int: pa.int32(), float: pa.float64(), tuple[float, ...]: VALUES}
+TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int32(), float: pa.float64(), tuple[float, ...]: VALUES}
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _guess(name: str, question: Question) -> list[Cell]:
 
 
 def _named(cell: Cell, work: Work) -> Cell:
-    return cell if isinstance(work.who, str) else replace(cell, seed=work.who.seed)
+    return cell if isinstance(work.who, str) else replace(cell, seed=work.who.seed, ours=work.who.model is not None)
 
 
 def _kept_cells(store: Store, path: str) -> list[Cell] | None:

@@ -23,9 +23,6 @@ from jobs.evaluate.sources import find_family, find_sources
 
 log = logging.getLogger(__name__)
 
-OURS = "HDPGMM"
-
-
 @dataclass(frozen=True)
 class Evaluated:
     """The model, the path of its summary relative to the root, tasks scored, how many cells this call computed; the
@@ -80,7 +77,7 @@ def _score(config: Config, inputs: Inputs, fence: Fence) -> Evaluated:
         for who in (*question.deaf, *find_sources(family, config.evaluate))
     ]
     cells, computed = answer(config, inputs, grid)
-    summaries, against = summarise(cells), differences(cells, lambda name: name.startswith(OURS))
+    summaries, against = summarise(cells), differences(cells)
     notes += more
     kept = [work.path for work in grid]  # what `jobs.gc` leaves there
     about = {b"hdpgmm": json.dumps({"key": key, "notes": notes, "cells": kept}, ensure_ascii=False).encode()}

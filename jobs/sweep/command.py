@@ -8,7 +8,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.report.scores import OURS
 from infra import cli
 from infra.config import Config, changed
 from infra.storage.store import Store
@@ -59,7 +58,7 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
     seen = set()
     for row in rows:
         name = row["representation"]
-        key = (name, row["settings"]) if name.startswith(OURS) else (name, "")
+        key = (name, row["settings"]) if row["ours"] else (name, "")
         if key in seen:
             continue
         seen.add(key)
@@ -69,7 +68,7 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
             if (r["representation"], r["settings"]) == (name, row["settings"])
         }
         learnt = ("", "", "", "", "")
-        if name.startswith(OURS):
+        if row["ours"]:
             learnt = (
                 row["x"],
                 row["series"],
