@@ -10,7 +10,8 @@ from itertools import groupby
 
 import numpy as np
 
-from evaluation.probing.metrics import METRICS, resamples
+from evaluation.probing.metrics import METRICS
+from evaluation.probing.metrics.resampling import resamples
 from evaluation.probing.probe import Predictions, measure, probe
 from evaluation.probing.splits import Splits
 from evaluation.probing.tasks import Task
@@ -151,7 +152,7 @@ def _cells(
     """values: (metric, repeat); draws: (metric, resample)."""
     about = (0, int((answer.folds >= 0).sum()), len(task.classes), splits.digest)
     return [
-        Cell(name, task.name, metric, *about, tuple(value.tolist()), tuple(draw.tolist()), splits.alike)
+        Cell(name, task.name, metric.name, *about, tuple(value.tolist()), tuple(draw.tolist()), splits.alike)
         for metric, value, draw in zip(METRICS[task.kind], values, draws, strict=True)
     ]
 

@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from evaluation.probing.logistic import fit_path
-from evaluation.probing.metrics import classification, ranking, regression
+from evaluation.probing.metrics import measured
 from evaluation.probing.ridge import fit_ridge
 from evaluation.probing.splits import Fold, Splits
 from evaluation.probing.tasks import Task
@@ -54,14 +54,9 @@ def out_of_fold(x: np.ndarray, task: Task, folds: tuple[Fold, ...]) -> Predictio
 
 
 def measure(predictions: Predictions, task: Task, weights: np.ndarray) -> np.ndarray:
-    """The task's two metrics (scores.METRICS) under each weighting of the songs: (2, resample)."""
+    """The task's metrics (`metrics.METRICS`) under each weighting of the songs: (metric, resample)."""
     done = predictions.folds >= 0
-    weights = weights[:, done]
-    if task.kind == "value":
-        return regression(task.targets[done], predictions.scores[done, 0], weights)
-    if task.kind == "single":
-        return classification(task.targets[done], predictions.labels[done], weights, len(task.classes))
-    return ranking(task.targets[done], predictions.scores[done], weights)
+    return measured(task.kind, task.targets[done], predictions.scores[done], weights[:, done])
 
 
 def probe(x: np.ndarray, task: Task, splits: Splits) -> list[Predictions]:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from evaluation.comparison.cells import CHANCE, Cell
-from evaluation.probing.metrics import resamples
+from evaluation.probing.metrics.resampling import resamples
 from evaluation.recommendation.recommend import (
     ease,
     hold_out,

@@ -112,7 +112,11 @@ def _guess(name: str, question: Question) -> list[Cell]:
 
 
 def _named(cell: Cell, work: Work) -> Cell:
-    return cell if isinstance(work.who, str) else replace(cell, seed=work.who.seed, ours=work.who.model is not None)
+    return (
+        cell
+        if isinstance(work.who, str)
+        else replace(cell, seed=work.who.seed, ours=work.who.model is not None)
+    )
 
 
 def _kept_cells(store: Store, path: str) -> list[Cell] | None:

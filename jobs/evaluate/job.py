@@ -23,6 +23,7 @@ from jobs.evaluate.sources import find_family, find_sources
 
 log = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True)
 class Evaluated:
     """The model, the path of its summary relative to the root, tasks scored, how many cells this call computed; the

@@ -34,7 +34,7 @@ from evaluation.compose.writing.score import generator
 from evaluation.interpretation.association import npmi
 from evaluation.interpretation.coherence import shuffled
 from evaluation.interpretation.tally import tally
-from evaluation.probing.metrics import resamples
+from evaluation.probing.metrics.resampling import resamples
 from features.extract import extract
 from features.spec import PRESETS
 from infra.config import load

@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score
 from sklearn.preprocessing import StandardScaler
 
 from evaluation.comparison.cells import score_chance, score_majority, score_vectors, summarise
-from evaluation.probing.metrics import regression
+from evaluation.probing.metrics.regression import regression
 from evaluation.probing.ridge import fit_ridge
 from evaluation.probing.splits import make_splits
 from evaluation.probing.tasks import Skipped, Task, value

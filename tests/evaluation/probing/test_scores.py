@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
 
-from evaluation.probing.metrics import classification, ranking, resamples
+from evaluation.probing.metrics.classification import classification
+from evaluation.probing.metrics.ranking import ranking
+from evaluation.probing.metrics.resampling import resamples
 
 
 def test_f1_and_accuracy_on_paper():
