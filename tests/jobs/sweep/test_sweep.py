@@ -129,7 +129,7 @@ def test_a_study_is_a_table_and_a_figure_and_runs_again_at_once(
     models = store.names("models")
     assert len(models) == 4
     finished = [store.read(f"models/{name}/final.json") for name in models]
-    assert sweep.run(points, "subset") == found
+    assert sweep.run(points, "subset").folder == folder
     assert [store.read(f"models/{name}/final.json") for name in models] == finished
     assert decode(store.read(f"{folder}/table.parquet")).to_pylist() == rows
 
