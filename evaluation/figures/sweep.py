@@ -25,11 +25,11 @@ def sweep_figure(rows: Sequence[Mapping[str, Any]], axis: str, ours: str) -> byt
     height = math.ceil(len(panels) / COLUMNS)
     width = min(COLUMNS, len(panels))
     figure = Figure(figsize=(4.6 * width, 3.6 * height + 0.8), dpi=120, layout="constrained")
-    every = figure.subplots(height, width, squeeze=False).flat
-    for axes, panel in zip(every, panels, strict=False):
+    every = list(figure.subplots(height, width, squeeze=False).flat)
+    for axes, panel in zip(every[: len(panels)], panels, strict=True):
         _panel(axes, [row for row in rows if (row["task"], row["metric"]) == panel], ours)
         axes.set(title=f"{panel[0]}: {panel[1].replace('_', ' ')}", xlabel=axis)
-    for axes in list(figure.axes)[len(panels) :]:
+    for axes in every[len(panels) :]:
         axes.set_axis_off()
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
@@ -44,7 +44,8 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], ours: str) -> None:
     series = list(dict.fromkeys(row["series"] for row in rows))
     mine = [name for name in names if name.startswith(ours)]
     for number, name in enumerate(mine):
-        for style, part in zip(STYLES * len(series), series, strict=False):
+        for place, part in enumerate(series):
+            style = STYLES[place % len(STYLES)]
             line = [row for row in rows if (row["representation"], row["series"]) == (name, part)]
             _line(axes, xs, line, f"C{number}", style, f"{name} {part}".strip())
     others = [name for name in names if name not in (*mine, CHANCE, MAJORITY)]

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.interpretation.tally import SMOOTHING_SONGS, Tally, label_lift
-
-MIN_SONGS = 5  # a label needs to be named at all
+from evaluation.interpretation.lift import label_lift
+from evaluation.interpretation.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -42,31 +41,6 @@ def npmi(counted: Tally) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.log(lift) / -np.log(joint)
     return np.where((joint > 0) & (joint < 1), found, 0.0)
-
-
-def lift_interval(
-    shares: np.ndarray, members: np.ndarray, groups: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """95 % interval (low, high) of the smoothed lift, each (label, component), by the delta method over groups.
-
-    shares (song, component), members bool (label, song), groups int (song,): songs of one group are one observation.
-    The standard error is of the mean share over a label's songs; the corpus' mean is taken as known.
-    """
-    weights = members.astype(np.float64)
-    n, mu = weights.sum(1, keepdims=True), shares.mean(0)
-    mean = (weights @ shares) / np.maximum(n, 1)
-    codes = np.arange(len(shares)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    square = np.zeros_like(mean)
-    for label, mask in enumerate(members):
-        inside, code = shares[mask] - mean[label], np.unique(codes[mask], return_inverse=True)[1]
-        sums = np.zeros((int(code.max(initial=-1)) + 1, shares.shape[1]))
-        np.add.at(sums, code, inside)
-        square[label] = (sums**2).sum(0)
-    error = 1.96 * np.sqrt(square) / (n + SMOOTHING_SONGS)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        middle = (n * mean + SMOOTHING_SONGS * mu) / (n + SMOOTHING_SONGS)
-        low, high = np.maximum(middle - error, 0.0) / mu, (middle + error) / mu
-    return np.where(mu > 0, low, 1.0), np.where(mu > 0, high, 1.0)
 
 
 def permutation_p(

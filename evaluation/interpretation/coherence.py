@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from evaluation.interpretation.association import MIN_SONGS, npmi
+from evaluation.interpretation.association import npmi
 from evaluation.interpretation.tally import tally
 
 
@@ -57,9 +57,12 @@ def halves(n_songs: int, groups: np.ndarray | None, seed: int) -> np.ndarray:
     return first[codes]
 
 
-def name_and_check(shares: np.ndarray, members: np.ndarray, first: np.ndarray) -> Named:
-    """shares (song, component), members bool (label, song), first bool (song,)."""
-    columns = [_check(shares, members, half, ~half) for half in (first, ~first)]
+def name_and_check(shares: np.ndarray, members: np.ndarray, first: np.ndarray, min_songs: int) -> Named:
+    """shares (song, component), members bool (label, song), first bool (song,).
+
+    A label that fewer than `min_songs` songs of a half have gives no name there.
+    """
+    columns = [_check(shares, members, half, ~half, min_songs) for half in (first, ~first)]
     return Named(*(np.stack(parts, axis=1) for parts in zip(*columns, strict=True)))
 
 
@@ -69,11 +72,11 @@ def shuffled(shares: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _check(
-    shares: np.ndarray, members: np.ndarray, naming: np.ndarray, asked: np.ndarray
+    shares: np.ndarray, members: np.ndarray, naming: np.ndarray, asked: np.ndarray, min_songs: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     parts = [tally(shares[half], np.ones(half.sum()), members[:, half]) for half in (naming, asked)]
     given, found = (npmi(part) for part in parts)
-    usable = (parts[0].members >= MIN_SONGS) & (parts[0].members < naming.sum())
+    usable = (parts[0].members >= min_songs) & (parts[0].members < naming.sum())
     label = (
         np.where(usable[:, None], given, -np.inf).argmax(0) if usable.any() else np.full(shares.shape[1], -1)
     )

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from evaluation.figures.html import bars, dots
-from evaluation.interpretation.tally import SPREAD, Lift
+from evaluation.interpretation.lift import Lift
+from evaluation.interpretation.tally import SPREAD
 from evaluation.report.frame import (
     Page,
     badge,

@@ -22,6 +22,7 @@ REASONS = {
     "TIMEOUT": "takes too long",
     "OOM": "needs too much memory",
     "MISSING": "the file has gone",
+    "TOO_LARGE": "the file is larger than allowed",
     "SIZE_MISMATCH": "the file changed while it was read",
 }
 

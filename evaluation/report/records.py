@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.comparison.cells import Summary
-from evaluation.interpretation.tally import Lift
+from evaluation.interpretation.lift import Lift
 from evaluation.report.corpus import Corpus
 from evaluation.report.studies import Study
 

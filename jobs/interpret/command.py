@@ -33,7 +33,10 @@ def show(store: Store, found: Interpreted, shown: int) -> None:
         words = "\n".join(
             f"{o['label']} {o['lift']:.1f} [{o['low']:.1f}, {o['high']:.1f}], {o['p']:.3f}" for o in mine
         )
-        auroc = ", ".join(f"{v:.2f} ({n})" for v, n in zip(row["heldout_auroc"], row["names"], strict=False))
+        auroc = ", ".join(
+            f"{'not tested' if one['heldout_auroc'] is None else format(one['heldout_auroc'], '.2f')} ({one['label']})"
+            for one in row["names"]
+        )
         table.add_row(
             str(row["component"]), f"{100 * row['share']:.1f} %", words or "nothing in particular", auroc
         )

@@ -17,6 +17,8 @@ from jobs.evaluate.inputs import Inputs, find_inputs
 from jobs.evaluate.labels import read_labels
 from jobs.interpret.tables import associations, check, class_rows, component_rows, gather
 
+TABLES = 2  # of columns and formulas: what an older code made is made again
+
 log = logging.getLogger(__name__)
 
 
@@ -74,7 +76,8 @@ def _known(config: Config, inputs: Inputs) -> dict[str, Any] | None:
 
 
 def _key(config: Config, inputs: Inputs) -> str:
-    return inputs.digest(config.interpret.model_dump(mode="json"), {"codewords": config.evaluate.codewords})
+    made_by = {"tables": TABLES, "codewords": config.evaluate.codewords}
+    return inputs.digest(config.interpret.model_dump(mode="json"), made_by)
 
 
 def _interpret(config: Config, inputs: Inputs) -> tuple[dict[str, Any], list[tuple[str, bytes]]]:

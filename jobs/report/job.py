@@ -25,7 +25,7 @@ from jobs.extract.specification import require_frames
 from jobs.report.audio import cut_sounds
 from jobs.report.components import make_components, shown_components
 from jobs.report.corpus import describe_corpus, read_sources
-from jobs.report.counts import count_songs, searched, similar_songs
+from jobs.report.counts import count_groups, count_songs, searched, similar_songs
 from jobs.report.frames import Asked, listen
 from jobs.report.songs import SIMILAR, make_songs, sample_songs, strata_of
 from jobs.represent.model import component_gaussians, load_model, require_features
@@ -76,6 +76,7 @@ def _key(config: Config, inputs: Inputs) -> str:
     scored = read_summary(inputs.store, summary_path(inputs.model))
     settings = {
         "report": config.report.model_dump(mode="json"),
+        "min_songs": config.interpret.min_songs,
         "scores": scored[2] if scored else None,
         "studies": [(study.folder, study.digest) for study in find_studies(inputs.store, config.corpus)],
     }
@@ -144,7 +145,7 @@ def build(config: Config, inputs: Inputs, key: str) -> Report:
 def heard(
     config: Config, inputs: Inputs, labels: Labels, sources: pa.Table
 ) -> tuple[np.ndarray, tuple[Component, ...], tuple[Song, ...]]:
-    """Usage (component,), the components and the songs with pages: two passes over vectors, one over some frames."""
+    """Usage (component,), the components and the songs with pages: three passes over vectors, one over some frames."""
     spec, report = require_frames(config.extract), config.report
     model = load_model(inputs.store, inputs.model)
     require_features(model, inputs.feature_prefix.rpartition("/")[2])
@@ -157,10 +158,11 @@ def heard(
     chosen = [choose_segments(windows, groups, report.segments) for windows in found.windows]
     windows = [window for some in chosen for window in some]
     sounds = cut_sounds(inputs, windows, sample, report.song_seconds, spec)
+    grouped = count_groups(inputs, labels, groups, shown)
     components = make_components(
-        shown, counts.songs, labels, found.traits(spec), chosen, sounds.windows,
+        shown, counts.songs, grouped, labels, found.traits(spec), chosen, sounds.windows,
         component_gaussians(inputs.store, inputs.model), {track: counts.shares[track] for track in sample},
-        report.labels,
+        report.labels, config.interpret.min_songs,
     )  # fmt: skip
     songs = make_songs(
         sample, counts, shown, found.steps, sounds.songs, similar_songs(inputs, counts, SIMILAR), labels,

@@ -7,7 +7,7 @@ import numpy as np
 
 from evaluation.comparison.cells import Summary
 from evaluation.figures.clips import cut, encode_mp3
-from evaluation.interpretation.tally import Lift
+from evaluation.interpretation.lift import Lift
 from evaluation.report.corpus import Corpus, Histogram, LabelColumn, Quarantined
 from evaluation.report.records import Component, Epoch, Report, Segment, Similar, Song, Timeline, Trait
 from evaluation.report.studies import Study
