@@ -119,10 +119,11 @@ def lift_interval(counted: GroupSums) -> tuple[np.ndarray, np.ndarray]:
         apart = counted.pair_shares - counted.pair_songs[:, None] * mean[label]
         squares = _sums(label, apart**2, counted.n_labels)
         shared = _sums(label, apart * everyone[group], counted.n_labels) - squares
-        own = n_groups * squares + m * _expected(counted, label, n, mu, everyone)
+        corpus, used = (everyone**2).sum(axis=0), (counted.songs > 0).sum()
+        sample = used / max(used - 1, 1)
+        own = n_groups * squares + m * sample * _expected(counted, label, n, mu, corpus)
         own /= n_groups - 1 + m
-        ratio, used = mean / mu, (counted.songs > 0).sum()
-        corpus = (everyone**2).sum(axis=0) * used / max(used - 1, 1)
+        ratio = mean / mu
         variance = (
             own / n**2 - 2 * ratio * (own + shared) / (n * total) + (ratio / total) ** 2 * corpus
         ) / mu**2
@@ -133,14 +134,17 @@ def lift_interval(counted: GroupSums) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _expected(
-    counted: GroupSums, label: np.ndarray, n: np.ndarray, mu: np.ndarray, everyone: np.ndarray
+    counted: GroupSums, label: np.ndarray, n: np.ndarray, mu: np.ndarray, corpus: np.ndarray
 ) -> np.ndarray:
-    """What sum_g A_g^2 would be of songs as they are on average: (label, component)."""
+    """What sum_g A_g^2 would be of songs as they are on average: (label, component). corpus (component,): sum_g B_g^2.
+
+    The variance of each song and, from the same sums, the covariance of each two songs of a group.
+    """
     total, c = counted.songs.sum(), counted.songs
     square = np.maximum(counted.squares - total * mu**2, 0.0)
-    together = np.maximum((everyone**2).sum(axis=0) - square, 0.0) / max((c * (c - 1)).sum(), 1.0)
+    together = (corpus - square) / max((c * (c - 1)).sum(), 1.0)
     two = np.bincount(label, counted.pair_songs * (counted.pair_songs - 1), counted.n_labels)[:, None]
-    return n * square / max(total - 1, 1) + two * together
+    return np.maximum(n * square / total + two * together, 0.0)
 
 
 def _smoothed(by_label: np.ndarray, n: np.ndarray, mu: np.ndarray) -> np.ndarray:

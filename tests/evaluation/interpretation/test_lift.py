@@ -152,6 +152,12 @@ def test_the_interval_covers_the_lift_of_other_songs():
     np.testing.assert_allclose(low[0, 1], middle[0, 1])
 
 
+def test_a_label_of_all_songs_is_as_usual_for_certain():
+    shares, codes = artists(np.random.default_rng(6), 9, 5, 0.5)
+    for given in (codes, None):
+        np.testing.assert_allclose(interval(shares, np.ones((1, 45), bool), given), 1.0, atol=1e-6)
+
+
 def test_a_label_of_one_artist_has_no_interval():
     shares, codes = artists(np.random.default_rng(1), 9, 5, 0.5)
     low, high = interval(shares, np.stack([codes == 0, codes < 2, codes < 0]), codes)
