@@ -1,13 +1,13 @@
 """What the pages show, as plain records: no formatting here, no storage, no model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from evaluation.comparison.cells import Summary
 from evaluation.interpretation.lift import Lift
-from evaluation.report.corpus import Corpus
-from evaluation.report.studies import Study
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,57 @@ class Song:
     parts: tuple[tuple[int, float], ...]
     timeline: Timeline
     similar: tuple[Similar, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study by its name: its figure (PNG) and its rows, as `jobs.sweep` keeps them in table.parquet."""
+
+    name: str
+    figure: bytes
+    rows: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class LabelColumn:
+    """What a column of the label file says: songs per label, most frequent first."""
+
+    name: str
+    counts: tuple[tuple[str, int], ...]
+    unlabelled: int
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A file that was set aside."""
+
+    name: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Songs per duration: counts[i] last from edges[i] to edges[i + 1] seconds."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The songs behind everything on the page."""
+
+    name: str
+    n_tracks: int
+    n_songs: int
+    seconds: float
+    formats: tuple[tuple[str, int], ...]
+    sample_rates: tuple[tuple[str, int], ...]
+    channels: tuple[tuple[str, int], ...]
+    durations: Histogram
+    labels: tuple[LabelColumn, ...]
+    quarantined: tuple[Quarantined, ...]
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,21 @@ import numpy as np
 from evaluation.comparison.cells import Summary
 from evaluation.figures.clips import cut, encode_mp3
 from evaluation.interpretation.lift import Lift
-from evaluation.report.corpus import Corpus, Histogram, LabelColumn, Quarantined
-from evaluation.report.records import Component, Epoch, Report, Segment, Similar, Song, Timeline, Trait
-from evaluation.report.studies import Study
+from evaluation.report.records import (
+    Component,
+    Corpus,
+    Epoch,
+    Histogram,
+    LabelColumn,
+    Quarantined,
+    Report,
+    Segment,
+    Similar,
+    Song,
+    Study,
+    Timeline,
+    Trait,
+)
 
 RATE = 22050
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"' onmouseover=alert(3) {0} {}&amp;.mp3"

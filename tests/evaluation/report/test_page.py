@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from evaluation.report.corpus import Histogram
 from evaluation.report.pages import inputs_of, render
-from evaluation.report.records import Epoch, Report
+from evaluation.report.records import Epoch, Histogram, Report
 from tests.evaluation.report.reports import EVIL, RATE, Reader, hostile, make_report
 
 

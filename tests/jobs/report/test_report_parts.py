@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from evaluation.figures.clips import encode_mp3
 from evaluation.interpretation.lift import Lift, lift_interval
-from evaluation.report.corpus import REASONS, LabelColumn, Quarantined
+from evaluation.report.corpus import REASONS
 from evaluation.report.pages import render
+from evaluation.report.records import LabelColumn, Quarantined
 from infra.config import ReportConfig, load
 from infra.storage.store import Store
 from jobs.evaluate.inputs import find_inputs
