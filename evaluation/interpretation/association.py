@@ -46,12 +46,12 @@ def npmi(counted: Tally) -> np.ndarray:
 def permutation_p(
     shares: np.ndarray, members: np.ndarray, groups: np.ndarray | None, permutations: int, seed: int
 ) -> np.ndarray:
-    """How often, with songs dealt to labels at random, some label would go with a component as strongly: (label, comp).
+    """How often, with songs permuted over labels, some label would go with a component as strongly: (label, comp).
 
     The statistic is the standardised sum of shares over a label's songs; its maximum over labels corrects for having
-    looked at all of them (Westfall and Young 1993). Groups of songs are dealt whole, so that an artist's sound is not
-    taken for a label's. Groups count as alike whatever their size: each is its songs' mean share and the share of its
-    songs with the label. Smallest value 1 / (permutations + 1).
+    looked at all of them (Westfall and Young 1993). Groups of songs are permuted whole, so that an artist's sound is
+    not taken for a label's. Groups count as alike whatever their size: each is its songs' mean share and the share of
+    its songs with the label. Smallest value 1 / (permutations + 1).
     """
     units, having = _by_group(shares, members, groups)
     centred = units - units.mean(0)

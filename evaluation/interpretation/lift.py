@@ -61,7 +61,7 @@ class GroupSums:
 def group_codes(groups: Sequence[str | None], most: int | None = None, seed: int = 0) -> np.ndarray:
     """int (song,): which songs belong together; a song without a group is a group of its own.
 
-    Where there are more than `most` groups they are dealt at random into as many (the random groups of Wolter 2007,
+    Where there are more than `most` groups they are merged at random into as many (the random groups of Wolter 2007,
     chapter 2): the variance between these estimates the same and keeps `most` sums.
     """
     names = [("song", i) if not group else ("group", group) for i, group in enumerate(groups)]

@@ -52,10 +52,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class Component:
-    """One component: its share of all frames, what it goes with, how it sounds, where to hear it.
+    """One component: its share of all frames, what it goes with, how it sounds, segments to play.
 
     lifts: every label with enough songs, highest lift first; labels: those that stand out. spread: songs by how much of
-    it they have, as interpret.SPREAD divides them. nearest: (component, Bhattacharyya distance in nats).
+    it they have, as tally.SPREAD divides them. nearest: (component, Bhattacharyya distance in nats).
     place (x, y), in any unit, and hue in degrees are those of the map. songs: (number of a song's
     page, its share of the component).
     """
@@ -86,7 +86,7 @@ class Similar:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What is heard when. components (lane,); shares (step, lane) mean responsibilities, step_seconds long each.
+    """Components over time. components (lane,); shares (step, lane) mean responsibilities, step_seconds long each.
 
     start_seconds: where in the track it begins; seconds: how long it is, the last step may be cut short. mp3 None:
     `problem` says why there is nothing to play.

@@ -1,4 +1,4 @@
-"""What is heard when in a song: a band for each component, and a play-head that page.js moves with the sound."""
+"""The components of a song over time: a band for each component, and a play-head that page.js moves with the sound."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -91,7 +91,7 @@ def _richest(
     return merged
 
 
-def searched(
+def songs_to_search(
     counts: Counts, component: int, groups: Mapping[str, str | None], limit: int, least: float
 ) -> set[str]:
     """The songs worth searching for a component: rich in it, from different groups."""
@@ -107,9 +107,9 @@ def similar_songs(inputs: Inputs, counts: Counts, limit: int) -> dict[str, list[
         for table in vector_tables(inputs.store, inputs.vectors, ["soft_sqrt"]):
             yield table["track_id"].to_pylist(), as_matrix(table["soft_sqrt"])
 
-    asked = sorted(counts.roots)
-    if not asked:
+    wanted = sorted(counts.roots)
+    if not wanted:
         return {}
-    queries = np.stack([counts.roots[track] for track in asked])
-    found = nearest(queries, parts(), counts.mean_root, limit, [[track] for track in asked], dims=2)
-    return dict(zip(asked, found, strict=True))
+    queries = np.stack([counts.roots[track] for track in wanted])
+    found = nearest(queries, parts(), counts.mean_root, limit, [[track] for track in wanted], dims=2)
+    return dict(zip(wanted, found, strict=True))

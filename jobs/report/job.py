@@ -25,8 +25,8 @@ from jobs.extract.specification import require_frames
 from jobs.report.audio import cut_sounds
 from jobs.report.components import make_components, shown_components
 from jobs.report.corpus import describe_corpus, read_sources
-from jobs.report.counts import count_groups, count_songs, searched, similar_songs
-from jobs.report.frames import Asked, listen
+from jobs.report.counts import count_groups, count_songs, similar_songs, songs_to_search
+from jobs.report.frames import Request, summarise_frames
 from jobs.report.songs import SIMILAR, make_songs, sample_songs, strata_of
 from jobs.represent.model import component_gaussians, load_model, require_features
 from jobs.sweep.studies import find_studies, read_study
@@ -38,7 +38,7 @@ PATH = f"{FOLDER}/{INDEX}"
 FILES = "files.json"  # {"files": paths in these folders, whose files come and go}
 _FOLDERS = ("audio/", "component/", "song/", "study/")
 SEARCHED_SONGS = 5  # songs searched for a component's segments; the local step of long songs costs
-MIN_SHARE = 0.003  # of a component in a song, below which there is nothing to hear
+MIN_SHARE = 0.003  # of a component in a song, below which its segments are not representative
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def build(config: Config, inputs: Inputs, key: str) -> Report:
     """Everything the pages show."""
     labels, sources = read_labels(inputs.tracks), read_sources(inputs)
     summaries, notes, _ = read_summary(inputs.store, summary_path(inputs.model)) or ([], [], "")
-    shares, components, songs = heard(config, inputs, labels, sources)
+    shares, components, songs = describe_model(config, inputs, labels, sources)
     return Report(
         model=inputs.model,
         made=now()[:16].replace("T", " "),
@@ -142,7 +142,7 @@ def build(config: Config, inputs: Inputs, key: str) -> Report:
     )
 
 
-def heard(
+def describe_model(
     config: Config, inputs: Inputs, labels: Labels, sources: pa.Table
 ) -> tuple[np.ndarray, tuple[Component, ...], tuple[Song, ...]]:
     """Usage (component,), the components and the songs with pages: three passes over vectors, one over some frames."""
@@ -153,8 +153,9 @@ def heard(
     sample = sample_songs(sorted(align(inputs)[0]), strata_of(labels, groups), report.songs, report.seed)
     counts = count_songs(inputs, labels, sample, groups.keys())
     shown = shown_components(counts.songs, report.components)
-    places = tuple(searched(counts, k, groups, SEARCHED_SONGS, MIN_SHARE) for k in shown)
-    found = listen(inputs, model, Asked(shown, places, frozenset(sample)), spec, report)
+    places = tuple(songs_to_search(counts, k, groups, SEARCHED_SONGS, MIN_SHARE) for k in shown)
+    request = Request(shown, places, frozenset(sample))
+    found = summarise_frames(inputs, model, request, spec, report)
     chosen = [choose_segments(windows, groups, report.segments) for windows in found.windows]
     windows = [window for some in chosen for window in some]
     sounds = cut_sounds(inputs, windows, sample, report.song_seconds, spec)

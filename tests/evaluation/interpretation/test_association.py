@@ -52,7 +52,7 @@ def test_p_is_that_of_every_permutation():
     np.testing.assert_allclose(found, by_enumeration(shares, members), atol=0.03)
 
 
-def test_labels_dealt_at_random_are_rarely_named():
+def test_labels_at_random_are_rarely_named():
     rng = np.random.default_rng(2)
     p = [
         permutation_p(rng.dirichlet(np.ones(5), 60), rng.random((8, 60)) < 0.2, None, 99, 0).min(0)

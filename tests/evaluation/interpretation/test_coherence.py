@@ -58,7 +58,7 @@ def test_planted_names_hold_and_shuffled_components_do_not():
     assert found.coherence > chance.coherence + 0.05
 
 
-def test_the_half_that_gives_the_name_is_not_the_half_that_is_asked():
+def test_the_half_that_gives_the_name_is_not_the_half_that_tests_it():
     """Components are noise that happens to fit labels in one half; held-out AUROC is chance."""
     rng = np.random.default_rng(2)
     members, shares = rng.random((30, 60)) < 0.3, rng.random((60, 40))

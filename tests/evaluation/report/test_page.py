@@ -1,4 +1,4 @@
-"""The pages as a parser sees them: balanced, linked, alone in the world, deaf to hostile names, playable."""
+"""The pages as a parser sees them: balanced, linked, loading nothing from elsewhere, escaped, playable."""
 
 import io
 import json
@@ -132,7 +132,7 @@ def test_search_knows_pages_components_and_songs(files: dict[str, bytes]):
 
 
 @pytest.mark.parametrize("evil", [False, True])
-def test_nothing_is_asked_of_anyone_and_no_name_becomes_a_tag(report: Report, evil: bool):
+def test_nothing_is_loaded_from_elsewhere_and_no_name_becomes_a_tag(report: Report, evil: bool):
     for path, content in render(hostile(report) if evil else report):
         if not path.endswith(".html"):
             continue

@@ -14,13 +14,13 @@ from infra.storage.store import Store
 from jobs.evaluate import job as evaluate
 from jobs.evaluate.labels import read_labels
 from jobs.report import job as report
-from tests.jobs.report.heard_roots import add_study, config_of, write_heard_root
+from tests.jobs.report.audio_roots import add_study, config_of, write_audio_root
 from tests.jobs.scored_roots import SPEC
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return write_heard_root(tmp_path, monkeypatch)
+    return write_audio_root(tmp_path, monkeypatch)
 
 
 def page_of(root: Path, path: str = "index.html") -> str:

@@ -1,4 +1,4 @@
-"""The parts of the report's job: the lot, the richest songs, frames in steps, the model's Gaussians."""
+"""The parts of the report's job: the sample, the richest songs, frames in steps, the model's Gaussians."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from tests.evaluation.report.reports import make_report
 from tests.jobs.scored_roots import make_songs, write_root
 
 
-def test_the_lot_takes_as_many_of_every_stratum_and_barely_changes():
+def test_the_sample_takes_as_many_of_every_stratum_and_barely_changes():
     ids = [f"{i}" for i in range(90)]
     strata = {track: "rare" if int(track) < 3 else f"s{int(track) % 2}" for track in ids}
     drawn = sample_songs(ids, strata, 12, 0)

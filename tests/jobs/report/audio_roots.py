@@ -1,4 +1,4 @@
-"""A root whose songs can be heard: component 0 is where a loud tone is, and the model says so."""
+"""A root whose songs have audio: component 0 is where a loud tone is, and the model says so."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,7 +49,7 @@ def add_study(root: Path) -> None:
     write_study(Store(str(root)), "sweeps/train.splash", rows, {"name": "train.splash", "corpus": "default"})
 
 
-def write_heard_root(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def write_audio_root(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Six songs of four artists with audio; the model is one that reads the responsibilities off a feature."""
     songs = [planted_song(i, artist) for i, artist in enumerate(ARTISTS)]
     store = write_root(folder / "root", songs, bad=["bad/<script>.wav"])
