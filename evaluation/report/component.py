@@ -1,5 +1,6 @@
 """The page of one component: what is component 17?"""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -122,15 +123,18 @@ def _lifts(component: Component) -> Lifts | None:
     if len(shown) > MOST_LIFTS + LEAST_LIFTS:
         shown = [*shown[:MOST_LIFTS], *shown[-LEAST_LIFTS:]]
     first = shown[0]
-    about = f"Most: {said(first.label)}, {first.lift:.1f} times ({first.low:.1f} to {first.high:.1f})."
+    known = f"{first.low:.1f} to {first.high:.1f}" if math.isfinite(first.high) else "of one artist"
+    about = f"Most: {said(first.label)}, {first.lift:.1f} times ({known})."
     rows = [_lift_row(item, item.label in standing) for item in shown]
     figure = dots(rows, 1.0, 1, f"Lift of labels with intervals. {about}")
     return Lifts(figure, not standing, len(component.lifts) - len(shown))
 
 
 def _lift_row(item: Lift, stands_out: bool) -> tuple[str, float, float, float, str]:
-    high = item.high if item.high < float("inf") else item.lift
-    return f"{said(item.label)} ({item.n_songs:,})", item.lift, item.low, high, "ours" if stands_out else ""
+    if not math.isfinite(item.high):
+        return f"{said(item.label)} ({item.n_songs:,}, one artist)", item.lift, item.lift, item.lift, ""
+    css = "ours" if stands_out else ""
+    return f"{said(item.label)} ({item.n_songs:,})", item.lift, item.low, item.high, css
 
 
 def _usage(component: Component, songs: Mapping[int, Song]) -> dict[str, Any]:

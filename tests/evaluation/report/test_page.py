@@ -80,6 +80,16 @@ def test_intervals_of_labels_are_drawn(files: dict[str, bytes]):
     assert 'class=""><span class="name">rock (40)' in page
 
 
+def test_a_label_of_one_artist_has_no_interval_to_draw(report: Report):
+    first, other = report.components
+    only = replace(first.lifts[0], label="loner", low=0.0, high=float("inf"))
+    lifts = replace(first, labels=(), lifts=(only, *first.lifts[1:]))
+    page = dict(render(replace(report, components=(lifts, other))))["component/7.html"].decode()
+    assert "Most: loner, 2.5 times (of one artist)." in page
+    assert "loner (50, one artist)" in page
+    assert "inf" not in page.partition("<main")[2]
+
+
 def test_a_song_has_a_band_for_each_component_and_knows_songs_like_it(files: dict[str, bytes]):
     page = Reader(files["song/1.html"])
     shares = [[int(x) for x in value.split()] for value in page.values("li", "data-shares")]

@@ -142,6 +142,16 @@ def test_they_are_made_once_and_again_when_scores_arrive(root: Path):
     assert not report.run(config).made
 
 
+def test_a_label_of_too_few_songs_is_not_compared_with(root: Path):
+    """Six songs have the tag, three of them each style."""
+    report.run(config_of(root))
+    few = page_of(root, "component/0.html")
+    assert "&lt;i&gt;tag&lt;/i&gt; (6)" in few
+    assert "style0 (3)" not in few
+    assert report.run(config_of(root, "interpret.min_songs=3")).made
+    assert "style0 (3)" in page_of(root, "component/0.html")
+
+
 def test_what_is_no_longer_shown_goes(root: Path):
     report.run(config_of(root))
     before = {path.relative_to(root) for path in (root / "report").rglob("*.*")}
