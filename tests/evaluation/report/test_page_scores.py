@@ -1,5 +1,6 @@
 """The scores' part of the page: words for every kind of task, and for models of several seeds."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -36,6 +37,14 @@ def test_numbers_taste_and_models_of_several_seeds_have_their_words():
     assert "nan" not in text
     assert "0 labels" not in text
     assert "how far up in a list of songs" in text
+
+
+def test_the_best_of_every_column_is_marked_and_a_score_that_is_missing_is_said_to_be():
+    rows = [row("G1", "genre", "accuracy", 0.41), row("HDPGMM a", "genre", "accuracy", 0.62)]
+    rows += [row("G1", "mood", "macro_f1", 0.35)]
+    text = scores_page(rows)
+    assert re.findall(r'<span class="best">([\d.]+)</span>', text) == ["0.350", "0.620"]
+    assert text.count('<td class="figure">none</td>') == 1
 
 
 @pytest.mark.parametrize(("alike", "said"), [(1.0, "one and the same split"), (0.71, "0.71"), (0.2, None)])
