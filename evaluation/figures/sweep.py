@@ -15,21 +15,21 @@ LEVELS = ((0, (1, 1)), (0, (4, 2)), (0, (8, 2, 1, 2)), (0, (1, 4)))
 COLUMNS = 3
 
 
-def sweep_figure(rows: Sequence[Mapping[str, Any]], axis: str, ours: str) -> bytes:
-    """A PNG. Rows have x, series, representation, task, metric, mean, low, high; bars are the 95 % intervals.
+def sweep_figure(rows: Sequence[Mapping[str, Any]], axis: str) -> bytes:
+    """A PNG. Rows have x, series, representation, ours, task, metric, mean, low, high; bars are the 95 % intervals.
 
-    Representations whose name begins with `ours` are lines; the others, the same at every x, dotted levels. Guessing is
+    Representations of ours are lines; the others, the same at every x, dotted levels. Guessing is
     left out: it would take the room.
     """
     panels = list(dict.fromkeys((row["task"], row["metric"]) for row in rows))
     height = math.ceil(len(panels) / COLUMNS)
     width = min(COLUMNS, len(panels))
     figure = Figure(figsize=(4.6 * width, 3.6 * height + 0.8), dpi=120, layout="constrained")
-    every = figure.subplots(height, width, squeeze=False).flat
-    for axes, panel in zip(every, panels, strict=False):
-        _panel(axes, [row for row in rows if (row["task"], row["metric"]) == panel], ours)
+    every = list(figure.subplots(height, width, squeeze=False).flat)
+    for axes, panel in zip(every[: len(panels)], panels, strict=True):
+        _panel(axes, [row for row in rows if (row["task"], row["metric"]) == panel])
         axes.set(title=f"{panel[0]}: {panel[1].replace('_', ' ')}", xlabel=axis)
-    for axes in list(figure.axes)[len(panels) :]:
+    for axes in every[len(panels) :]:
         axes.set_axis_off()
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
@@ -38,13 +38,14 @@ def sweep_figure(rows: Sequence[Mapping[str, Any]], axis: str, ours: str) -> byt
     return data.getvalue()
 
 
-def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], ours: str) -> None:
+def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     xs = list(dict.fromkeys(row["x"] for row in rows))
     names = list(dict.fromkeys(row["representation"] for row in rows))
     series = list(dict.fromkeys(row["series"] for row in rows))
-    mine = [name for name in names if name.startswith(ours)]
+    mine = list(dict.fromkeys(row["representation"] for row in rows if row["ours"]))
     for number, name in enumerate(mine):
-        for style, part in zip(STYLES * len(series), series, strict=False):
+        for place, part in enumerate(series):
+            style = STYLES[place % len(STYLES)]
             line = [row for row in rows if (row["representation"], row["series"]) == (name, part)]
             _line(axes, xs, line, f"C{number}", style, f"{name} {part}".strip())
     others = [name for name in names if name not in (*mine, CHANCE, MAJORITY)]

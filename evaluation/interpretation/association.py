@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.interpretation.tally import SMOOTHING_SONGS, Tally, label_lift
-
-MIN_SONGS = 5  # a label needs to be named at all
+from evaluation.interpretation.lift import label_lift
+from evaluation.interpretation.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -44,40 +43,15 @@ def npmi(counted: Tally) -> np.ndarray:
     return np.where((joint > 0) & (joint < 1), found, 0.0)
 
 
-def lift_interval(
-    shares: np.ndarray, members: np.ndarray, groups: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """95 % interval (low, high) of the smoothed lift, each (label, component), by the delta method over groups.
-
-    shares (song, component), members bool (label, song), groups int (song,): songs of one group are one observation.
-    The standard error is of the mean share over a label's songs; the corpus' mean is taken as known.
-    """
-    weights = members.astype(np.float64)
-    n, mu = weights.sum(1, keepdims=True), shares.mean(0)
-    mean = (weights @ shares) / np.maximum(n, 1)
-    codes = np.arange(len(shares)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    square = np.zeros_like(mean)
-    for label, mask in enumerate(members):
-        inside, code = shares[mask] - mean[label], np.unique(codes[mask], return_inverse=True)[1]
-        sums = np.zeros((int(code.max(initial=-1)) + 1, shares.shape[1]))
-        np.add.at(sums, code, inside)
-        square[label] = (sums**2).sum(0)
-    error = 1.96 * np.sqrt(square) / (n + SMOOTHING_SONGS)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        middle = (n * mean + SMOOTHING_SONGS * mu) / (n + SMOOTHING_SONGS)
-        low, high = np.maximum(middle - error, 0.0) / mu, (middle + error) / mu
-    return np.where(mu > 0, low, 1.0), np.where(mu > 0, high, 1.0)
-
-
 def permutation_p(
     shares: np.ndarray, members: np.ndarray, groups: np.ndarray | None, permutations: int, seed: int
 ) -> np.ndarray:
-    """How often, with songs dealt to labels at random, some label would go with a component as strongly: (label, comp).
+    """How often, with songs permuted over labels, some label would go with a component as strongly: (label, comp).
 
     The statistic is the standardised sum of shares over a label's songs; its maximum over labels corrects for having
-    looked at all of them (Westfall and Young 1993). Groups of songs are dealt whole, so that an artist's sound is not
-    taken for a label's. Groups count as alike whatever their size: each is its songs' mean share and the share of its
-    songs with the label. Smallest value 1 / (permutations + 1).
+    looked at all of them (Westfall and Young 1993). Groups of songs are permuted whole, so that an artist's sound is
+    not taken for a label's. Groups count as alike whatever their size: each is its songs' mean share and the share of
+    its songs with the label. Smallest value 1 / (permutations + 1).
     """
     units, having = _by_group(shares, members, groups)
     centred = units - units.mean(0)

@@ -1,7 +1,7 @@
 """Does a component's name hold on songs that did not give it? Against components whose songs are shuffled.
 
-Songs are halved by group. On one half each component is named after the label with the largest NPMI; on the other it is
-asked how well the component's share tells the songs with that label from those without. Both halves take both parts.
+Songs are halved by group. On one half each component is named after the label with the largest NPMI; the other
+tests how well the component's share tells the songs with that label from those without. Both halves take both parts.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from evaluation.interpretation.association import MIN_SONGS, npmi
+from evaluation.interpretation.association import npmi
 from evaluation.interpretation.tally import tally
 
 
@@ -57,23 +57,26 @@ def halves(n_songs: int, groups: np.ndarray | None, seed: int) -> np.ndarray:
     return first[codes]
 
 
-def name_and_check(shares: np.ndarray, members: np.ndarray, first: np.ndarray) -> Named:
-    """shares (song, component), members bool (label, song), first bool (song,)."""
-    columns = [_check(shares, members, half, ~half) for half in (first, ~first)]
+def name_and_check(shares: np.ndarray, members: np.ndarray, first: np.ndarray, min_songs: int) -> Named:
+    """shares (song, component), members bool (label, song), first bool (song,).
+
+    A label that fewer than `min_songs` songs of a half have gives no name there.
+    """
+    columns = [_check(shares, members, half, ~half, min_songs) for half in (first, ~first)]
     return Named(*(np.stack(parts, axis=1) for parts in zip(*columns, strict=True)))
 
 
 def shuffled(shares: np.ndarray, seed: int) -> np.ndarray:
-    """The same shares with the songs of each component dealt anew: what names and coherence chance gives."""
+    """The same shares with the songs of each component permuted: what names and coherence chance gives."""
     return np.random.default_rng(seed).permuted(shares, axis=0)
 
 
 def _check(
-    shares: np.ndarray, members: np.ndarray, naming: np.ndarray, asked: np.ndarray
+    shares: np.ndarray, members: np.ndarray, naming: np.ndarray, held_out: np.ndarray, min_songs: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    parts = [tally(shares[half], np.ones(half.sum()), members[:, half]) for half in (naming, asked)]
+    parts = [tally(shares[half], np.ones(half.sum()), members[:, half]) for half in (naming, held_out)]
     given, found = (npmi(part) for part in parts)
-    usable = (parts[0].members >= MIN_SONGS) & (parts[0].members < naming.sum())
+    usable = (parts[0].members >= min_songs) & (parts[0].members < naming.sum())
     label = (
         np.where(usable[:, None], given, -np.inf).argmax(0) if usable.any() else np.full(shares.shape[1], -1)
     )
@@ -82,7 +85,9 @@ def _check(
     held = np.full(shares.shape[1], np.nan)
     for component, place in enumerate(label):
         if place >= 0:
-            auroc[component], p[component] = mann_whitney(shares[asked, component], members[place, asked])
+            auroc[component], p[component] = mann_whitney(
+                shares[held_out, component], members[place, held_out]
+            )
             held[component] = found[place, component]
     return label, auroc, np.where(np.isnan(auroc), np.nan, held), p
 

@@ -1,4 +1,4 @@
-"""Where to hear a component: the songs worth searching, the best window of each, and which windows to play."""
+"""Segments of a component to play: the songs worth searching, the best window of each, and which windows to play."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -13,7 +13,15 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri  # pyright: ignore[reportAttributeAccessIssue]
 from scipy.sparse import csr_matrix
 
+from evaluation.probing.metrics.metric import Metric
+
 BLOCK = 1 << 25  # cosines held at once
+
+NDCG = Metric(
+    "ndcg",
+    "nDCG",
+    "how far up in a list of songs made from part of what a user played the rest of it stands; 1 is perfect",
+)
 
 
 def neighbours(vectors: np.ndarray, k: int) -> csr_matrix:

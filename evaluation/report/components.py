@@ -1,46 +1,64 @@
 """All components: a map on which alike is near, and a list."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from evaluation.interpretation.component_map import placed
 from evaluation.report.component import remark
-from evaluation.report.frame import Page, badge, component_path, in_short, percent, player, said, segment_path
-from evaluation.report.markup import Html, html, join
+from evaluation.report.paths import segment_path
 from evaluation.report.records import Component, Report
+from evaluation.report.template import Page
+from evaluation.report.wording import in_short, said
 
 WIDTH, HEIGHT = 640.0, 520.0
 COVERED = 0.42  # of the map, by circles
 WORDY = 27.0  # radius from which a circle holds a word
 
 
+@dataclass(frozen=True)
+class Circle:
+    """A component on the map: centre and radius in units of the map, y of its number, and a word below if that fits."""
+
+    component: Component
+    short: str
+    x: float
+    y: float
+    radius: float
+    text_y: float
+    word: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """A component in a list: a few words, a sentence, the path of one place to listen to, if there is one."""
+
+    number: int
+    short: str
+    remark: str
+    sound: str | None
+
+
 def page(report: Report) -> Page:
     """components.html."""
-    body = html(
-        '<header class="title"><h1>Components</h1><p class="lead">{} kinds of sound that the model came up with on its '
-        "own. Near each other are those that sound alike; the larger a circle, the more of the music it makes up. "
-        "Colours follow the map, here and on every page.</p></header>"
-        '<figure class="map">{}</figure><section><h2>All of them, most used first</h2>'
-        '<ul class="cards">{}</ul></section>',
-        len(report.components), chart(report.components),
-        join(card(component, report.corpus.n_songs) for component in report.components),
-    )  # fmt: skip
-    return Page("components.html", "Components: a map of the sounds", "components.html", body)
+    view = {
+        "circles": circles(report.components),
+        "size": (f"{WIDTH:g}", f"{HEIGHT:g}"),
+        "cards": [card(component, report.corpus.n_songs) for component in report.components],
+    }
+    title = "Components: a map of the sounds"
+    return Page("components.html", title, "components.html", "components.html", view)
 
 
-def chart(components: Sequence[Component]) -> Html:
-    """The map as SVG; every circle is a link to its component."""
+def circles(components: Sequence[Component]) -> list[Circle]:
+    """The components as circles that do not overlap."""
     if not components:
-        return html('<p class="soft">No component is used.</p>')
+        return []
     radii = _radii(np.array([component.share for component in components]))
     centres = placed(np.array([component.place for component in components]), radii, WIDTH, HEIGHT)
     drawn = zip(components, centres.tolist(), radii.tolist(), strict=True)
-    circles = join(_circle(component, x, y, radius) for component, (x, y), radius in drawn)
-    return html(
-        '<svg viewBox="0 0 {} {}" role="group" aria-label="Map of {} components">{}</svg>',
-        f"{WIDTH:g}", f"{HEIGHT:g}", len(components), circles,
-    )  # fmt: skip
+    return [_circle(component, x, y, radius) for component, (x, y), radius in drawn]
 
 
 def _radii(share: np.ndarray) -> np.ndarray:
@@ -49,38 +67,19 @@ def _radii(share: np.ndarray) -> np.ndarray:
     return np.sqrt(area / np.pi).clip(max=HEIGHT / 5)
 
 
-def _circle(component: Component, x: float, y: float, radius: float) -> Html:
-    number, words = component.number, in_short(component)
+def _circle(component: Component, x: float, y: float, radius: float) -> Circle:
     word = said(component.labels[0].label) if component.labels else ""
     fits = radius >= WORDY and 0 < len(word) <= radius / 3.2
-    below = html('<text class="word" x="{}" y="{}">{}</text>', _n(x), _n(y + 11), word) if fits else Html("")
-    return html(
-        '<a href="{}" aria-label="Component {}: {}, {} of the music"><title>{}: {}</title><circle class="k k{}" '
-        'cx="{}" cy="{}" r="{}"/><text x="{}" y="{}">{}</text>{}</a>',
-        component_path(number), number, words, percent(component.share), number, words, number,
-        _n(x), _n(y), _n(radius), _n(x), _n(y - 5 if fits else y), number, below,
-    )  # fmt: skip
+    return Circle(component, in_short(component), x, y, radius, y - 5 if fits else y, word if fits else "")
 
 
-def card(component: Component, n_songs: int) -> Html:
-    """A component in a list: number, a sentence, one place to listen."""
+def card(component: Component, n_songs: int) -> Card:
+    """A component in a list."""
     playable = next((i for i, item in enumerate(component.segments) if item.mp3 is not None), None)
-    sound = (
-        Html("")
-        if playable is None
-        else player(segment_path(component.number, playable), f"Component {component.number}")
-    )
-    return html(
-        '<li class="card">{}<div><a class="name" href="{}">{}<bdi>{}</bdi></a><p>{}</p></div></li>',
-        sound, component_path(component.number), badge(component.number), in_short(component),
-        remark(component, n_songs),
-    )  # fmt: skip
+    sound = None if playable is None else segment_path(component.number, playable)
+    return Card(component.number, in_short(component), remark(component, n_songs), sound)
 
 
 def colours(components: Sequence[Component]) -> str:
     """CSS: a hue for each component."""
     return "\n".join(f".k{component.number} {{ --h: {component.hue:.0f}; }}" for component in components)
-
-
-def _n(value: float) -> str:
-    return f"{value:.1f}"

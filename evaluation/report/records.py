@@ -1,13 +1,13 @@
 """What the pages show, as plain records: no formatting here, no storage, no model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from evaluation.comparison.cells import Summary
-from evaluation.interpretation.tally import Lift
-from evaluation.report.corpus import Corpus
-from evaluation.report.studies import Study
+from evaluation.interpretation.lift import Lift
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class Component:
-    """One component: its share of all frames, what it goes with, how it sounds, where to hear it.
+    """One component: its share of all frames, what it goes with, how it sounds, segments to play.
 
     lifts: every label with enough songs, highest lift first; labels: those that stand out. spread: songs by how much of
-    it they have, as interpret.SPREAD divides them. nearest: (component, Bhattacharyya distance in nats).
+    it they have, as tally.SPREAD divides them. nearest: (component, Bhattacharyya distance in nats).
     place (x, y), in any unit, and hue in degrees are those of the map. songs: (number of a song's
     page, its share of the component).
     """
@@ -86,7 +86,7 @@ class Similar:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What is heard when. components (lane,); shares (step, lane) mean responsibilities, step_seconds long each.
+    """Components over time. components (lane,); shares (step, lane) mean responsibilities, step_seconds long each.
 
     start_seconds: where in the track it begins; seconds: how long it is, the last step may be cut short. mp3 None:
     `problem` says why there is nothing to play.
@@ -112,6 +112,57 @@ class Song:
     parts: tuple[tuple[int, float], ...]
     timeline: Timeline
     similar: tuple[Similar, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study by its name: its figure (PNG) and its rows, as `jobs.sweep` keeps them in table.parquet."""
+
+    name: str
+    figure: bytes
+    rows: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class LabelColumn:
+    """What a column of the label file says: songs per label, most frequent first."""
+
+    name: str
+    counts: tuple[tuple[str, int], ...]
+    unlabelled: int
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A file that was set aside."""
+
+    name: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Songs per duration: counts[i] last from edges[i] to edges[i + 1] seconds."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The songs behind everything on the page."""
+
+    name: str
+    n_tracks: int
+    n_songs: int
+    seconds: float
+    formats: tuple[tuple[str, int], ...]
+    sample_rates: tuple[tuple[str, int], ...]
+    channels: tuple[tuple[str, int], ...]
+    durations: Histogram
+    labels: tuple[LabelColumn, ...]
+    quarantined: tuple[Quarantined, ...]
 
 
 @dataclass(frozen=True)

@@ -1,38 +1,79 @@
-"""The part of the page that says how much the vectors know, next to simpler models and to guessing."""
+"""scores.html: how much the vectors know next to simpler models and to guessing, studies, and how the model learnt."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from evaluation.comparison.cells import CHANCE, MAJORITY, Summary, alike_notes
-from evaluation.figures.html import dots
-from evaluation.report.markup import Html, html, join
+from evaluation.figures.geometry import Curves, Dots, curves, dots
+from evaluation.report import studies
+from evaluation.report.metrics import metric_meaning, metric_name, metric_title
+from evaluation.report.records import Epoch, Report
+from evaluation.report.template import Page
 
-METRIC_NAMES = {
-    "macro_f1": "Macro F1",
-    "accuracy": "Accuracy",
-    "macro_auroc": "Macro AUROC",
-    "macro_ap": "Average precision",
-    "r2": "R2",
-    "pearson_r": "Pearson's r",
-    "ndcg": "nDCG",
-}
-METRIC_MEANING = {
-    "macro_f1": "right and complete answers per label, every label counting the same",
-    "accuracy": "share of songs that got the right label",
-    "macro_auroc": "how often a song with a tag is ranked above one without it; guessing gives 0.5",
-    "macro_ap": "how clean the top of the ranking is for a tag; guessing gives the tag's share of songs",
-    "r2": "share of the differences between songs that is explained; guessing the mean gives 0",
-    "pearson_r": "how well predicted and true numbers go together, from -1 to 1; guessing gives 0",
-    "ndcg": "how far up in a list of songs made from part of what a user played the rest of it stands; 1 is perfect",
-}
 PLAIN_METRICS = ("accuracy", "macro_auroc")
-OURS = "HDPGMM"
 
 
-def metric_name(metric: str) -> str:
-    """As people write it; of a list's length, nDCG@500."""
-    kind, at, length = metric.partition("@")
-    return METRIC_NAMES[kind] + at + length
+@dataclass(frozen=True)
+class Panel:
+    """A metric of a task as a figure; about: how many songs and labels."""
+
+    title: str
+    about: str
+    figure: Dots
+
+
+@dataclass(frozen=True)
+class Score:
+    """A cell of the table."""
+
+    mean: float
+    sd: float | None
+    low: float
+    high: float
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """The scores of a representation, None where it has none; ignorant: it guesses."""
+
+    name: str
+    ignorant: bool
+    scores: tuple[Score | None, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """All scores. heads: (task, metric) of the columns; spread: what the SD is between; alike: (task, note)."""
+
+    heads: tuple[tuple[str, str], ...]
+    rows: tuple[Row, ...]
+    spread: str
+    alike: tuple[tuple[str, str], ...]
+    meanings: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How training went: a figure of bound and held-out score, one of the components in use, a sentence each."""
+
+    fit: str
+    used: str
+    explained: Curves
+    components: Curves
+
+
+def page(report: Report) -> Page:
+    """scores.html."""
+    columns = list(dict.fromkeys((s.task, s.metric) for s in report.summaries))
+    view = {
+        "panels": [panel([s for s in report.summaries if (s.task, s.metric) == c]) for c in columns],
+        "table": table(report.summaries, columns) if columns else None,
+        "studies": [studies.view(number, study) for number, study in enumerate(report.studies)],
+        "training": training(report.epochs) if report.epochs else None,
+    }
+    return Page("scores.html", "Scores", "scores.html", "scores.html", view)
 
 
 def in_words(row: Summary, chance: float | None) -> str:
@@ -46,39 +87,19 @@ def in_words(row: Summary, chance: float | None) -> str:
     )
 
 
-def section(summaries: Sequence[Summary], notes: Sequence[tuple[str, str]]) -> Html:
-    """A figure per task and metric, then the same numbers as a table, then what was left out."""
-    if not summaries:
-        body = html("<p>No labels to predict: give a label file to see scores here.</p>{}", _notes(notes))
-        return html('<section id="scores"><h2>How much it knows</h2>{}</section>', body)
-    columns = list(dict.fromkeys((s.task, s.metric) for s in summaries))
-    panels = join(_panel([s for s in summaries if (s.task, s.metric) == column]) for column in columns)
-    return html(
-        '<section id="scores"><h2>How much it knows</h2>'
-        "<p>Nobody told the model about labels. Afterwards, a simple straight-line classifier tries to read them "
-        "from each song's vector, always on songs it has not seen. All models get the same songs and the same "
-        "splits. The dot is the mean, the bar the range where the mean would fall with other songs (95&nbsp;%), "
-        "the dotted line what guessing scores.</p>"
-        '<div class="panels">{}</div>{}{}{}{}</section>',
-        panels, _table(summaries, columns), _alike(summaries), _meanings(columns), _notes(notes),
-    )  # fmt: skip
-
-
-def _panel(rows: Sequence[Summary]) -> Html:
+def panel(rows: Sequence[Summary]) -> Panel:
+    """All representations on one metric of a task."""
     shown = [s for s in rows if s.representation not in (CHANCE, MAJORITY)]
     chance = max(0.0, next((s.mean for s in rows if s.representation == CHANCE), 0.0))
     first = rows[0]
     about = ", ".join(f"{s.representation} {s.mean:.3f} ({s.low:.3f} to {s.high:.3f})" for s in shown)
     title = f"{first.task}: {metric_name(first.metric)}"
     lines = [_line(s) for s in shown]
-    return html(
-        '<figure><h3>{}</h3><div class="small soft">{}</div>{}</figure>',
-        title, _about(first), dots(lines, chance, 3, f"{title}. {about}. Chance {chance:.3f}."),
-    )  # fmt: skip
+    return Panel(title, _about(first), dots(lines, chance, 3, f"{title}. {about}. Chance {chance:.3f}."))
 
 
 def _line(s: Summary) -> tuple[str, float, float, float, str]:
-    return s.representation, s.mean, s.low, s.high, "ours" if s.representation.startswith(OURS) else ""
+    return s.representation, s.mean, s.low, s.high, "ours" if s.ours else ""
 
 
 def _about(s: Summary) -> str:
@@ -88,68 +109,53 @@ def _about(s: Summary) -> str:
     return f"{s.n_songs} songs" + (f", {s.n_classes} {classes}" if s.n_classes else "")
 
 
-def _table(summaries: Sequence[Summary], columns: Sequence[tuple[str, str]]) -> Html:
+def table(summaries: Sequence[Summary], columns: Sequence[tuple[str, str]]) -> Table:
+    """The same numbers as the panels show."""
     cells = {(s.representation, s.task, s.metric): s for s in summaries}
     models = list(dict.fromkeys(s.representation for s in summaries))
-    best = {column: max(_value(cells.get((m, *column))) for m in models) for column in columns}
-    heads = join(
-        html('<th scope="col" class="figure">{}<br>{}</th>', task, metric_name(m)) for task, m in columns
+    best = {column: max(s.mean for s in summaries if (s.task, s.metric) == column) for column in columns}
+    metrics = dict.fromkeys(metric.partition("@")[0] for _, metric in columns)
+    return Table(
+        tuple((task, metric_name(metric)) for task, metric in columns),
+        tuple(
+            Row(
+                model,
+                model in (CHANCE, MAJORITY),
+                tuple(_score(cells.get((model, *column)), best[column]) for column in columns),
+            )
+            for model in models
+        ),
+        _spread(summaries),
+        tuple(alike_notes(summaries)),
+        tuple((metric_title(m), metric_meaning(m)) for m in metrics),
     )
-    body = join(
-        html(
-            '<tr{}><th scope="row">{}</th>{}</tr>',
-            Html(' class="ignorant"') if model in (CHANCE, MAJORITY) else "",
-            model,
-            join(_cell(cells.get((model, *column)), best[column]) for column in columns),
-        )
-        for model in models
-    )
-    return html(
-        '<div class="scroll" tabindex="0" role="region" aria-label="Scores of all models">'
-        "<table><caption>Mean and standard deviation{}; below, the 95&nbsp;% interval over test songs "
-        '(chance: where 95&nbsp;% of random answers fall).</caption><thead><tr><th scope="col">Vectors</th>{}</tr>'
-        "</thead><tbody>{}</tbody></table></div>",
-        _spread(summaries), heads, body,
-    )  # fmt: skip
 
 
-def _cell(s: Summary | None, best: float) -> Html:
+def _score(s: Summary | None, best: float) -> Score | None:
     if s is None:
-        return html('<td class="figure">none</td>')
-    mean = html('<span class="best">{}</span>' if s.mean == best else "{}", f"{s.mean:.3f}")
-    return html(
-        '<td class="figure">{}{}<span class="interval">{} to {}</span></td>',
-        mean, "" if math.isnan(s.sd) else f" ± {s.sd:.3f}", f"{s.low:.3f}", f"{s.high:.3f}",
-    )  # fmt: skip
+        return None
+    return Score(s.mean, None if math.isnan(s.sd) else s.sd, s.low, s.high, s.mean == best)
 
 
 def _spread(summaries: Sequence[Summary]) -> str:
     models = max(s.models for s in summaries)
-    return f" between {models} trained models" if models > 1 else " over repeats"
+    return f"between {models} trained models" if models > 1 else "over repeats"
 
 
-def _value(s: Summary | None) -> float:
-    return -math.inf if s is None else s.mean
-
-
-def _alike(summaries: Sequence[Summary]) -> Html:
-    lines = [html('<p class="small"><b><bdi>{}</bdi></b>: {}.</p>', *note) for note in alike_notes(summaries)]
-    return join(lines)
-
-
-def _meanings(columns: Sequence[tuple[str, str]]) -> Html:
-    metrics = dict.fromkeys(metric.partition("@")[0] for _, metric in columns)
-    return html(
-        '<ul class="notes small soft">{}</ul>',
-        join(html("<li><b>{}</b>: {}.</li>", METRIC_NAMES[m], METRIC_MEANING[m]) for m in metrics),
+def training(epochs: Sequence[Epoch]) -> Training:
+    """Of at least one epoch."""
+    model = next((epoch for epoch in epochs if epoch.is_model), epochs[-1])
+    lines: list[tuple[str, str, list[float | None]]] = [
+        ("bound, songs it learns from", "first", [e.bound for e in epochs])
+    ]
+    heldout = [e.heldout for e in epochs]
+    if any(value is not None for value in heldout):
+        lines.append(("score, songs kept aside", "other", heldout))
+    fit = f"The model, after epoch {model.epoch} of {len(epochs)}: bound {model.bound:.2f} nats per frame" + (
+        f", held-out {model.heldout:.2f}" if model.heldout is not None else ""
     )
-
-
-def _notes(notes: Sequence[tuple[str, str]]) -> Html:
-    if not notes:
-        return Html("")
-    lines = join(html("<li><b><bdi>{}</bdi></b>: {}</li>", task, note) for task, note in notes)
-    return html(
-        '<details><summary>What was left out, and why</summary><ul class="notes small">{}</ul></details>',
-        lines,
+    used = f"In the model, {model.components} components carry 99 % of the weight"
+    components = [("carry 99 % of the weight", "first", [float(e.components) for e in epochs])]
+    return Training(
+        fit, used, curves(lines, 1, f"Curve over epochs. {fit}."), curves(components, 0, f"Curve. {used}.")
     )

@@ -1,76 +1,79 @@
 """The songs of the sample: a list, and a page each with a timeline that moves with the sound."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.report import timeline as page_timeline
-from evaluation.report.corpus import duration
-from evaluation.report.frame import (
-    Page,
-    badge,
-    chips,
-    component_link,
-    in_short,
-    percent,
-    said,
-    song_path,
-    song_title,
-    strip,
-)
-from evaluation.report.markup import Html, html, join
+from evaluation.report import timeline
+from evaluation.report.paths import song_path
 from evaluation.report.records import Component, Report, Similar, Song
+from evaluation.report.template import Page
+from evaluation.report.wording import folder_of, in_short, percent, said, song_title
 
 LISTED_PARTS = 8
+
+
+@dataclass(frozen=True)
+class ListedSong:
+    """A song in a list. parts: (component, share); made_of: them in words; labels: in a line."""
+
+    number: int
+    title: str
+    parts: tuple[tuple[int, float], ...]
+    made_of: str
+    labels: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A component of a song. width: of its bar in percent; compared: its share next to what is usual."""
+
+    number: int
+    short: str
+    width: float
+    compared: str
+
+
+@dataclass(frozen=True)
+class SimilarSong:
+    """A song like the one shown; page: the number of its own; shared: (component, whether it has a page)."""
+
+    title: str
+    page: int | None
+    cosine: str
+    labels: str
+    shared: tuple[tuple[int, bool], ...]
 
 
 def pages(report: Report) -> list[Page]:
     """songs.html and one page for each song of the sample."""
     known = {component.number: component for component in report.components}
-    return [_list(report), *(_song(song, known, report.usage) for song in report.songs)]
+    items = [item(song) for song in sorted(report.songs, key=lambda song: song.name)]
+    listed = Page("songs.html", "Songs", "songs.html", "songs.html", {"songs": items})
+    return [listed, *(_song(song, known, report.usage) for song in report.songs)]
 
 
-def _list(report: Report) -> Page:
-    items = join(item(song) for song in sorted(report.songs, key=lambda song: song.name))
-    body = html(
-        '<header class="title"><h1>Songs</h1><p class="lead">{} of {} songs, drawn by lot across the labels. The strip '
-        'shows what a song is made of, in the colours of the components.</p></header><ul class="songs">{}</ul>',
-        len(report.songs), f"{report.corpus.n_songs:,}", items,
-    )  # fmt: skip
-    return Page("songs.html", "Songs", "songs.html", body)
-
-
-def item(song: Song) -> Html:
-    """A song in a list of a page at the top."""
+def item(song: Song) -> ListedSong:
+    """A song in a list."""
     told = ", ".join(f"component {number} {percent(share)}" for number, share in song.parts[:3])
-    return html(
-        '<li><a href="{}"><bdi>{}</bdi></a>{}<div class="where"><bdi>{}</bdi></div></li>',
-        song_path(song.number), song_title(song), strip(song.parts, f"Made of {told}"),
-        ", ".join(map(said, song.labels[:4])),
-    )  # fmt: skip
+    return ListedSong(song.number, song_title(song), song.parts, f"Made of {told}", _in_line(song.labels))
 
 
 def _song(song: Song, known: Mapping[int, Component], usage: np.ndarray) -> Page:
-    folder, _, name = song.name.rpartition("/")
-    origin = html(" · <bdi>{}</bdi>", folder) if folder else ""
-    body = html(
-        '<header class="title"><p class="crumb"><a href="../songs.html">Songs</a>{}</p><h1><bdi>{}</bdi></h1>'
-        '<p class="soft">{}</p>{}</header>{}<div class="panels">{}{}</div>',
-        origin, name, duration(song.seconds), chips(song.labels), page_timeline.section(song, known),
-        _parts(song, known, usage), _similar(song.similar, known),
-    )  # fmt: skip
-    return Page(song_path(song.number), name, "songs.html", body)
-
-
-def _parts(song: Song, known: Mapping[int, Component], usage: np.ndarray) -> Html:
     largest = max((share for _, share in song.parts), default=1.0)
-    rows = join(
-        html('<li>{}<span class="rod"><i class="k k{}" style="width:{}%"></i></span><span class="soft small">{}</span>'
-             "</li>", component_link(number, "../", in_short(known[number])), number,
-             round(100 * share / largest, 1), _compared(share, float(usage[number])))
-        for number, share in song.parts[:LISTED_PARTS]
-    )  # fmt: skip
-    return html('<section><h2>What it is made of</h2><ul class="parts">{}</ul></section>', rows)
+    view = {
+        "song": song,
+        "title": song_title(song),
+        "folder": folder_of(song.name),
+        "timeline": timeline.view(song, known),
+        "song_parts": [
+            Part(n, in_short(known[n]), round(100 * share / largest, 1), _compared(share, float(usage[n])))
+            for n, share in song.parts[:LISTED_PARTS]
+        ],
+        "similar": [_similar(other, known) for other in song.similar],
+    }
+    return Page(song_path(song.number), song_title(song), "songs.html", "song.html", view)
 
 
 def _compared(share: float, usual: float) -> str:
@@ -81,29 +84,12 @@ def _compared(share: float, usual: float) -> str:
     return f"{percent(share)}, {usually}"
 
 
-def _similar(similar: Sequence[Similar], known: Mapping[int, Component]) -> Html:
-    if not similar:
-        return Html("")
-    items = join(_like(other, known) for other in similar)
-    return html(
-        "<section><h2>Songs like it</h2><p>The nearest of all songs, those without a page included, and the "
-        'components that bring them together.</p><ol class="like">{}</ol>'
-        '<p class="small soft">The number is '
-        "the cosine of the two songs' vectors, after what all songs share was taken off: 1 would be the same "
-        "mixture.</p></section>",
-        items,
+def _similar(other: Similar, known: Mapping[int, Component]) -> SimilarSong:
+    shared = tuple((number, number in known) for number in other.components)
+    return SimilarSong(
+        song_title(other.name), other.page, f"{other.cosine:.2f}", _in_line(other.labels), shared
     )
 
 
-def _like(other: Similar, known: Mapping[int, Component]) -> Html:
-    name = html("<bdi>{}</bdi>", song_title(other.name))
-    if other.page is not None:
-        name = html('<a href="../{}">{}</a>', song_path(other.page), name)
-    shared = join(
-        (component_link(n, "../") if n in known else badge(n) for n in other.components),
-        " ",
-    )
-    return html(
-        '<li><div>{} <span class="soft small">{}</span></div><div class="where"><bdi>{}</bdi> {}</div></li>',
-        name, f"{other.cosine:.2f}", ", ".join(map(said, other.labels[:4])), shared,
-    )  # fmt: skip
+def _in_line(labels: tuple[str, ...]) -> str:
+    return ", ".join(map(said, labels[:4]))

@@ -1,72 +1,58 @@
-"""What is heard when in a song: a band for each component, and a play-head that page.js moves with the sound."""
+"""The components of a song over time: a band for each component, and a play-head that page.js moves with the sound."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.report.frame import clock, component_link, in_short, song_audio_path, song_title
-from evaluation.report.markup import Html, html, join
 from evaluation.report.records import Component, Song, Timeline
+from evaluation.report.wording import clock, in_short
 
-KEYS = " Click into it, or use the arrow keys, to hear another place; the space bar starts and stops."
+
+@dataclass(frozen=True)
+class Lane:
+    """The band of a component. shares: of each step in percent, separated by spaces; path: of the SVG."""
+
+    number: int
+    short: str
+    shares: str
+    path: str
 
 
-def section(song: Song, known: Mapping[int, Component]) -> Html:
-    """The player and the bands of the song's strongest components."""
+@dataclass(frozen=True)
+class Shown:
+    """The bands of a song. part: which part of the song they are of, if not all of it; steps: how long the lanes are.
+
+    axis: (place in percent, time).
+    """
+
+    lanes: tuple[Lane, ...]
+    part: str
+    seconds: float
+    step: str
+    steps: str
+    axis: tuple[tuple[float, str], ...]
+
+
+def view(song: Song, known: Mapping[int, Component]) -> Shown:
+    """The bands of the song's strongest components."""
     line = song.timeline
-    if not line.components:
-        return html('<section><h2>Listen along</h2><p class="soft">There is nothing to show.</p></section>')
-    return html(
-        "<section><h2>Listen along</h2><p>{}{}</p>{}"
-        '<div class="timeline" data-seconds="{}" data-step="{}"><ul class="heads">{}</ul>'
-        '<div class="lanes" {}>{}{}<i class="playhead"></i></div></div></section>',
-        _what(line, song), "" if line.mp3 is None else KEYS, _sound(song), f"{line.seconds:.2f}",
-        f"{line.step_seconds:g}", _heads(line, known), _role(line), _lanes(line), _axis(line),
-    )  # fmt: skip
-
-
-def _what(line: Timeline, song: Song) -> str:
-    part = f", {clock(line.start_seconds)} to {clock(line.start_seconds + line.seconds)}"
-    return (
-        f"A band swells where its component is heard; these are the strongest{part}."
-        if line.seconds < song.seconds - 1
-        else "A band swells where its component is heard; these are the strongest."
-    )
-
-
-def _sound(song: Song) -> Html:
-    if song.timeline.mp3 is None:
-        return html('<p class="soft">Cannot be played: {}</p>', song.timeline.problem)
-    return html(
-        '<audio id="song" controls preload="metadata" src="../{}" aria-label="{}"></audio>',
-        song_audio_path(song.number), song_title(song),
-    )  # fmt: skip
-
-
-def _heads(line: Timeline, known: Mapping[int, Component]) -> Html:
-    return join(
-        html('<li data-shares="{}">{}</li>', " ".join(f"{100 * value:.0f}" for value in line.shares[:, lane]),
-             component_link(number, "../", in_short(known[number])))
+    lanes = tuple(
+        Lane(number, in_short(known[number]), _percents(line.shares[:, lane]), _band(line.shares[:, lane]))
         for lane, number in enumerate(line.components)
-    )  # fmt: skip
-
-
-def _role(line: Timeline) -> Html:
-    if line.mp3 is None:
-        return html('role="img" aria-label="Components over time"')
-    return html(
-        'role="slider" tabindex="0" aria-label="Place in the song" aria-valuemin="0" aria-valuemax="{}" '
-        'aria-valuenow="0" aria-valuetext="0:00"',
-        f"{line.seconds:.0f}",
     )
+    steps = f"{line.seconds / line.step_seconds:.2f}"
+    return Shown(lanes, _part(line, song), line.seconds, f"{line.step_seconds:g}", steps, _axis(line))
 
 
-def _lanes(line: Timeline) -> Html:
-    return join(
-        html('<svg class="k k{}" viewBox="0 0 {} 2" preserveAspectRatio="none" aria-hidden="true"><path d="{}"/></svg>',
-             number, f"{line.seconds / line.step_seconds:.2f}", _band(line.shares[:, lane]))
-        for lane, number in enumerate(line.components)
-    )  # fmt: skip
+def _part(line: Timeline, song: Song) -> str:
+    if line.seconds >= song.seconds - 1:
+        return ""
+    return f"{clock(line.start_seconds)} to {clock(line.start_seconds + line.seconds)}"
+
+
+def _percents(shares: np.ndarray) -> str:
+    return " ".join(f"{100 * value:.0f}" for value in shares)
 
 
 def _band(shares: np.ndarray) -> str:
@@ -76,11 +62,8 @@ def _band(shares: np.ndarray) -> str:
     return f"M0,1L{' '.join(top)} {len(shares)},1L{' '.join(bottom)}Z"
 
 
-def _axis(line: Timeline) -> Html:
-    """Times every 10 or 30 seconds, from the beginning of what is heard."""
+def _axis(line: Timeline) -> tuple[tuple[float, str], ...]:
+    """Times every 10 or 30 seconds, from the beginning of what can be played."""
     step = 10 if line.seconds <= 90 else 30
-    marks = join(
-        html('<span style="left:{}%">{}</span>', round(100 * second / line.seconds, 2), clock(second))
-        for second in range(0, int(line.seconds), step)
-    )
-    return html('<div class="axis" aria-hidden="true">{}</div>', marks)
+    seconds = range(0, int(line.seconds), step)
+    return tuple((round(100 * second / line.seconds, 2), clock(second)) for second in seconds)

@@ -1,5 +1,7 @@
 """`hdpgmm interpret`."""
 
+import math
+
 from rich.console import Console
 from rich.table import Table
 
@@ -31,9 +33,12 @@ def show(store: Store, found: Interpreted, shown: int) -> None:
     for row in sorted(components, key=lambda row: -row["share"])[:shown]:
         mine = [one for one in associations if one["component"] == row["component"] and one["p"] <= 0.05][:3]
         words = "\n".join(
-            f"{o['label']} {o['lift']:.1f} [{o['low']:.1f}, {o['high']:.1f}], {o['p']:.3f}" for o in mine
+            f"{o['label']} {o['lift']:.1f} {_interval(o['low'], o['high'])}, {o['p']:.3f}" for o in mine
         )
-        auroc = ", ".join(f"{v:.2f} ({n})" for v, n in zip(row["heldout_auroc"], row["names"], strict=False))
+        auroc = ", ".join(
+            f"{'not tested' if one['heldout_auroc'] is None else format(one['heldout_auroc'], '.2f')} ({one['label']})"
+            for one in row["names"]
+        )
         table.add_row(
             str(row["component"]), f"{100 * row['share']:.1f} %", words or "nothing in particular", auroc
         )
@@ -46,3 +51,8 @@ def show(store: Store, found: Interpreted, shown: int) -> None:
             f"AUROC {one['auroc']:.3f} (shuffled {one['auroc_shuffled']:.3f}), NPMI {one['coherence']:.3f} "
             f"({one['coherence_shuffled']:.3f}), diversity {one['diversity']:.2f}"
         )
+
+
+def _interval(low: float, high: float) -> str:
+    """In brackets; the songs of one artist alone have none."""
+    return f"[{low:.1f}, {high:.1f}]" if math.isfinite(high) else "[one artist]"

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from infra.config import Config
+from infra.root import layout
 from infra.root.journal import replace_files
 from infra.root.runs import RunFolder
 from infra.storage.parquet import encode
@@ -39,7 +40,7 @@ def run(config: Config, model: str | None = None) -> Interpreted:
     name = inputs.model
     summary = _known(config, inputs)
     if summary is None:
-        with RunFolder(store, f"runs/interpret-{name}", f"the interpretation of model {name}") as record:
+        with RunFolder(store, layout.run("interpret", name), f"the interpretation of model {name}") as record:
             record.begin(config.model_dump(mode="json"))
             inputs = find_inputs(store, config.corpus, name)  # as it is now that nobody else is at it
             summary = _known(config, inputs)
@@ -58,7 +59,7 @@ def plan_text(config: Config, model: str | None = None) -> str:
 
 
 def _folder(model: str) -> str:
-    return f"interpretation/{model}"
+    return layout.interpretation(model)
 
 
 def _known(config: Config, inputs: Inputs) -> dict[str, Any] | None:

@@ -7,19 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.interpretation.association import Association, lift_interval, npmi, permutation_p
+from evaluation.interpretation.association import Association, npmi, permutation_p
 from evaluation.interpretation.coherence import Named, halves, name_and_check, shuffled
-from evaluation.interpretation.tally import label_lift, tally
+from evaluation.interpretation.lift import group_codes, group_sums, label_lift, lift_interval
+from evaluation.interpretation.tally import tally
 from evaluation.probing.logistic import fit_path
 from evaluation.probing.probe import DEFAULT_C
 from evaluation.probing.tasks import Task
 from features.spec import columns
 from infra.config import Config, InterpretConfig
 from infra.errors import ConfigError
+from infra.root.schemas import groups_by_track
 from jobs.evaluate.inputs import Inputs, align, make_tasks
 from jobs.evaluate.labels import Labels
 from jobs.evaluate.vectors import as_matrix, codebook_shares, vector_tables
 from jobs.represent.model import gaussians_in_units
+
+BLOCK = 32  # components whose sums over labels and groups are in memory at once
 
 
 @dataclass(frozen=True)
@@ -90,16 +94,9 @@ def _hash(text: str) -> bytes:
 
 
 def _groups(inputs: Inputs, ids: Sequence[str]) -> np.ndarray | None:
-    """A song without a group is one of its own."""
-    if (
-        "group" not in inputs.tracks.column_names
-        or inputs.tracks["group"].null_count == inputs.tracks.num_rows
-    ):
-        return None
-    of = dict(zip(inputs.tracks["track_id"].to_pylist(), inputs.tracks["group"].to_pylist(), strict=True))
-    names = [("group", of[track]) if of.get(track) else ("song", track) for track in ids]
-    codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
-    return np.array([codes[name] for name in names])
+    """int (song,), a song without a group is one of its own; None where no song has one."""
+    of = groups_by_track(inputs.tracks)
+    return group_codes([of[track] for track in ids]) if any(of.values()) else None
 
 
 def associations(songs: Songs, labels: Labels, config: InterpretConfig) -> list[Association]:
@@ -108,7 +105,7 @@ def associations(songs: Songs, labels: Labels, config: InterpretConfig) -> list[
     members = songs.members[usable]
     counted = tally(songs.shares, songs.n_frames, members)
     lift, information = label_lift(counted), npmi(counted)
-    low, high = lift_interval(songs.shares, members, songs.groups)
+    low, high = intervals(songs.shares, members, songs.groups)
     p = permutation_p(songs.shares, members, songs.groups, config.permutations, config.seed)
     return [
         Association(k, labels.names[usable[row]], int(counted.members[row]), *map(float, (
@@ -117,6 +114,21 @@ def associations(songs: Songs, labels: Labels, config: InterpretConfig) -> list[
         for k in range(songs.shares.shape[1])
         for row in np.argsort(-information[:, k], kind="stable")
     ]  # fmt: skip
+
+
+def intervals(
+    shares: np.ndarray, members: np.ndarray, groups: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """`lift_interval` of songs in memory: shares (song, component), members (label, song), groups int (song,)."""
+    codes = np.arange(len(shares)) if groups is None else groups
+    n_groups = int(codes.max()) + 1
+    starts = range(0, shares.shape[1], BLOCK)
+    found = [
+        lift_interval(group_sums(shares[:, start : start + BLOCK], members, codes, n_groups))
+        for start in starts
+    ]
+    low, high = (np.concatenate(ends, axis=1) for ends in zip(*found, strict=True))
+    return low, high
 
 
 def check(config: Config, inputs: Inputs, songs: Songs) -> list[Checked]:
@@ -133,15 +145,15 @@ def _checked(
     kind: str, shares: np.ndarray, songs: Songs, first: np.ndarray, config: InterpretConfig
 ) -> Checked:
     units = np.argsort(-(songs.n_frames @ shares), kind="stable")[: config.shown]
-    own = name_and_check(shares[:, units], songs.members, first)
-    chance = name_and_check(shuffled(shares[:, units], config.seed), songs.members, first)
+    own = name_and_check(shares[:, units], songs.members, first, config.min_songs)
+    chance = name_and_check(shuffled(shares[:, units], config.seed), songs.members, first, config.min_songs)
     return Checked(kind, units, own, chance)
 
 
 def component_rows(
     config: Config, inputs: Inputs, songs: Songs, labels: Labels, checked: Checked
 ) -> list[dict[str, Any]]:
-    """A row a component: its share, how many songs have it, its mean and spread; of those checked, names and AUROC."""
+    """A row a component: its share, how many songs have it, its mean and spread; of those checked, names."""
     mean, covariance = gaussians_in_units(inputs.store, inputs.model)
     spread = np.sqrt(covariance if covariance.ndim == 2 else np.diagonal(covariance, axis1=1, axis2=2))
     names = columns(inputs.specification)
@@ -150,18 +162,28 @@ def component_rows(
     rows = []
     for k in range(len(share)):
         row = place.get(k)
-        given = [] if row is None else [labels.names[i] for i in checked.own.label[row] if i >= 0]
-        auroc = [] if row is None else [float(v) for v in checked.own.auroc[row] if not np.isnan(v)]
         rows.append({
             "component": k,
             "share": float(share[k]),
             "songs": int((songs.shares[:, k] > 0.5 / len(share)).sum()),
-            "names": given,
-            "heldout_auroc": auroc,
+            "names": [] if row is None else _names(checked.own, row, labels),
             "mean": dict(zip(names, mean[k].tolist(), strict=True)),
             "sd": dict(zip(names, spread[k].tolist(), strict=True)),
         })  # fmt: skip
     return rows
+
+
+def _names(found: Named, row: int, labels: Labels) -> list[dict[str, Any]]:
+    """What each half calls a component, with its AUROC and NPMI on the other; None where that lacks the label."""
+
+    def known(value: float) -> float | None:
+        return None if np.isnan(value) else float(value)
+
+    return [
+        {"label": labels.names[place], "heldout_auroc": known(auroc), "heldout_npmi": known(npmi)}
+        for place, auroc, npmi in zip(found.label[row], found.auroc[row], found.npmi[row], strict=True)
+        if place >= 0
+    ]
 
 
 def class_rows(config: Config, inputs: Inputs) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Sounds:
-    """The sound of every window, and of the beginning of every followed song."""
+    """The sound of every window, and of the beginning of every song with a timeline."""
 
     windows: Mapping[Window, Clip]
     songs: Mapping[str, Clip]
@@ -46,12 +46,12 @@ def cut_sounds(
         wanted.setdefault(window.track_id, []).append(window)
     rows = zip(inputs.tracks["track_id"].to_pylist(), inputs.tracks["uri"].to_pylist(), strict=True)
     uris = {track: uri for track, uri in rows if track in wanted}
-    followed, found, begun = set(songs), {}, {}
+    with_timeline, found, begun = set(songs), {}, {}
 
     def read(track: str) -> tuple[str, dict[Window, Clip], Clip | None]:
         samples = _samples(uris[track], track, spec)
         clips = {window: _window(samples, window, spec) for window in wanted[track]}
-        return track, clips, _beginning(samples, seconds, spec) if track in followed else None
+        return track, clips, _beginning(samples, seconds, spec) if track in with_timeline else None
 
     with ThreadPoolExecutor(READERS) as pool:
         for track, clips, beginning in pool.map(read, wanted):

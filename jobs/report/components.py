@@ -5,16 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from evaluation.interpretation.component_map import bhattacharyya, hues, layout
+from evaluation.interpretation.lift import GroupSums, label_lift, lift_interval, lifts_of, standing_out
 from evaluation.interpretation.segments import Window
-from evaluation.interpretation.tally import (
-    Tally,
-    carrying,
-    label_lift,
-    lift_interval,
-    lifts_of,
-    standing_out,
-    usage,
-)
+from evaluation.interpretation.tally import Tally, carrying, usage
 from evaluation.report.records import Component, Segment, Trait
 from jobs.evaluate.labels import Labels
 from jobs.report.audio import Clip
@@ -22,7 +15,6 @@ from jobs.report.audio import Clip
 NEAREST = 6
 RICH = 6  # songs of the sample named on a component's page
 RICH_SHARE = 0.01
-MIN_SONGS = 2  # of a label, to compare with
 
 
 def shown_components(counted: Tally, most: int) -> tuple[int, ...]:
@@ -34,6 +26,7 @@ def shown_components(counted: Tally, most: int) -> tuple[int, ...]:
 def make_components(
     shown: Sequence[int],
     counted: Tally,
+    grouped: GroupSums,
     labels: Labels,
     traits: Sequence[tuple[Trait, ...]],
     chosen: Sequence[Sequence[Window]],
@@ -41,18 +34,19 @@ def make_components(
     gaussians: tuple[np.ndarray, np.ndarray],
     songs: Mapping[str, np.ndarray],
     most_labels: int,
+    min_songs: int,
 ) -> tuple[Component, ...]:
-    """The pages of the components shown. chosen: windows to play, of each; songs: shares (component,) of each song
-    that has a page, in the order of the pages."""
+    """The pages of the components shown. grouped: of the components shown; chosen: windows to play, of each; songs:
+    shares (component,) of each song that has a page, in the order of the pages; min_songs: that a label needs."""
     share = usage(counted)
-    table = np.stack([label_lift(counted), *lift_interval(counted)])
+    table = np.stack([label_lift(counted)[:, list(shown)], *lift_interval(grouped)])
     distances = bhattacharyya(*(part[list(shown)] for part in gaussians))
     places = layout(np.sqrt(distances))
     colours = hues(places)
     pages = {track: number for number, track in enumerate(songs, 1)}
     made = []
     for row, k in enumerate(shown):
-        lifts = lifts_of(table[:, :, k], labels.names, counted.members, MIN_SONGS)
+        lifts = lifts_of(table[:, :, row], labels.names, counted.members, min_songs)
         made.append(
             Component(
                 number=k,

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evaluation.report.corpus import Corpus, Histogram, LabelColumn, Quarantined
+from evaluation.report.records import Corpus, Histogram, LabelColumn, Quarantined
 from infra.root.songs import read_quarantine, read_songs
 from jobs.evaluate.inputs import Inputs
 from jobs.evaluate.labels import Labels

@@ -28,22 +28,22 @@ TRAITS = (
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What to look for: `shown` components, for each the songs to search for it, and the songs to follow over time."""
+class Request:
+    """Which songs' frames are read: those searched for each of the `shown` components, and those with a timeline."""
 
     shown: tuple[int, ...]
     searched: tuple[set[str], ...]
-    followed: frozenset[str]
+    with_timeline: frozenset[str]
 
     @property
     def tracks(self) -> set[str]:
-        return set(self.followed).union(*self.searched)
+        return set(self.with_timeline).union(*self.searched)
 
 
 @dataclass(frozen=True)
-class Heard:
-    """Windows per component shown, tallies of the trait features in the searched songs, and of each followed song
-    its mean responsibilities (step, component shown) in steps of STEP_SECONDS, of its beginning."""
+class FrameSummary:
+    """Windows per component shown, tallies of the trait features in the searched songs; steps, of each song with a
+    timeline: its mean responsibilities (step, component shown) in steps of STEP_SECONDS, of its beginning."""
 
     windows: tuple[tuple[Window, ...], ...]
     frames: FrameTally
@@ -54,28 +54,30 @@ class Heard:
         return [tuple(_traits(row, spec)) for row in deviations(self.frames)]
 
 
-def listen(
-    inputs: Inputs, model: LoadedModel, asked: Asked, spec: FeatureSpec, config: ReportConfig
-) -> Heard:
-    """Read the frames of the asked songs once, a row group at a time."""
+def summarise_frames(
+    inputs: Inputs, model: LoadedModel, request: Request, spec: FeatureSpec, config: ReportConfig
+) -> FrameSummary:
+    """Read the frames of the requested songs once, a row group at a time."""
     traits = _traits_of(spec)
     picked, signs = [columns(spec).index(t[1]) for t in traits], np.array([t[2] for t in traits])
     width = max(1, round(config.segment_seconds * spec.frames_per_second))
-    windows: list[list[Window]] = [[] for _ in asked.shown]
-    frames = tally_frames(np.zeros((0, len(traits))), np.zeros((0, len(asked.shown))))
+    windows: list[list[Window]] = [[] for _ in request.shown]
+    frames = tally_frames(np.zeros((0, len(traits))), np.zeros((0, len(request.shown))))
     steps: dict[str, np.ndarray] = {}
     with _one_thread():
-        for block in blocks(inputs.store, read_songs(inputs.store, inputs.features), asked.tracks):
-            responsibility = frame_responsibilities(model, block.values, block.offsets)[:, list(asked.shown)]
+        for block in blocks(inputs.store, read_songs(inputs.store, inputs.features), request.tracks):
+            responsibility = frame_responsibilities(model, block.values, block.offsets)[
+                :, list(request.shown)
+            ]
             for track, values, shares in _songs_of(block, responsibility):
-                rows = [row for row, wanted in enumerate(asked.searched) if track in wanted]
+                rows = [row for row, wanted in enumerate(request.searched) if track in wanted]
                 if rows:
                     frames += tally_frames(values[:, picked] * signs, shares)
                 for row in rows:
                     windows[row].append(best_window(track, shares[:, row], width))
-                if track in asked.followed:
+                if track in request.with_timeline:
                     steps[track] = in_steps(shares, spec.frames_per_second, config.song_seconds)
-    return Heard(tuple(map(tuple, windows)), frames, steps)
+    return FrameSummary(tuple(map(tuple, windows)), frames, steps)
 
 
 def in_steps(shares: np.ndarray, frames_per_second: float, seconds: float) -> np.ndarray:

@@ -14,7 +14,7 @@ from evaluation.report.pages import INDEX, inputs_of, render
 from evaluation.report.records import Component, Epoch, Report, Song
 from infra.config import Config
 from infra.errors import StorageError
-from infra.root import models
+from infra.root import layout, models
 from infra.root.journal import NOTHING, Fence, make_visible, replace_files
 from infra.root.runs import RunFolder, now
 from infra.root.schemas import groups_by_track
@@ -25,20 +25,19 @@ from jobs.evaluate.labels import Labels, read_labels
 from jobs.report.audio import cut_sounds
 from jobs.report.components import make_components, shown_components
 from jobs.report.corpus import describe_corpus, read_sources
-from jobs.report.counts import count_songs, searched, similar_songs
-from jobs.report.frames import Asked, listen
+from jobs.report.counts import count_groups, count_songs, similar_songs, songs_to_search
+from jobs.report.frames import Request, summarise_frames
 from jobs.report.songs import SIMILAR, make_songs, sample_songs, strata_of
 from jobs.represent.model import component_gaussians, load_model
 from jobs.sweep.studies import find_studies, read_study
 
 log = logging.getLogger(__name__)
 
-FOLDER = "report"
-PATH = f"{FOLDER}/{INDEX}"
+PATH = layout.report(INDEX)
 FILES = "files.json"  # {"files": paths in these folders, whose files come and go}
 _FOLDERS = ("audio/", "component/", "song/", "study/")
 SEARCHED_SONGS = 5  # songs searched for a component's segments; the local step of long songs costs
-MIN_SHARE = 0.003  # of a component in a song, below which there is nothing to hear
+MIN_SHARE = 0.003  # of a component in a song, below which its segments are not representative
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def run(config: Config, model: str | None = None) -> Reported:
     if _is_made(store, _key(config, inputs)):
         log.info("report: %s is up to date, nothing to do", uri)
         return Reported(uri, name, False)
-    with RunFolder(store, f"runs/{FOLDER}", "the report") as folder:
+    with RunFolder(store, layout.run(layout.REPORT), "the report") as folder:
         folder.begin(config.model_dump(mode="json"))
         inputs = find_inputs(store, config.corpus, name)  # as it is now that nobody else is at it
         files, size = write(store, build(config, inputs, _key(config, inputs)), folder.lease.fence)
@@ -76,6 +75,7 @@ def _key(config: Config, inputs: Inputs) -> str:
     scored = read_summary(inputs.store, summary_path(inputs.model))
     settings = {
         "report": config.report.model_dump(mode="json"),
+        "min_songs": config.interpret.min_songs,
         "scores": scored[2] if scored else None,
         "studies": [(study.folder, study.digest) for study in find_studies(inputs.store, config.corpus)],
     }
@@ -89,7 +89,7 @@ def _is_made(store: Store, key: str) -> bool:
     if not store.exists(PATH) or inputs_of(store.read(PATH)) != key:
         return False
     try:
-        names = json.loads(store.read(f"{FOLDER}/{FILES}"))["files"]
+        names = json.loads(store.read(layout.report(FILES)))["files"]
     except FileNotFoundError:
         return False
     return set(names) <= set(_numbered(store))
@@ -107,27 +107,27 @@ def write(store: Store, report: Report, fence: Fence | None = None) -> tuple[int
         for path, content in render(report):
             if path == INDEX:
                 numbered = [name for name in sizes if name.startswith(_FOLDERS)]
-                yield f"{FOLDER}/{FILES}", json.dumps({"files": numbered}).encode()
+                yield layout.report(FILES), json.dumps({"files": numbered}).encode()
             sizes[path] = len(content)
-            yield f"{FOLDER}/{path}", content
+            yield layout.report(path), content
 
     replace_files(store, files(), fence)
     old = [name for name in _numbered(store) if name not in sizes]
     if old:
         make_visible(store, NOTHING, fence)  # raises where another run has begun
-        store.delete_many(f"{FOLDER}/{name}" for name in old)
+        store.delete_many(layout.report(name) for name in old)
     return len(sizes), sum(sizes.values())
 
 
 def _numbered(store: Store) -> list[str]:
-    return [f"{folder}{name}" for folder in _FOLDERS for name in store.names(f"{FOLDER}/{folder}")]
+    return [f"{folder}{name}" for folder in _FOLDERS for name in store.names(layout.report(folder))]
 
 
 def build(config: Config, inputs: Inputs, key: str) -> Report:
     """Everything the pages show."""
     labels, sources = read_labels(inputs.tracks), read_sources(inputs)
     summaries, notes, _ = read_summary(inputs.store, summary_path(inputs.model)) or ([], [], "")
-    shares, components, songs = heard(config, inputs, labels, sources)
+    shares, components, songs = describe_model(config, inputs, labels, sources)
     return Report(
         model=inputs.model,
         made=now()[:16].replace("T", " "),
@@ -143,25 +143,27 @@ def build(config: Config, inputs: Inputs, key: str) -> Report:
     )
 
 
-def heard(
+def describe_model(
     config: Config, inputs: Inputs, labels: Labels, sources: pa.Table
 ) -> tuple[np.ndarray, tuple[Component, ...], tuple[Song, ...]]:
-    """Usage (component,), the components and the songs with pages: two passes over vectors, one over some frames."""
+    """Usage (component,), the components and the songs with pages: three passes over vectors, one over some frames."""
     spec, report = inputs.specification, config.report
     model = load_model(inputs.store, inputs.model)
     groups = groups_by_track(inputs.tracks)
     sample = sample_songs(sorted(align(inputs)[0]), strata_of(labels, groups), report.songs, report.seed)
     counts = count_songs(inputs, labels, sample, groups.keys())
     shown = shown_components(counts.songs, report.components)
-    places = tuple(searched(counts, k, groups, SEARCHED_SONGS, MIN_SHARE) for k in shown)
-    found = listen(inputs, model, Asked(shown, places, frozenset(sample)), spec, report)
+    places = tuple(songs_to_search(counts, k, groups, SEARCHED_SONGS, MIN_SHARE) for k in shown)
+    request = Request(shown, places, frozenset(sample))
+    found = summarise_frames(inputs, model, request, spec, report)
     chosen = [choose_segments(windows, groups, report.segments) for windows in found.windows]
     windows = [window for some in chosen for window in some]
     sounds = cut_sounds(inputs, windows, sample, report.song_seconds, spec)
+    grouped = count_groups(inputs, labels, groups, shown)
     components = make_components(
-        shown, counts.songs, labels, found.traits(spec), chosen, sounds.windows,
+        shown, counts.songs, grouped, labels, found.traits(spec), chosen, sounds.windows,
         component_gaussians(inputs.store, inputs.model), {track: counts.shares[track] for track in sample},
-        report.labels,
+        report.labels, config.interpret.min_songs,
     )  # fmt: skip
     songs = make_songs(
         sample, counts, shown, found.steps, sounds.songs, similar_songs(inputs, counts, SIMILAR), labels,
@@ -172,7 +174,7 @@ def heard(
 
 def read_history(store: Store, model: str) -> tuple[Epoch, ...]:
     """The epochs of the training run, () where it left no history."""
-    path = f"{models.prefix(model)}/history.json"
+    path = layout.model(model, "history.json")
     try:
         rows = json.loads(store.read(path))
         step = models.choose(store, model).step

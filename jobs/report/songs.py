@@ -19,22 +19,23 @@ LEAST_PART = 0.005  # of a song, below which a component is not named
 
 
 def sample_songs(track_ids: Sequence[str], strata: Mapping[str, object], n: int, seed: int) -> list[str]:
-    """`n` tracks drawn by lot, as many of every stratum as of others while it has any; strata: of each track.
+    """A stratified random sample of `n` tracks: as many of every stratum as of others while it has any.
 
-    The lot is a hash of seed and track id, so a track that comes or goes moves few others.
+    strata: of each track. The order within one is by a hash of seed and track id, so a track that comes or goes moves
+    few others.
     """
-    lot = sorted(track_ids, key=lambda track: hashlib.sha256(f"{seed} {track}".encode()).digest())
+    shuffled = sorted(track_ids, key=lambda track: hashlib.sha256(f"{seed} {track}".encode()).digest())
     seen: Counter[object] = Counter()
     turns: list[int] = []
-    for track in lot:
+    for track in shuffled:
         turns.append(seen[strata.get(track)])
         seen[strata.get(track)] += 1
-    order = sorted(range(len(lot)), key=lambda i: turns[i])
-    return [lot[i] for i in order[:n]]
+    order = sorted(range(len(shuffled)), key=lambda i: turns[i])
+    return [shuffled[i] for i in order[:n]]
 
 
 def strata_of(labels: Labels, groups: Mapping[str, str | None]) -> dict[str, object]:
-    """What the lot spreads over: a track's first label in the first column of labels, else its group.
+    """The stratum of every track: its first label in the first column of labels, else its group.
 
     groups: of every track of the list, in its order.
     """

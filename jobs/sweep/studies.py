@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from evaluation.figures.sweep import sweep_figure
-from evaluation.report.scores import OURS
 from evaluation.report.studies import Study
 from infra.root import layout
 from infra.root.journal import Fence, replace_files
@@ -38,7 +37,7 @@ def write_study(
     table = pa.Table.from_pylist([{k: _null(v) for k, v in row.items()} for row in rows])
     files = [
         (f"{folder}/table.parquet", encode(table, [table.num_rows])),
-        (f"{folder}/sweep.png", sweep_figure(rows, about["name"], OURS)),
+        (f"{folder}/sweep.png", sweep_figure(rows, about["name"])),
         (f"{folder}/about.json", json.dumps(about).encode()),
     ]
     replace_files(store, files, fence)

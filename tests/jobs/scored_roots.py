@@ -115,6 +115,7 @@ def write_tracks(store: Store, songs: Sequence[Song], bad: Sequence[str] = (), u
 def write_features(store: Store, songs: Sequence[Song], bad: Sequence[str] = ()) -> None:
     """Two shards of features, and a quarantine record for each bad track."""
     tree = Tree(store, f"features/{MARK}")
+    tree.write_spec(SPEC.to_json())
     told = {"stage": "extract", "reason": "SILENT", "message": "peak 0", "attempts": 1}
     records = [{"track_id": name, "version": "1", **told, "first_seen": "", "last_seen": ""} for name in bad]
     half = len(songs) // 2

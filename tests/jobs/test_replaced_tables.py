@@ -19,7 +19,7 @@ from jobs.interpret import tables as interpret_tables
 from jobs.report import job as report
 from tests.conftest import write_tone
 from tests.jobs.interpret.test_interpret import MOMENTS
-from tests.jobs.report import heard_roots
+from tests.jobs.report import audio_roots
 from tests.jobs.scored_roots import make_songs, write_root
 
 pytestmark = pytest.mark.ray
@@ -75,8 +75,8 @@ def interpretations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Race:
 
 
 def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Race:
-    root = heard_roots.write_heard_root(tmp_path, monkeypatch)
-    config, other = (heard_roots.config_of(root, f"report.songs={n}") for n in (1, 2))
+    root = audio_roots.write_audio_root(tmp_path, monkeypatch)
+    config, other = (audio_roots.config_of(root, f"report.songs={n}") for n in (1, 2))
     return Race(Store(str(root)), "report/index.html", lambda: report.run(config), lambda: report.run(other))
 
 

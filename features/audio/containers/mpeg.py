@@ -7,6 +7,7 @@ several, one after the other, with tags or other bytes in between.
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,7 @@ def _seconds(data: bytes, walk: _Walk, streams: int) -> float:
 def _streams(walk: _Walk) -> int:
     """How many files there are, one after the other."""
     infos = sum(run.infos for run in walk.runs) - walk.starts_with_info
-    kinds = sum(_kind(a.header) != _kind(b.header) for a, b in zip(walk.runs, walk.runs[1:], strict=False))
+    kinds = sum(_kind(a.header) != _kind(b.header) for a, b in pairwise(walk.runs))
     return 1 + max(infos, kinds, int(walk.tags_between))
 
 

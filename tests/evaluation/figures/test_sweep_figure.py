@@ -10,7 +10,8 @@ from evaluation.figures import sweep as sweep_figure
 
 
 def row(name: str, x: str, mean: float, series: str = "", task: str = "genre") -> dict[str, object]:
-    return {"x": x, "series": series, "representation": name, "task": task, "metric": "macro_f1", "mean": mean,
+    return {"x": x, "series": series, "representation": name, "ours": name.startswith("HDPGMM"),
+         "task": task, "metric": "macro_f1", "mean": mean,
             "low": mean - 0.1, "high": mean + 0.1}  # fmt: skip
 
 
@@ -31,7 +32,7 @@ def test_lines_levels_and_panels(monkeypatch: pytest.MonkeyPatch):
         for series in ("", "matched")
         for i, name in enumerate(names)
     ]
-    data = sweep_figure.sweep_figure(rows, "train.n_components", "HDPGMM")
+    data = sweep_figure.sweep_figure(rows, "train.n_components")
     assert matplotlib.image.imread(io.BytesIO(data)).shape[2] == 4
     (figure,) = made
     assert [axes.get_title() for axes in figure.axes] == ["genre: macro f1", "mood: macro f1"]

@@ -45,24 +45,24 @@ def planted(songs: int = 400) -> tuple[np.ndarray, np.ndarray]:
 def test_planted_names_hold_and_shuffled_components_do_not():
     shares, members = planted()
     first = halves(len(shares), None, 0)
-    found = name_and_check(shares, members, first)
+    found = name_and_check(shares, members, first, 5)
     assert (found.label[:4] == np.arange(4)[:, None]).all()
     assert found.holds()[:4].all()
     assert not found.holds()[4:].any()
     assert (found.label[5] == -1).all()
     assert np.isnan(found.auroc[5]).all()
     assert found.mean_auroc > 0.75
-    chance = name_and_check(shuffled(shares, 0), members, first)
+    chance = name_and_check(shuffled(shares, 0), members, first, 5)
     assert chance.mean_auroc == pytest.approx(0.5, abs=0.06)
     assert chance.holds().sum() <= 1
     assert found.coherence > chance.coherence + 0.05
 
 
-def test_the_half_that_gives_the_name_is_not_the_half_that_is_asked():
+def test_the_half_that_gives_the_name_is_not_the_half_that_tests_it():
     """Components are noise that happens to fit labels in one half; held-out AUROC is chance."""
     rng = np.random.default_rng(2)
     members, shares = rng.random((30, 60)) < 0.3, rng.random((60, 40))
-    found = name_and_check(shares, members, halves(60, None, 0))
+    found = name_and_check(shares, members, halves(60, None, 0), 5)
     assert found.mean_auroc == pytest.approx(0.5, abs=0.04)
 
 
@@ -70,15 +70,25 @@ def test_rare_labels_do_not_name():
     shares, members = planted(60)
     members[:] = False
     members[0, :4] = True
-    found = name_and_check(shares, members, halves(60, None, 0))
+    found = name_and_check(shares, members, halves(60, None, 0), 5)
     assert (found.label == -1).all()
     assert np.isnan(found.mean_auroc)
     assert not found.holds().any()
+
+
+def test_a_name_needs_as_many_songs_as_it_is_told():
+    """Label 0 fits best but has 20 songs, about 10 in each half; label 1 fits less and has 200."""
+    rng = np.random.default_rng(3)
+    members = np.stack([np.arange(400) % 20 == 0, np.arange(400) % 2 == 0])
+    shares = (0.1 + 0.8 * members[0] + 0.1 * members[1] + 0.01 * rng.random(400))[:, None]
+    first = halves(400, None, 0)
+    assert name_and_check(shares, members, first, 5).label.tolist() == [[0, 0]]
+    assert name_and_check(shares, members, first, 20).label.tolist() == [[1, 1]]
 
 
 def test_diversity_counts_different_names():
     shares, members = planted()
     same = np.repeat(shares[:, :1], 4, axis=1)
     first = halves(len(shares), None, 0)
-    assert name_and_check(shares[:, :4], members, first).diversity == 1.0
-    assert name_and_check(same, members, first).diversity == 0.25
+    assert name_and_check(shares[:, :4], members, first, 5).diversity == 1.0
+    assert name_and_check(same, members, first, 5).diversity == 0.25

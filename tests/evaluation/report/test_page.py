@@ -1,4 +1,4 @@
-"""The pages as a parser sees them: balanced, linked, alone in the world, deaf to hostile names, playable."""
+"""The pages as a parser sees them: balanced, linked, loading nothing from elsewhere, escaped, playable."""
 
 import io
 import json
@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from evaluation.report.corpus import Histogram
 from evaluation.report.pages import inputs_of, render
-from evaluation.report.records import Epoch, Report
+from evaluation.report.records import Epoch, Histogram, Report
 from tests.evaluation.report.reports import EVIL, RATE, Reader, hostile, make_report
 
 
@@ -81,6 +80,16 @@ def test_intervals_of_labels_are_drawn(files: dict[str, bytes]):
     assert 'class=""><span class="name">rock (40)' in page
 
 
+def test_a_label_of_one_artist_has_no_interval_to_draw(report: Report):
+    first, other = report.components
+    only = replace(first.lifts[0], label="loner", low=0.0, high=float("inf"))
+    lifts = replace(first, labels=(), lifts=(only, *first.lifts[1:]))
+    page = dict(render(replace(report, components=(lifts, other))))["component/7.html"].decode()
+    assert "Most: loner, 2.5 times (of one artist)." in page
+    assert "loner (50, one artist)" in page
+    assert "inf" not in page.partition("<main")[2]
+
+
 def test_a_song_has_a_band_for_each_component_and_knows_songs_like_it(files: dict[str, bytes]):
     page = Reader(files["song/1.html"])
     shares = [[int(x) for x in value.split()] for value in page.values("li", "data-shares")]
@@ -133,7 +142,7 @@ def test_search_knows_pages_components_and_songs(files: dict[str, bytes]):
 
 
 @pytest.mark.parametrize("evil", [False, True])
-def test_nothing_is_asked_of_anyone_and_no_name_becomes_a_tag(report: Report, evil: bool):
+def test_nothing_is_loaded_from_elsewhere_and_no_name_becomes_a_tag(report: Report, evil: bool):
     for path, content in render(hostile(report) if evil else report):
         if not path.endswith(".html"):
             continue

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.interpretation.coherence import halves
+from evaluation.interpretation.lift import group_codes
 from infra.config import Config, load
 from infra.errors import ConfigError
 from infra.storage.parquet import decode
@@ -68,12 +70,46 @@ def test_components_in_the_features_own_units_and_what_makes_a_class(config: Con
     assert sum(row["share"] for row in components) == pytest.approx(1.0, abs=1e-5)
     assert components[2]["mean"]["mfcc_00"] == MOMENTS[0][2, 0]
     assert len(components[0]["sd"]) == SPEC.n_features
-    assert components[0]["names"] == ["a", "a"]
-    assert min(components[0]["heldout_auroc"]) > 0.9
+    assert [name["label"] for name in components[0]["names"]] == ["a", "a"]
+    assert min(name["heldout_auroc"] for name in components[0]["names"]) > 0.9
     weights = rows(config, folder, "classes")
     for component, label in enumerate("abc"):
         best = next(row for row in weights if (row["task"], row["class"]) == ("style", label))
         assert best["component"] == component
+
+
+def test_an_auroc_stands_beside_the_label_that_it_is_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The first half calls component 0 after a label that no song of the other half has: that name is not tested."""
+    monkeypatch.setattr(interpret_tables, "gaussians_in_units", lambda *_: MOMENTS)
+    songs = make_songs(72, groups=24)
+    names = sorted(song.track_id for song in songs)
+    groups = group_codes([song.group for song in sorted(songs, key=lambda song: song.track_id)])
+    first = set(np.array(names)[halves(len(songs), groups, 0)])
+    songs = [
+        replace(song, tags=["lonely"] if song.style == "a" and song.track_id in first else None)
+        for song in songs
+    ]
+    songs = [
+        replace(song, style="b") if song.track_id in first and song.style == "a" else song for song in songs
+    ]
+    write_root(tmp_path, songs)
+    config = load(None, SETTINGS, root=str(tmp_path))
+    made = interpret.run(config)
+    given = rows(config, made.folder, "components")[0]["names"]
+    assert [name["label"] for name in given] == ["lonely", "a"]
+    assert given[0]["heldout_auroc"] is None
+    show(Store(config.root), made, config.interpret.shown)
+
+
+def test_a_label_of_too_few_songs_names_nothing(config: Config):
+    """Each style has 24 songs and `odd` has 36, so none has 30 in a half, and only `odd` in all."""
+    few = load(None, (*SETTINGS, "interpret.min_songs=30"), root=config.root)
+    made = interpret.run(few)
+    folder = made.folder
+    given = {name["label"] for row in rows(few, folder, "components") for name in row["names"]}
+    assert given == set()
+    assert all(np.isnan([unit["auroc"], unit["auroc_shuffled"]]).all() for unit in made.summary["units"])
+    assert {row["label"] for row in rows(few, folder, "associations")} == {"odd"}
 
 
 def test_it_is_done_once_until_something_changes(config: Config, caplog: pytest.LogCaptureFixture):

@@ -14,13 +14,13 @@ from infra.storage.store import Store
 from jobs.evaluate import job as evaluate
 from jobs.evaluate.labels import read_labels
 from jobs.report import job as report
-from tests.jobs.report.heard_roots import add_study, config_of, write_heard_root
+from tests.jobs.report.audio_roots import add_study, config_of, write_audio_root
 from tests.jobs.scored_roots import SPEC
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return write_heard_root(tmp_path, monkeypatch)
+    return write_audio_root(tmp_path, monkeypatch)
 
 
 def page_of(root: Path, path: str = "index.html") -> str:
@@ -127,7 +127,7 @@ def test_they_are_made_once_and_again_when_scores_arrive(root: Path):
     assert report.run(config).made
     store = Store(str(root))
     rows = [
-        Summary(n, "style", "accuracy", m, 0.0, m, m, 6, 2, "x")
+        Summary(n, "style", "accuracy", m, 0.0, m, m, 6, 2, "x", ours=n.startswith("HDPGMM"))
         for n, m in (("chance", 0.5), ("HDPGMM a", 0.75))
     ]
     about = {b"hdpgmm": b'{"key": "k", "notes": [["style", "a note"]]}'}
@@ -140,6 +140,16 @@ def test_they_are_made_once_and_again_when_scores_arrive(root: Path):
     assert "train.splash" in page_of(root, "scores.html")
     assert (root / "report/study/0.png").read_bytes() == (root / "sweeps/train.splash/sweep.png").read_bytes()
     assert not report.run(config).made
+
+
+def test_a_label_of_too_few_songs_is_not_compared_with(root: Path):
+    """Six songs have the tag, three of them each style."""
+    report.run(config_of(root))
+    few = page_of(root, "component/0.html")
+    assert "&lt;i&gt;tag&lt;/i&gt; (6)" in few
+    assert "style0 (3)" not in few
+    assert report.run(config_of(root, "interpret.min_songs=3")).made
+    assert "style0 (3)" in page_of(root, "component/0.html")
 
 
 def test_what_is_no_longer_shown_goes(root: Path):

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
 
 from jobs.report import job as report
-from tests.jobs.report.heard_roots import add_study, config_of, write_heard_root
+from tests.jobs.report.audio_roots import add_study, config_of, write_audio_root
 
 FLAGS = ["--no-sandbox", "--autoplay-policy=user-gesture-required", "--mute-audio"]
 PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "has_touch": True}
@@ -23,16 +23,16 @@ DESK = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
 
 @dataclass
 class Visit:
-    """A page in a browser, and everything it said and asked for."""
+    """A page in a browser, with its console messages and requests."""
 
     page: Page
     start: str
-    said: list[str] = field(default_factory=list)
-    asked: set[str] = field(default_factory=set)
+    messages: list[str] = field(default_factory=list)
+    requested: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
+        self.page.on("console", lambda message: self.messages.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.messages.append(f"error: {error}"))
         self.page.on("request", self._request)
         self.page.on("response", self._response)
         self.page.goto(self.start)
@@ -50,11 +50,11 @@ class Visit:
 
     def _request(self, request: Request) -> None:
         if not request.url.startswith(("data:", "blob:")):
-            self.asked.add(request.url)
+            self.requested.add(request.url)
 
     def _response(self, response: Response) -> None:
         if response.status >= 400:
-            self.said.append(f"{response.status}: {response.url}")
+            self.messages.append(f"{response.status}: {response.url}")
 
 
 def chromium() -> str:
@@ -77,7 +77,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
-        root = write_heard_root(tmp_path_factory.mktemp("heard"), patch)
+        root = write_audio_root(tmp_path_factory.mktemp("pages"), patch)
         add_study(root)
         report.run(config_of(root))
         yield root / "report"
@@ -108,8 +108,8 @@ def visit(request: pytest.FixtureRequest, folder: Path, browser: Browser) -> Ite
     context.close()
     if served is not None:
         served.shutdown()
-    assert visit.said == []
-    assert all(url.startswith(start.removesuffix("index.html")) for url in visit.asked)
+    assert visit.messages == []
+    assert all(url.startswith(start.removesuffix("index.html")) for url in visit.requested)
 
 
 def test_the_figure_of_a_study_is_shown(visit: Visit):

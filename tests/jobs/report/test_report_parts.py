@@ -1,6 +1,7 @@
-"""The parts of the report's job: the lot, the richest songs, frames in steps, the model's Gaussians."""
+"""The parts of the report's job: the sample, the richest songs, frames in steps, the model's Gaussians."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,18 +9,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.figures.clips import encode_mp3
-from evaluation.interpretation.tally import Lift
-from evaluation.report.corpus import LabelColumn, Quarantined
+from evaluation.interpretation.lift import Lift, lift_interval
+from evaluation.report.corpus import REASONS
 from evaluation.report.pages import render
-from infra.config import ReportConfig
+from evaluation.report.records import LabelColumn, Quarantined
+from infra.config import ReportConfig, load
+from infra.root.schemas import groups_by_track
+from infra.storage.store import Store
+from jobs.evaluate.inputs import find_inputs
+from jobs.evaluate.labels import read_labels
+from jobs.extract import work as extract_work
+from jobs.interpret.tables import gather, intervals
 from jobs.report.audio import Clip
-from jobs.report.counts import KEPT, _richest
+from jobs.report.counts import KEPT, _richest, count_groups
 from jobs.report.frames import STEP_SECONDS, in_steps
 from jobs.report.songs import SIMILAR, sample_songs, timeline
 from tests.evaluation.report.reports import make_report
+from tests.jobs.scored_roots import make_songs, write_root
 
 
-def test_the_lot_takes_as_many_of_every_stratum_and_barely_changes():
+def test_the_sample_takes_as_many_of_every_stratum_and_barely_changes():
     ids = [f"{i}" for i in range(90)]
     strata = {track: "rare" if int(track) < 3 else f"s{int(track) % 2}" for track in ids}
     drawn = sample_songs(ids, strata, 12, 0)
@@ -120,3 +129,23 @@ def test_the_largest_pages_by_default_stay_under_50_megabytes():
     )
     size = sum(len(content) for _, content in render(full))
     assert 15e6 < size < 30e6, size
+
+
+def test_every_reason_of_a_quarantined_track_has_a_text():
+    assert set(REASONS) == set(extract_work.REASONS)
+
+
+def test_pages_and_tables_give_a_lift_the_same_interval_over_artists(tmp_path: Path):
+    """By way of shards, in parts, as the pages do it, and of arrays in memory, as jobs.interpret does."""
+    write_root(tmp_path, make_songs(72, groups=24))
+    config = load(None, (), root=str(tmp_path))
+    inputs = find_inputs(Store(config.root), config.corpus, None)
+    labels = read_labels(inputs.tracks)
+    shown = (2, 0, 3)
+    low, high = lift_interval(count_groups(inputs, labels, groups_by_track(inputs.tracks), shown))
+    songs = gather(inputs, labels, config.interpret)
+    expected = intervals(songs.shares, songs.members, songs.groups)
+    np.testing.assert_allclose(low, expected[0][:, shown], rtol=1e-5)
+    np.testing.assert_allclose(high, expected[1][:, shown], rtol=1e-5)
+    ungrouped = intervals(songs.shares, songs.members, None)
+    assert not np.allclose(low, ungrouped[0][:, shown], rtol=1e-3)

@@ -1,4 +1,4 @@
-"""A root whose songs can be heard: component 0 is where a loud tone is, and the model says so."""
+"""A root whose songs have audio: component 0 is where a loud tone is, and the model says so."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +41,8 @@ def add_study(root: Path) -> None:
         "sd": float("nan"),
     }
     rows = [
-        {"x": x, "settings": f"train.splash={x}", "representation": name, "task": "style", "metric": "accuracy",
+        {"x": x, "settings": f"train.splash={x}", "representation": name, "ours": name.startswith("HDPGMM"),
+         "task": "style", "metric": "accuracy",
          "mean": mean, "low": mean - 0.1, "high": mean + 0.1, **about}
         for x, mean in (("0", 0.6), ("0.1", 0.5))
         for name in ("HDPGMM sqrt posterior", "G1")
@@ -49,7 +50,7 @@ def add_study(root: Path) -> None:
     write_study(Store(str(root)), "sweeps/train.splash", rows, {"name": "train.splash", "corpus": "default"})
 
 
-def write_heard_root(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def write_audio_root(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Six songs of four artists with audio; the model is one that reads the responsibilities off a feature."""
     songs = [planted_song(i, artist) for i, artist in enumerate(ARTISTS)]
     store = write_root(folder / "root", songs, bad=["bad/<script>.wav"])
