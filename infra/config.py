@@ -54,6 +54,10 @@ class ExtractConfig(Section):
     preset: Literal["paper-52", "log-mel-128", "pcm-22050"] = Field(
         "paper-52", description="named feature specification"
     )
+    features: tuple[str, ...] | None = Field(
+        None,
+        description="feature blocks, [mfcc, tonnetz, ...], in place of the preset's",
+    )
     excerpt: Literal["whole", "first", "middle", "every"] = Field(
         "whole", description="which part of a track is used"
     )

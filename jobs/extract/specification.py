@@ -14,9 +14,12 @@ EXCERPTS = ("excerpt", "excerpt_seconds", "every_seconds")
 
 
 def specification(config: ExtractConfig) -> FeatureSpec:
-    """The preset with the excerpts asked for. Raises ConfigError where they make no sense."""
+    """The preset with the features and excerpts asked for. Raises ConfigError where they make no sense."""
+    asked = {name: getattr(config, name) for name in EXCERPTS}
+    if config.features is not None:
+        asked["features"] = config.features
     try:
-        return replace(PRESETS[config.preset], **{name: getattr(config, name) for name in EXCERPTS})
+        return replace(PRESETS[config.preset], **asked)
     except ValueError as error:
         raise ConfigError(f"extract.{error}") from None
 
@@ -45,8 +48,7 @@ def stored_specification(store: Store, tree: str) -> FeatureSpec:
 def require_frames(config: ExtractConfig) -> FeatureSpec:
     """The same, for a job that learns from frames. Raises ConfigError where there are none but samples."""
     spec = specification(config)
-    if spec.kind == "pcm":
-        raise ConfigError(
-            f"extract.preset: {config.preset} holds waveforms, a model is learned from frame features"
-        )
+    if spec.is_waveform:
+        asked = f"preset: {config.preset}" if config.features is None else f"features: {spec.features[0]}"
+        raise ConfigError(f"extract.{asked} holds waveforms, a model is learned from frame features")
     return spec

@@ -8,7 +8,7 @@ from features import spec as spec_module
 from features.spec import PRESETS, FeatureSpec, columns, fingerprint
 
 _SPEC = PRESETS["paper-52"]
-_CHOICES = {"kind", "excerpt", "excerpt_seconds", "every_seconds"}
+_CHOICES = {"features", "excerpt", "excerpt_seconds", "every_seconds"}
 _FIELDS = [field.name for field in dataclasses.fields(FeatureSpec) if field.name not in _CHOICES]
 
 
@@ -49,7 +49,7 @@ def test_every_library_version_changes_the_fingerprint(library, monkeypatch):
     versions = spec_module.library_versions()
     assert library in versions
     versions[library] = "0.0"
-    monkeypatch.setattr(spec_module, "library_versions", lambda: versions)
+    monkeypatch.setattr(spec_module, "library_versions", lambda more: versions)
     assert fingerprint(_SPEC) != before
 
 
@@ -79,7 +79,13 @@ def test_columns_of_the_paper():
         ({"sample_rate": 0}, "sample_rate must be at least 1, got 0"),
         ({"hop_length": 4096}, "hop_length must not exceed n_fft = 2048, got 4096"),
         ({"n_mfcc": 129}, "n_mfcc must not exceed n_mels = 128, got 129"),
-        ({"kind": "mfcc"}, "kind must be one of paper, log-mel, pcm, got 'mfcc'"),
+        ({"features": ()}, "features must name at least one of mfcc, "),
+        (
+            {"features": ("mfcc", "loudness")},
+            "features: 'loudness' is not known; known are mfcc, mfcc_delta, ",
+        ),
+        ({"features": ("mfcc", "rms", "mfcc")}, "features: 'mfcc' is there twice"),
+        ({"features": ("mfcc", "pcm")}, "features: 'pcm' has a frame a sample, others cannot be beside it"),
         ({"excerpt": "last"}, "excerpt must be one of whole, first, middle, every, got 'last'"),
         ({"excerpt_seconds": 0.5}, "excerpt_seconds must be at least 1, got 0.5"),
         ({"every_seconds": 9.0}, "every_seconds must not be less than excerpt_seconds = 30, got 9"),
