@@ -75,7 +75,11 @@ def listen(
     """Read the frames of the asked songs once, a row group at a time."""
     traits = traits_of(spec)
     if missing := [trait.name for trait in TRAITS if trait not in traits]:
-        log.info("report: %s left out: %s say nothing of it", ", ".join(missing), ", ".join(spec.features))
+        log.info(
+            "report: %s: left out, no feature block (%s) tells of it",
+            ", ".join(missing),
+            ", ".join(spec.features),
+        )
     picked, signs = [place for place, _ in traits.values()], np.array([sign for _, sign in traits.values()])
     width = max(1, round(config.segment_seconds * spec.frames_per_second))
     windows: list[list[Window]] = [[] for _ in asked.shown]
