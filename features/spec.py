@@ -5,7 +5,9 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -88,18 +90,19 @@ class FeatureSpec(Parameters):
 
     def block(self, name: str) -> slice:
         """The columns of a block. Raises ValueError where there is none of that name."""
-        start = 0
-        for block in self.blocks:
-            stop = start + len(block.columns(self))
-            if block.name == name:
-                return slice(start, stop)
-            start = stop
-        raise ValueError(f"no feature block {name!r} among {', '.join(self.features)}")
+        if name not in self._places:
+            raise ValueError(f"no feature block {name!r} among {', '.join(self.features)}")
+        return self._places[name]
+
+    @cached_property
+    def _places(self) -> dict[str, slice]:
+        stops = list(accumulate(len(block.columns(self)) for block in self.blocks))
+        return dict(zip(self.features, map(slice, [0, *stops[:-1]], stops), strict=True))
 
     @property
     def n_features(self) -> int:
         """Columns of a frame, see `columns`."""
-        return len(columns(self))
+        return self._places[self.features[-1]].stop
 
     @property
     def is_waveform(self) -> bool:

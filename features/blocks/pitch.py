@@ -38,7 +38,7 @@ def _tonnetz(track: Waveform) -> NDArray[np.float64]:
     """(6, n_frames): fifths, minor and major thirds, a pair each (Harte, Sandler and Gasser 2006), of `_chroma_cqt`."""
     import librosa
 
-    return librosa.feature.tonnetz(chroma=_chroma_cqt(track))
+    return librosa.feature.tonnetz(chroma=track.once(_chroma_cqt))
 
 
 CHROMA_STFT = Block(
@@ -52,7 +52,7 @@ CHROMA_STFT = Block(
 CHROMA_CQT = Block(
     "chroma_cqt",
     "waveform",
-    _chroma_cqt,
+    lambda track: track.once(_chroma_cqt),
     lambda _: pitch_classes("chroma_cqt"),
     frozenset({"hop_length"}),
     _CQT,

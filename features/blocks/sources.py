@@ -1,7 +1,7 @@
 """What feature blocks are computed from. Arrays are (feature, frame), as librosa's; frame n is centred at n hops."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Literal, Protocol
 
@@ -58,6 +58,13 @@ class Waveform:
 
     samples: Floats
     parameters: Parameters
+    _made: dict[Any, NDArray[Any]] = field(default_factory=dict, compare=False)
+
+    def once(self, compute: Callable[["Waveform"], NDArray[Any]]) -> NDArray[Any]:
+        """compute(self), which several blocks need: the first that asks computes it."""
+        if compute not in self._made:
+            self._made[compute] = compute(self)
+        return self._made[compute]
 
     @property
     def stft(self) -> dict[str, Any]:

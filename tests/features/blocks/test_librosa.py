@@ -71,6 +71,14 @@ def test_a_part_holds_little_of_the_track(monkeypatch: pytest.MonkeyPatch):
     ]  # 216 frames, each transformed once for three blocks
 
 
+def test_the_constant_q_transform_is_done_once(monkeypatch: pytest.MonkeyPatch):
+    calls, cqt = [], librosa.feature.chroma_cqt
+    monkeypatch.setattr(librosa.feature, "chroma_cqt", lambda **given: calls.append(1) or cqt(**given))
+    frame_features(_AUDIO["chords"], FeatureSpec(features=("tonnetz", "chroma_cqt")))
+    frame_features(_AUDIO["noise"], FeatureSpec(features=("chroma_cqt",)))
+    assert len(calls) == 2
+
+
 _SPECTRUM = {"n_fft": 1024, "hop_length": 256, "window": "hamming"}
 _OTHER_CALLS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "spectral_contrast": lambda y: librosa.feature.spectral_contrast(y=y, sr=16000, **_SPECTRUM),
