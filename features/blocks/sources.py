@@ -68,8 +68,8 @@ class Waveform:
 
     @property
     def stft(self) -> dict[str, Any]:
-        """The spectrogram's parameters by librosa's names."""
-        return stft_arguments(self.parameters)
+        """The spectrogram's parameters by librosa's names: n_fft, hop_length, window."""
+        return {name: getattr(self.parameters, name) for name in ("n_fft", "hop_length", "window")}
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,6 @@ def parts(track: Waveform) -> Iterator[Part]:
     """The whole track in parts of PART_FRAMES."""
     n_frames = track.parameters.stft_frames(len(track.samples))
     return (Part(track, s, min(s + PART_FRAMES, n_frames)) for s in range(0, n_frames, PART_FRAMES))
-
-
-def stft_arguments(parameters: Parameters) -> dict[str, Any]:
-    """n_fft, hop_length, window."""
-    return {name: getattr(parameters, name) for name in ("n_fft", "hop_length", "window")}
 
 
 def in_slices(n_frames: int) -> Iterator[slice]:
