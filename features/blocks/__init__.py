@@ -12,6 +12,7 @@ FILES = (
     "pcm",
     "spectral_contrast",
     "spectral_shape",
+    "spectral_flatness",
     "pitch",
     "tempogram",
     "level",
