@@ -44,11 +44,20 @@ def test_traits_are_read_from_the_columns_of_their_blocks(spec: FeatureSpec, tol
     assert found == told
 
 
-@pytest.mark.parametrize(("spec", "loud"), [(PRESETS["paper-52"], "mfcc_00"), (_MIXED, "rms")])
-def test_the_louder_component_is_called_louder(spec, loud, monkeypatch):
-    first, second = _heard(spec, loud, monkeypatch).traits(spec)
-    assert (first[0].name, first[0].words, second[0].words) == ("Loudness", "quieter", "louder")
-    assert {trait.words for trait in (*first[1:], *second[1:])} == {"as usual"}
+@pytest.mark.parametrize(
+    ("spec", "column", "name", "words"),
+    [
+        (PRESETS["paper-52"], "mfcc_00", "Loudness", ("quieter", "louder")),
+        (PRESETS["paper-52"], "mfcc_01", "Brightness", ("brighter", "darker")),  # more of it is more bass
+        (PRESETS["paper-52"], "log_onset", "Attacks", ("smoother", "sharper")),
+        (_MIXED, "rms", "Loudness", ("quieter", "louder")),
+        (_MIXED, "spectral_centroid", "Brightness", ("darker", "brighter")),
+    ],
+)
+def test_a_component_is_called_what_its_frames_are(spec, column, name, words, monkeypatch):
+    first, second = _heard(spec, column, monkeypatch).traits(spec)
+    for traits, expected in zip((first, second), words, strict=True):
+        assert {trait.name: trait.words for trait in traits if trait.words != "as usual"} == {name: expected}
 
 
 def test_what_features_do_not_tell_is_said_and_left_out(monkeypatch, caplog):
