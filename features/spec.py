@@ -149,22 +149,28 @@ class FeatureSpec(Parameters):
         for kind, features in _KINDS.items():
             if features == self.features:
                 return {"kind": kind} if kind else {}
-        parameters = {block.name: dict(block.parameters) for block in self.blocks if block.parameters}
-        return {"features": list(self.features), "block_parameters": parameters}
+        return {"features": list(self.features), "block_parameters": self._block_parameters()}
+
+    def _block_parameters(self) -> dict[str, dict[str, Any]]:
+        return {block.name: dict(block.parameters) for block in self.blocks if block.parameters}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "FeatureSpec":
         """The specification that `to_json` wrote; fields that it left out have their defaults.
 
-        Of this program's code and libraries, which may be others: compare the two `to_json`. Raises ValueError where
-        this program does not know a block.
+        The code and the libraries may be others than this program's: compare the two `to_json`. Raises ValueError where
+        this program does not know a block, or has other parameters for it.
         """
         names = {field.name for field in dataclasses.fields(cls)}
         kind = stored.get("kind")
         if kind not in _KINDS:
             raise ValueError(f"kind {kind!r} is not known here")
         given = {"features": _KINDS[kind], **stored}
-        return cls(**{name: value for name, value in given.items() if name in names})
+        spec = cls(**{name: value for name, value in given.items() if name in names})
+        parameters = spec._block_parameters()
+        if stored.get("block_parameters", parameters) != parameters:
+            raise ValueError(f"block_parameters {stored['block_parameters']} are {parameters} here")
+        return spec
 
 
 PRESETS: dict[str, FeatureSpec] = {

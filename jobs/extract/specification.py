@@ -1,7 +1,6 @@
 """The feature specification that a configuration asks for."""
 
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 from features.spec import PRESETS, FeatureSpec
 from infra.config import ExtractConfig
@@ -29,15 +28,8 @@ def stored_specification(store: Store, tree: str) -> FeatureSpec:
 
     Raises ConfigError where they say what this program does not know.
     """
-    stored = Tree(store, tree).read_spec()
-    known = {field.name for field in fields(FeatureSpec)}
-    chosen: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in stored.items()
-        if name in known
-    }
     try:
-        return FeatureSpec(**chosen)
+        return FeatureSpec.from_json(Tree(store, tree).read_spec())
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"{store.uri(layout.spec(tree))}: features of another version of this program ({error}); "

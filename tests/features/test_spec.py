@@ -99,8 +99,12 @@ def test_what_is_stored_is_read_back(spec):
 
 
 def test_what_this_program_does_not_know_is_not_read():
-    stored = FeatureSpec(features=("rms",)).to_json()
+    stored = FeatureSpec(features=("rms", "tempogram")).to_json()
     for change, rule in (
+        (
+            {"block_parameters": {"tempogram": {"win_length": 96}}},
+            "'win_length': 96.* are .*'win_length': 384.* here",
+        ),
         ({"features": ["rms", "loudness"]}, "'loudness' is not known"),
         ({"kind": "x"}, "kind 'x'"),
     ):

@@ -6,12 +6,11 @@ import librosa
 import numpy as np
 
 from features.audio.decode import decode
-from features.spec import FeatureSpec, columns
-from infra.root.ledger import Tree
+from features.spec import columns
 from infra.root.songs import read_block, read_songs
 from infra.storage.parquet import decode as decode_parquet
 from infra.storage.store import Store
-from jobs.extract.specification import specification
+from jobs.extract.specification import specification, stored_specification
 from jobs.extract.work import feature_tree
 from jobs.extract.worker import child_command
 from tests.features import signals
@@ -29,7 +28,7 @@ def test_mixed_features_lie_side_by_side_in_the_same_shards(tmp_path: Path):
     config = config_of(str(tmp_path / "root"), str(music), asked)
     spec, store = specification(config.extract), Store(config.root)
     snapshot = extract_inline(config, command=child_command(spec))
-    stored = FeatureSpec.from_json(Tree(store, feature_tree(store, spec).prefix).read_spec())
+    stored = stored_specification(store, feature_tree(store, spec).prefix)
     assert (stored, stored.features) == (spec, _FEATURES)
     names = columns(stored)
     assert names[:2] == ["rms", "mfcc_00"]

@@ -1,13 +1,16 @@
 """The configuration's names and the specification's are the same."""
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from features.spec import PRESETS
+from features.spec import PRESETS, FeatureSpec
 from infra.config import ExtractConfig, load
 from infra.errors import ConfigError
-from jobs.extract.specification import require_frames, specification
+from infra.root.ledger import Tree
+from infra.storage.store import Store
+from jobs.extract.specification import require_frames, specification, stored_specification
 
 
 def test_presets_are_those_of_the_configuration():
@@ -66,3 +69,21 @@ def test_waveforms_are_not_learned_from():
     config = load(None, ("extract.features=[pcm]",), root="x").extract
     with pytest.raises(ConfigError, match=r"extract\.features: pcm holds waveforms"):
         require_frames(config)
+
+
+@pytest.mark.parametrize(
+    "spec", [*PRESETS.values(), FeatureSpec(features=("rms", "tonnetz"), excerpt="first")]
+)
+def test_a_tree_says_what_its_features_are(spec: FeatureSpec, tmp_path: Path):
+    store = Store(str(tmp_path))
+    Tree(store, "features/f").write_spec(spec.to_json())
+    assert stored_specification(store, "features/f") == spec
+
+
+def test_a_tree_of_blocks_that_are_not_known_here(tmp_path: Path):
+    store = Store(str(tmp_path))
+    Tree(store, "features/f").write_spec({**FeatureSpec().to_json(), "features": ["loudness"]})
+    with pytest.raises(
+        ConfigError, match=r"features of another version of this program .*'loudness' is not known"
+    ):
+        stored_specification(store, "features/f")
