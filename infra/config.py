@@ -54,6 +54,10 @@ class ExtractConfig(Section):
     preset: Literal["paper-52", "log-mel-128", "pcm-22050"] = Field(
         "paper-52", description="named feature specification"
     )
+    features: tuple[str, ...] | None = Field(
+        None,
+        description="feature blocks, [mfcc, tonnetz, ...], in place of the preset's",
+    )
     excerpt: Literal["whole", "first", "middle", "every"] = Field(
         "whole", description="which part of a track is used"
     )
@@ -218,11 +222,11 @@ class ReportConfig(Section):
     components: Positive = Field(
         64, description="components with a page, at most; those that carry 99 % have one"
     )
-    songs: Count = Field(40, description="songs with a page, drawn by lot across the labels")
+    songs: Count = Field(40, description="songs with a page, chosen at random across the labels")
     song_seconds: Annotated[float, Field(gt=0)] = Field(
         60.0, description="how much of a song can be played, seconds"
     )
-    seed: Count = Field(0, description="seed of the lot")
+    seed: Count = Field(0, description="seed of that choice")
     labels: Positive = Field(5, description="labels shown per component")
     segments: Positive = Field(3, description="segments to listen to per component")
     segment_seconds: Annotated[float, Field(gt=0)] = Field(3.0, description="length of a segment, seconds")

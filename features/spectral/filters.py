@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from features.spec import FeatureSpec
+from features.parameters import Parameters
 
 _MEL_LINEAR_HZ = 200.0 / 3  # Slaney's scale: linear up to 1 kHz, then 27 steps to a factor of 6.4
 _MEL_BREAK_HZ = 1000.0
@@ -20,7 +20,7 @@ _A0_HZ = 440.0 / 16
 
 
 @lru_cache(maxsize=4)
-def mel_filters(spec: FeatureSpec) -> NDArray[np.float32]:
+def mel_filters(spec: Parameters) -> NDArray[np.float32]:
     """Triangles of equal area on Slaney's mel scale: (n_mels, n_fft/2 + 1)."""
     low, high = _hz_to_mel(spec.mel_fmin_hz), _hz_to_mel(spec.mel_fmax_hz)
     corners_hz = _mel_to_hz(np.linspace(low, high, spec.n_mels + 2))
@@ -35,7 +35,7 @@ def mel_filters(spec: FeatureSpec) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=256)
-def chroma_filters(spec: FeatureSpec, tuning: float) -> NDArray[np.float32]:
+def chroma_filters(spec: Parameters, tuning: float) -> NDArray[np.float32]:
     """Gaussian bumps at the pitch classes, weighted by octave: (n_chroma, n_fft/2 + 1).
 
     `tuning` is the deviation from A440 in fractions of a pitch class.

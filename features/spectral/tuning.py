@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from features.spec import FeatureSpec
+from features.parameters import Parameters
 from features.spectral.fft import LANES
 
 Floats = NDArray[np.float32]
@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 class Peaks:
     """Frequencies (Hz) and magnitudes of `librosa.piptrack`'s peaks, gathered block by block: 8 bytes each."""
 
-    def __init__(self, spec: FeatureSpec) -> None:
+    def __init__(self, spec: Parameters) -> None:
         self._spec = spec
         bin_hz = np.fft.rfftfreq(spec.n_fft, 1 / spec.sample_rate)
         first, stop = np.searchsorted(bin_hz, [max(spec.tuning_fmin_hz, bin_hz[1]), spec.tuning_fmax_hz])
@@ -51,7 +51,7 @@ class Peaks:
         return _commonest_deviation(frequencies[magnitudes >= np.median(magnitudes)], self._spec)
 
 
-def _commonest_deviation(frequencies: Floats, spec: FeatureSpec) -> float:
+def _commonest_deviation(frequencies: Floats, spec: Parameters) -> float:
     """The mode of the deviations from A440's scale, in bins of `tuning_resolution`: `librosa.pitch_tuning`."""
     octaves = np.log2(frequencies / (440.0 / 16))
     deviation = np.mod(spec.n_chroma * octaves, 1.0)

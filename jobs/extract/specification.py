@@ -1,7 +1,6 @@
 """The feature specification that a configuration asks for."""
 
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 from features.spec import PRESETS, FeatureSpec
 from infra.config import ExtractConfig
@@ -14,9 +13,12 @@ EXCERPTS = ("excerpt", "excerpt_seconds", "every_seconds")
 
 
 def specification(config: ExtractConfig) -> FeatureSpec:
-    """The preset with the excerpts asked for. Raises ConfigError where they make no sense."""
+    """The preset with the features and excerpts asked for. Raises ConfigError where they make no sense."""
+    asked = {name: getattr(config, name) for name in EXCERPTS}
+    if config.features is not None:
+        asked["features"] = config.features
     try:
-        return replace(PRESETS[config.preset], **{name: getattr(config, name) for name in EXCERPTS})
+        return replace(PRESETS[config.preset], **asked)
     except ValueError as error:
         raise ConfigError(f"extract.{error}") from None
 
@@ -26,15 +28,8 @@ def stored_specification(store: Store, tree: str) -> FeatureSpec:
 
     Raises ConfigError where they say what this program does not know.
     """
-    stored = Tree(store, tree).read_spec()
-    known = {field.name for field in fields(FeatureSpec)}
-    chosen: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in stored.items()
-        if name in known
-    }
     try:
-        return FeatureSpec(**chosen)
+        return FeatureSpec.from_json(Tree(store, tree).read_spec())
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"{store.uri(layout.spec(tree))}: features of another version of this program ({error}); "
@@ -45,8 +40,7 @@ def stored_specification(store: Store, tree: str) -> FeatureSpec:
 def require_frames(config: ExtractConfig) -> FeatureSpec:
     """The same, for a job that learns from frames. Raises ConfigError where there are none but samples."""
     spec = specification(config)
-    if spec.kind == "pcm":
-        raise ConfigError(
-            f"extract.preset: {config.preset} holds waveforms, a model is learned from frame features"
-        )
+    if spec.is_waveform:
+        asked = f"preset: {config.preset}" if config.features is None else f"features: {spec.features[0]}"
+        raise ConfigError(f"extract.{asked} holds waveforms, a model is learned from frame features")
     return spec

@@ -1,5 +1,6 @@
 """What the report needs of frames: the best windows of components, how components sound, and songs over time."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import torch
 from evaluation.interpretation.segments import Window, best_window
 from evaluation.interpretation.tally import FrameTally, deviations, in_words, tally_frames
 from evaluation.report.records import Trait
-from features.spec import FeatureSpec, columns
+from features.spec import FeatureSpec
 from infra.config import ReportConfig
 from infra.root.songs import SongBlock, read_songs
 from jobs.evaluate.inputs import Inputs
@@ -19,12 +20,26 @@ from jobs.represent.model import LoadedModel, frame_responsibilities
 
 STEP_SECONDS = 0.25  # of a timeline
 
-# Name, column of the frame features, its sign, words for less and more.
+
+@dataclass(frozen=True)
+class TraitSource:
+    """A trait of sound that frame features tell of, and the words for less and more of it.
+
+    blocks: (feature block, column in it, sign); the first that the features have is taken.
+    """
+
+    name: str
+    blocks: tuple[tuple[str, int, float], ...]
+    less: str
+    more: str
+
+
 TRAITS = (
-    ("Loudness", "mfcc_00", 1.0, "quieter", "louder"),
-    ("Brightness", "mfcc_01", -1.0, "darker", "brighter"),
-    ("Attacks", "log_onset", 1.0, "smoother", "sharper"),
+    TraitSource("Loudness", (("mfcc", 0, 1.0), ("rms", 0, 1.0)), "quieter", "louder"),
+    TraitSource("Brightness", (("mfcc", 1, -1.0), ("spectral_centroid", 0, 1.0)), "darker", "brighter"),
+    TraitSource("Attacks", (("onset_strength", 0, 1.0),), "smoother", "sharper"),
 )
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,8 +73,14 @@ def summarise_frames(
     inputs: Inputs, model: LoadedModel, request: Request, spec: FeatureSpec, config: ReportConfig
 ) -> FrameSummary:
     """Read the frames of the requested songs once, a row group at a time."""
-    traits = _traits_of(spec)
-    picked, signs = [columns(spec).index(t[1]) for t in traits], np.array([t[2] for t in traits])
+    traits = traits_of(spec)
+    if missing := [trait.name for trait in TRAITS if trait not in traits]:
+        log.info(
+            "report: %s: left out, no feature block (%s) tells of it",
+            ", ".join(missing),
+            ", ".join(spec.features),
+        )
+    picked, signs = [place for place, _ in traits.values()], np.array([sign for _, sign in traits.values()])
     width = max(1, round(config.segment_seconds * spec.frames_per_second))
     windows: list[list[Window]] = [[] for _ in request.shown]
     frames = tally_frames(np.zeros((0, len(traits))), np.zeros((0, len(request.shown))))
@@ -109,11 +130,17 @@ def _songs_of(block: SongBlock, responsibility: np.ndarray) -> Iterator[tuple[st
         yield track, block.values[start:stop], responsibility[start:stop]
 
 
-def _traits_of(spec: FeatureSpec) -> list[tuple[str, str, float, str, str]]:
-    """Those whose column the frames have."""
-    return [trait for trait in TRAITS if trait[1] in columns(spec)]
+def traits_of(spec: FeatureSpec) -> dict[TraitSource, tuple[int, float]]:
+    """The traits that the features tell of: for each, the column of a frame and its sign."""
+    found = {}
+    for trait in TRAITS:
+        known = [source for source in trait.blocks if source[0] in spec.features]
+        if known:
+            name, column, sign = known[0]
+            found[trait] = (spec.block(name).start + column, sign)
+    return found
 
 
 def _traits(deviation: Sequence[float] | np.ndarray, spec: FeatureSpec) -> Iterator[Trait]:
-    for value, (name, _, _, less, more) in zip(deviation, _traits_of(spec), strict=True):
-        yield Trait(name, in_words(float(value), less, more), float(value))
+    for value, trait in zip(deviation, traits_of(spec), strict=True):
+        yield Trait(trait.name, in_words(float(value), trait.less, trait.more), float(value))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,8 +99,12 @@ def audio_vector(inputs: Inputs, uri: str, kind: str) -> np.ndarray:
 def read_specification(inputs: Inputs) -> FeatureSpec:
     """The specification of the root's features. Raises ConfigError if this program would compute others."""
     stored = Tree(inputs.store, inputs.feature_prefix).read_spec()
-    chosen = {field.name for field in fields(FeatureSpec)} - {"revision"}  # that is the code's, not a choice
-    spec = FeatureSpec(**{name: value for name, value in stored.items() if name in chosen})
+    try:
+        spec = replace(
+            FeatureSpec.from_json(stored), revision=FeatureSpec.revision
+        )  # that is the code's, not a choice
+    except ValueError as error:
+        raise ConfigError(f"{inputs.store.uri(inputs.feature_prefix)}: {error}") from None
     here = spec.to_json()
     theirs, mine = stored.pop("libraries", None), here.pop("libraries")
     if stored != here:

@@ -146,8 +146,34 @@ def test_an_input_that_ends_inside_a_message_is_an_error(kept):
         worker.serve(io.BytesIO(_request(1, _GOOD)[:kept]), io.BytesIO(), _SPEC)
 
 
-def test_librosa_is_not_loaded():
-    # It is needed by the tests alone, and compiles for 15 s wherever its cache is empty.
-    script = "import sys; import features.worker; print('librosa' in sys.modules)"
-    output, _ = _worker("-c", script).communicate(timeout=60)
-    assert output.split() == [b"False"]
+@pytest.mark.parametrize(
+    ("features", "loaded"),
+    [
+        (["mfcc", "mfcc_delta", "mfcc_delta2", "chroma", "onset_strength", "mel"], b"False"),
+        (["rms"], b"True"),
+    ],
+)
+def test_librosa_is_loaded_where_a_block_needs_it(features, loaded):
+    # It compiles for 15 s wherever numba's cache is empty, and each worker of a pool starts with an empty one.
+    script = """
+        import json, sys
+        from features import worker
+        sys.argv[1:] = ["--spec", sys.argv[1]]
+        worker.main()
+        print("librosa:", "librosa.core" in sys.modules)
+    """
+    process = _worker("-c", textwrap.dedent(script), json.dumps({"features": features}))
+    output, errors = process.communicate(_request(1, _GOOD), timeout=120)
+    assert _answers(io.BytesIO(output))[1][0]["ok"]
+    assert errors.split()[-2:] == [b"librosa:", loaded]
+
+
+def test_who_plans_does_not_load_what_computes():
+    script = """
+        import sys
+        from features.spec import FeatureSpec, columns, fingerprint
+        spec = FeatureSpec(features=("mfcc", "chroma", "tonnetz"))
+        print(fingerprint(spec), len(columns(spec)), {"librosa", "numba", "scipy"} & set(sys.modules))
+    """
+    output, _ = _worker("-c", textwrap.dedent(script)).communicate(timeout=60)
+    assert output.split()[1:] == [b"31", b"set()"]

@@ -50,7 +50,8 @@ def test_features_are_those_of_the_parts_alone(excerpt: str, file_format: str):
     expected = [librosa_script.features(samples[start:stop]) for start, stop in pieces(len(samples), spec)]
     track = extract(data, "track", spec)
     assert track.frames.shape == (sum(map(len, expected)), 52)
-    assert np.abs(track.frames - np.concatenate(expected))[:, :51].max() <= 5e-4
+    gap = np.abs(track.frames - np.concatenate(expected))
+    assert np.delete(gap, spec.block("onset_strength"), axis=1).max() <= 5e-4
     assert track.duration_seconds == pytest.approx(7.5, abs=0.06)
 
 
@@ -67,7 +68,7 @@ def test_a_frame_is_found_in_the_track():
     samples = np.full(9 * _RATE, 1e-3, np.float32)
     click = int(7.4 * _RATE)
     samples[click : click + 20] = 1.0
-    spec = replace(_spec("every"), kind="log-mel")
+    spec = replace(_spec("every"), features=("mel",))
     frames = extract(signals.encode(samples, _RATE, "wav", "FLOAT"), "click", spec).frames
     loudest = int(frames.sum(axis=1).argmax())
     assert abs(frame_sample(loudest, len(samples), spec) - click) <= spec.hop_length

@@ -13,9 +13,10 @@ import pytest
 from features.audio.decode import decode
 from features.errors import BadTrack
 from features.spec import PRESETS, columns
-from features.spectral import frames
+from features.spectral import spectrogram
 from features.spectral.fft import LANES
-from features.spectral.frames import Spectra, frame_features
+from features.spectral.frames import frame_features
+from features.spectral.spectrogram import Spectra
 from features.spectral.tuning import Peaks
 from tests.features import signals
 from tests.oracles import librosa_script
@@ -24,6 +25,8 @@ from tests.places import SHARED
 MUSIC = SHARED / "music"
 _SPEC = PRESETS["paper-52"]
 _COLUMNS = columns(_SPEC)
+_MFCC, _CHROMA, _ONSET = (_SPEC.block(name) for name in ("mfcc", "chroma", "onset_strength"))
+_DELTAS = slice(_SPEC.block("mfcc_delta").start, _SPEC.block("mfcc_delta2").stop)
 
 
 def _impulses() -> np.ndarray:
@@ -65,13 +68,13 @@ def _assert_equal_to_the_script(samples: np.ndarray) -> None:
     ours, script = frame_features(samples, _SPEC), librosa_script.features(samples)
     assert ours.shape == script.shape
     assert ours.dtype == np.float32
-    assert np.abs(ours - script)[:, :13].max() <= 5e-4
-    rounding = 1e-6 * np.abs(script)[:, 13:39]  # of librosa's own float32, where a column reaches 136
-    assert (np.abs(ours - script)[:, 13:39] <= 1e-4 + rounding).all()
-    assert np.abs(ours - script)[:, 39:51].max() <= 1e-5
-    audible = script[:, 51] > np.log(1e-3)
-    assert np.abs(ours - script)[audible, 51].max(initial=0) <= 5e-3
-    assert np.abs(np.exp(ours[:, 51]) - np.exp(script[:, 51])).max() <= 5e-5
+    assert np.abs(ours - script)[:, _MFCC].max() <= 5e-4
+    rounding = 1e-6 * np.abs(script)[:, _DELTAS]  # of librosa's own float32, where a column reaches 136
+    assert (np.abs(ours - script)[:, _DELTAS] <= 1e-4 + rounding).all()
+    assert np.abs(ours - script)[:, _CHROMA].max() <= 1e-5
+    audible = script[:, _ONSET.start] > np.log(1e-3)
+    assert np.abs(ours - script)[audible][:, _ONSET].max(initial=0) <= 5e-3
+    assert np.abs(np.exp(ours[:, _ONSET]) - np.exp(script[:, _ONSET])).max() <= 5e-5
 
 
 @pytest.mark.parametrize("name", _AUDIO)
@@ -107,8 +110,8 @@ def test_tuning_of_a_tone(cents):
 @pytest.mark.parametrize(("note", "frequency_hz"), [("C", 523.25), ("F#", 739.99), ("A", 440.0)])
 def test_a_note_has_its_pitch_class(note, frequency_hz):
     frames = frame_features(signals.sine(frequency_hz), _SPEC)
-    inner = frames[5:-5, 39:51]
-    assert {_COLUMNS[39 + i] for i in inner.argmax(axis=1)} == {f"log_chroma_{note}"}
+    inner = frames[5:-5, _CHROMA]
+    assert {_COLUMNS[_CHROMA][i] for i in inner.argmax(axis=1)} == {f"log_chroma_{note}"}
     np.testing.assert_allclose(inner.max(axis=1), 0, atol=1e-6)
 
 
@@ -116,13 +119,13 @@ def test_gain_shifts_the_first_mfcc_only():
     # 20 dB in each of 128 bands is 20 sqrt(128) in the orthonormal DCT's first coefficient.
     loud, soft = (frame_features(level * signals.noise(level=1.0), _SPEC) for level in (0.1, 0.01))
     np.testing.assert_allclose(loud[:, 0] - soft[:, 0], 20 * np.sqrt(128), atol=1e-3)
-    np.testing.assert_allclose(loud[:, 1:39], soft[:, 1:39], atol=1e-3)
+    np.testing.assert_allclose(loud[:, 1 : _DELTAS.stop], soft[:, 1 : _DELTAS.stop], atol=1e-3)
 
 
 def test_an_impulse_is_the_loudest_onset_at_its_frame():
     samples = signals.noise(level=1e-3)
     samples[40 * 512] = 1.0
-    onset = frame_features(samples, _SPEC)[:, 51]
+    onset = frame_features(samples, _SPEC)[:, _ONSET]
     assert abs(int(onset.argmax()) - 40) <= 1
 
 
@@ -141,14 +144,14 @@ def test_neither_blocks_nor_what_is_kept_of_the_spectrogram_change_a_bit(
 ):
     samples = signals.chords(4.0)
     before = frame_features(samples, _SPEC)
-    monkeypatch.setattr(frames, "KEPT_BYTES", kept_bytes)
-    monkeypatch.setattr(frames, "BLOCK_FRAMES", block_frames)
+    monkeypatch.setattr(spectrogram, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr(spectrogram, "BLOCK_FRAMES", block_frames)
     np.testing.assert_array_equal(frame_features(samples, _SPEC), before)
 
 
 def test_a_long_track_does_not_keep_its_spectrogram(monkeypatch):
     samples = signals.noise(60.0)
-    monkeypatch.setattr(frames, "KEPT_BYTES", 0)
+    monkeypatch.setattr(spectrogram, "KEPT_BYTES", 0)
     frame_features(samples, _SPEC)
     tracemalloc.start()
     frame_features(samples, _SPEC)

@@ -1,13 +1,14 @@
 """Corpora whose tracks say what the stand-in worker shall do with them, and extraction without Ray."""
 
 import sys
+from collections.abc import Sequence
 
-from features.spec import FeatureSpec
 from infra.config import Config, load
 from infra.root.ledger import Tree
 from infra.root.records import Commit, Snapshot
 from infra.storage.store import Store
 from jobs.extract.plan import contents
+from jobs.extract.specification import specification
 from jobs.extract.work import prepare
 from jobs.extract.worker import Extractor
 from jobs.index import job as index
@@ -28,14 +29,20 @@ def write_corpus(music: str, tracks: dict[str, str]) -> str:
     return music
 
 
-def extract_inline(config: Config, store: Store | None = None) -> Snapshot:
+def extract_inline(config: Config, store: Store | None = None, command: Sequence[str] = COMMAND) -> Snapshot:
     """What `jobs.extract` does, in this process; `store` replaces the one that everything is written to."""
     index.run(config)
-    work = prepare(config)
+    work, spec = prepare(config), specification(config.extract)
     tree = Tree(store or Store(config.root), work.tree.prefix)
-    tree.write_spec({"hop_length": 512, "sample_rate": 22050})
+    tree.write_spec(spec.to_json())
     extractor = Extractor(
-        config.root, tree.prefix, FeatureSpec(), COMMAND, 0, 30, config.extract.row_group_bytes
+        config.root,
+        tree.prefix,
+        spec,
+        command,
+        0,
+        config.extract.track_seconds,
+        config.extract.row_group_bytes,
     )
     extractor.tree = tree
     commits = dict(work.commits)

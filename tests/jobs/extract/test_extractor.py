@@ -159,7 +159,7 @@ def test_the_child_has_one_thread_and_its_own_cache(monkeypatch: pytest.MonkeyPa
     assert one["NUMBA_CACHE_DIR"].startswith(str(tmp_path))
     assert one["NUMBA_CACHE_DIR"] != two["NUMBA_CACHE_DIR"]
     assert child_command(FeatureSpec())[1:] == ["-m", "features.worker", "--spec", "{}"]
-    assert child_command(PRESETS["pcm-22050"])[-1] == '{"kind": "pcm"}'
+    assert child_command(PRESETS["pcm-22050"])[-1] == '{"features": ["pcm"]}'
 
 
 def test_without_a_home_the_cache_is_temporary(monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,1 @@
+"""Blocks by librosa's own functions, which is imported inside them."""
