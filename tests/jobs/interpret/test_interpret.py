@@ -1,5 +1,6 @@
 """What components go with: planted labels are named and hold on other songs, the tables say so, once."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from evaluation.interpretation.coherence import halves
 from evaluation.interpretation.lift import group_codes
+from features.spec import columns
 from infra.config import Config, load
 from infra.errors import ConfigError
 from infra.storage.parquet import decode
@@ -76,6 +78,16 @@ def test_components_in_the_features_own_units_and_what_makes_a_class(config: Con
     for component, label in enumerate("abc"):
         best = next(row for row in weights if (row["task"], row["class"]) == ("style", label))
         assert best["component"] == component
+
+
+def test_features_are_called_as_the_model_was_given_them(config: Config):
+    """Not as the configuration would have them now: it says nothing of log-mel bands."""
+    (path,) = Path(config.root).glob("features/*/spec.json")
+    spec = replace(SPEC, features=("mel",), n_mels=SPEC.n_features)
+    path.write_text(json.dumps(spec.to_json()))
+    first, *_ = rows(config, interpret.run(config).folder, "components")
+    assert [*first["mean"]] == columns(spec)
+    assert all(name.startswith("mel") for name in first["mean"])
 
 
 def test_an_auroc_stands_beside_the_label_that_it_is_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

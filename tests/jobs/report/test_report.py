@@ -1,7 +1,10 @@
 """The pages from tables and audio: the sound that plays is the one the frames pointed at."""
 
 import io
+import json
+import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 import soundfile
 
 from evaluation.comparison.cells import Summary
+from features.spec import FeatureSpec
 from infra.errors import ConfigError
 from infra.storage.store import Store
 from jobs.evaluate import job as evaluate
@@ -48,6 +52,27 @@ def test_the_sound_of_a_component_is_cut_where_it_is(root: Path):
         assert spectrum[round(400 * len(clip) / SPEC.sample_rate)] < 0.03 * spectrum.max()
     assert "0:04.0 to 0:07.0, 100\xa0% this sound" in page
     assert "much louder" in page
+
+
+def made_from(root: Path, spec: FeatureSpec) -> None:
+    """The root's features say that they were made from this, of which the configuration knows nothing."""
+    (path,) = root.glob("features/*/spec.json")
+    path.write_text(json.dumps(spec.to_json()))
+
+
+def test_the_columns_are_those_of_the_models_features(root: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO)
+    made_from(root, replace(SPEC, features=("mel",), n_mels=SPEC.n_features))
+    report.run(config_of(root))
+    assert "louder" not in page_of(root, "component/0.html")
+    assert any("Loudness, Brightness, Attacks: left out" in message for message in caplog.messages)
+
+
+def test_the_sound_is_cut_where_the_models_excerpts_are(root: Path):
+    """Excerpts of the middle 6 of 8 seconds: what is 4 s from their start is 5 s from the track's."""
+    made_from(root, replace(SPEC, excerpt="middle", excerpt_seconds=6.0))
+    report.run(config_of(root))
+    assert "0:05.0 to 0:08.0, 100\xa0% this sound" in page_of(root, "component/0.html")
 
 
 def test_segments_are_of_different_artists(root: Path):
