@@ -170,7 +170,7 @@ class Tree:
                 "songs": self._write_table(corpus, "songs", songs, gone),
                 "quarantine": self._write_table(corpus, "quarantine", quarantine, gone),
                 "n_songs": songs.num_rows,
-                "n_frames": sum(songs[N_FRAMES].to_numpy().tolist()),
+                N_FRAMES: sum(songs[N_FRAMES].to_numpy().tolist()),
                 "n_quarantined": quarantine.num_rows,
             }
             shown = {**content, "shards": [asdict(item) for item in listed]}

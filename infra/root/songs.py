@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from infra.errors import StorageError
 from infra.root.records import Snapshot
-from infra.root.schemas import QUARANTINE, SONGS
+from infra.root.schemas import FRAMES, PATH, QUARANTINE, SONGS, TRACK_ID, VERSION
 from infra.storage.parquet import decode
 from infra.storage.store import Store
 
@@ -61,12 +61,12 @@ def joined(blocks: Sequence[SongBlock]) -> SongBlock:
 
 
 def _block(table: pa.Table) -> SongBlock:
-    frames = table["frames"].combine_chunks()
+    frames = table[FRAMES].combine_chunks()
     lengths = np.asarray(frames.value_lengths())
     songs = frames.flatten()
     values = np.array(songs.flatten().to_numpy(zero_copy_only=True), dtype=np.float32, order="C", copy=True)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-    track_ids, versions = (table[name].to_pylist() for name in ("track_id", "version"))
+    track_ids, versions = (table[name].to_pylist() for name in (TRACK_ID, VERSION))
     return SongBlock(track_ids, versions, values.reshape(-1, songs.type.list_size), offsets)
 
 
@@ -83,7 +83,7 @@ def read_columns(store: Store, path: str, columns: Sequence[str]) -> pa.Table:
     try:
         with (
             store.open(path) as source,
-            pq.ParquetFile(source, pre_buffer=True, read_dictionary=["path"]) as file,
+            pq.ParquetFile(source, pre_buffer=True, read_dictionary=[PATH]) as file,
         ):
             return file.read(columns=list(columns))
     except FileNotFoundError:
@@ -129,7 +129,7 @@ def _read_row_group(store: Store, path: str, row_group: int) -> pa.Table:
 
 
 def _columns(file: pq.ParquetFile, row_group: int, uri: str) -> pa.Table:
-    table = file.read_row_group(row_group, columns=["track_id", "version", "frames"])
+    table = file.read_row_group(row_group, columns=[TRACK_ID, VERSION, FRAMES])
     if table.num_columns != 3:
         raise StorageError(f"{uri}: not a feature shard, it has no frames")
     return table

@@ -18,7 +18,7 @@ from infra.errors import ConfigError
 from infra.root import layout, models
 from infra.root.ledger import Tree
 from infra.root.records import Snapshot
-from infra.root.schemas import MULTI, NUMBER, SINGLE, groups_by_track, label_columns
+from infra.root.schemas import MULTI, NUMBER, SINGLE, TRACK_ID, VERSION, groups_by_track, label_columns
 from infra.root.songs import read_songs
 from infra.root.taken import taken
 from infra.storage.store import Store
@@ -103,10 +103,10 @@ def digest_of(file: str) -> str:
 def align(inputs: Inputs) -> tuple[set[str], Notes]:
     """Ids of the tracks that have features and a vector of the same version of the file; the rest is counted."""
     features, vectors = (
-        dict(zip(songs["track_id"].to_pylist(), songs["version"].to_pylist(), strict=True))
+        dict(zip(songs[TRACK_ID].to_pylist(), songs[VERSION].to_pylist(), strict=True))
         for songs in (read_songs(inputs.store, snapshot) for snapshot in (inputs.features, inputs.vectors))
     )
-    listed = inputs.tracks["track_id"].to_pylist()
+    listed = inputs.tracks[TRACK_ID].to_pylist()
     extracted = {track for track in listed if track in features}
     living = {track for track in extracted if vectors.get(track) == features[track]}
     notes: Notes = []
@@ -126,7 +126,7 @@ def published(tracks: pa.Table, living: set[str], lists: SplitLists) -> tuple[Pa
 
     Raises ConfigError where nothing is left of a side that the score needs.
     """
-    ids = tracks["track_id"].to_pylist()
+    ids = tracks[TRACK_ID].to_pylist()
     named, note = lists.of(ids)
     listed = Parts(**named)
     parts = listed.keep(living)
@@ -163,10 +163,8 @@ def testable(tasks: Sequence[Task], parts: Parts) -> tuple[list[Task], Notes]:
 
 def make_tasks(tracks: pa.Table, living: set[str], min_count: int) -> tuple[list[Task], Notes]:
     """One task per label column, over the tracks that every model has a vector for."""
-    tracks = tracks.filter(
-        pa.array([track in living for track in tracks["track_id"].to_pylist()], pa.bool_())
-    )
-    ids = tracks["track_id"].to_pylist()
+    tracks = tracks.filter(pa.array([track in living for track in tracks[TRACK_ID].to_pylist()], pa.bool_()))
+    ids = tracks[TRACK_ID].to_pylist()
     groups = [*groups_by_track(tracks).values()]
     known = groups if any(group is not None for group in groups) else None
     tasks, notes = [], []

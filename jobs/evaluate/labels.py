@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from infra.root.schemas import MULTI, SINGLE, label_columns
+from infra.root.schemas import MULTI, SINGLE, TRACK_ID, label_columns
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def read_labels(tracks: pa.Table) -> Labels:
     places: dict[str, int] = {}
     of: dict[str, list[int]] = {}
     for name, values in columns:
-        for track_id, labels in zip(tracks["track_id"].to_pylist(), values, strict=True):
+        for track_id, labels in zip(tracks[TRACK_ID].to_pylist(), values, strict=True):
             words = [label if distinct[label] == 1 else f"{label} ({name})" for label in labels or ()]
             of.setdefault(track_id, []).extend(places.setdefault(word, len(places)) for word in words)
     return Labels(tuple(places), {track: tuple(found) for track, found in of.items()}, tuple(columns))

@@ -10,6 +10,7 @@ from evaluation.recommendation.protocol import Protocol, Taste
 from infra.config import Config, TasteConfig
 from infra.datasets.plays import read_plays
 from infra.datasets.splits import read_split_lists
+from infra.root.schemas import TRACK_ID
 from jobs.evaluate.inputs import Inputs, Notes, align, digest_of, make_tasks, published, testable
 
 
@@ -34,7 +35,7 @@ def find_questions(config: Config, inputs: Inputs) -> tuple[list[Question], Note
         )
         questions.append(Probed(task, splits, settings.bootstrap, settings.seed))
     if config.taste.plays:
-        listed = inputs.tracks["track_id"].to_pylist()
+        listed = inputs.tracks[TRACK_ID].to_pylist()
         taste = _taste(config.taste, config.taste.plays, living, listed, settings.seed)
         questions.append(Recommended(taste, settings.bootstrap))
         notes += [(taste.name, note) for note in taste.notes]

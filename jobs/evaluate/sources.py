@@ -15,6 +15,7 @@ from infra.datasets.names import Names
 from infra.datasets.tables import read_table
 from infra.errors import ConfigError
 from infra.root import layout, models
+from infra.root.schemas import TRACK_ID, URI
 from infra.root.taken import taken
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs, Notes, align, digest_of, find_inputs
@@ -22,7 +23,7 @@ from jobs.evaluate.vectors import Named, baseline_vectors, model_vectors, n_samp
 from jobs.represent.kinds import COMPARED
 from jobs.represent.kinds.kind import Kind
 
-NAME_COLUMNS = ("track_id", "track", "path", "file", "filename", "uri", "name", "id")
+NAME_COLUMNS = (TRACK_ID, "track", "path", "file", "filename", URI, "name", "id")
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def load_vectors(
         found.update({(name, seed): x for name, x in rows.items()})
     for source in needed.values():
         if source.file:
-            listed = inputs.tracks["track_id"].to_pylist()
+            listed = inputs.tracks[TRACK_ID].to_pylist()
             found[source.representation, 0] = read_vectors(source.file, wanted, listed)
     return found
 

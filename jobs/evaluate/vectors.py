@@ -14,6 +14,7 @@ from evaluation.baselines.sampling import frames_per_song, sample_frames, sample
 from infra.config import EvaluateConfig
 from infra.errors import StorageError
 from infra.root.records import Snapshot
+from infra.root.schemas import N_FRAMES, PATH, ROW, ROW_GROUP, TRACK_ID
 from infra.root.songs import SongBlock, read_block, read_songs
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs
@@ -26,9 +27,9 @@ Seeded = tuple[Baseline, int]
 def n_sampled(inputs: Inputs, config: EvaluateConfig) -> int:
     """How many frames comparison models are fitted on."""
     songs = read_songs(inputs.store, inputs.features)
-    ids = songs["track_id"].to_pylist()
+    ids = songs[TRACK_ID].to_pylist()
     sampled = sample_songs(ids, config.seed)
-    frames = np.minimum(songs["n_frames"].to_numpy(), frames_per_song(len(sampled)))
+    frames = np.minimum(songs[N_FRAMES].to_numpy(), frames_per_song(len(sampled)))
     return sum(frames[[track in sampled for track in ids]].tolist())
 
 
@@ -93,7 +94,7 @@ def _samples(inputs: Inputs, songs: pa.Table, seeds: Sequence[int]) -> dict[int,
     """Frames of random songs for each seed, (frame, dim), in one pass, in the order of the songs' names: how songs are
     packed into shards must not change a vector.
     """
-    ids = songs["track_id"].to_pylist()
+    ids = songs[TRACK_ID].to_pylist()
     drawn = {seed: sample_songs(ids, seed) for seed in seeds}
     frames: dict[int, dict[str, np.ndarray]] = {seed: {} for seed in seeds}
     for block in blocks(inputs.store, songs, set[str]().union(*drawn.values())) if drawn else ():
@@ -110,7 +111,7 @@ def model_vectors(inputs: Inputs, wanted: Sequence[str], kinds: Sequence[Kind]) 
     place = {track: row for row, track in enumerate(wanted)}
     found: dict[str, np.ndarray | None] = {}
     for table in vector_tables(inputs.store, inputs.vectors, [kind.column for kind in kinds]):
-        ids = table["track_id"].to_pylist()
+        ids = table[TRACK_ID].to_pylist()
         for kind in kinds:
             found[kind.row] = _put(found.get(kind.row), place, ids, as_matrix(table[kind.column]))
     return {name: _whole(rows, wanted) for name, rows in found.items() if rows is not None}
@@ -119,11 +120,11 @@ def model_vectors(inputs: Inputs, wanted: Sequence[str], kinds: Sequence[Kind]) 
 def vector_tables(store: Store, vectors: Snapshot, columns: Sequence[str]) -> Iterator[pa.Table]:
     """The shards of a snapshot of vectors, living songs only, with track_id and n_frames."""
     songs = read_songs(store, vectors)
-    living = set(zip(songs["track_id"].to_pylist(), songs["path"].to_pylist(), strict=True))
+    living = set(zip(songs[TRACK_ID].to_pylist(), songs[PATH].to_pylist(), strict=True))
     for shard in vectors.shards:
         with store.open(shard.path) as source, pq.ParquetFile(source) as file:
-            table = file.read(columns=["track_id", "n_frames", *columns])
-        mask = [(track, shard.path) in living for track in table["track_id"].to_pylist()]
+            table = file.read(columns=[TRACK_ID, N_FRAMES, *columns])
+        mask = [(track, shard.path) in living for track in table[TRACK_ID].to_pylist()]
         yield table.filter(pa.array(mask, pa.bool_()))
 
 
@@ -135,7 +136,7 @@ def as_matrix(column: pa.ChunkedArray) -> np.ndarray:
 
 def blocks(store: Store, songs: pa.Table, wanted: Collection[str]) -> Iterator[SongBlock]:
     """The wanted songs' frames, one row group at a time."""
-    columns = ("path", "row_group", "row", "track_id")
+    columns = (PATH, ROW_GROUP, ROW, TRACK_ID)
     places = sorted(zip(*(songs[name].to_pylist() for name in columns), strict=True))
     places = [place for place in places if place[3] in wanted]
     for (path, row_group), members in groupby(places, key=lambda place: place[:2]):

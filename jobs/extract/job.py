@@ -22,6 +22,7 @@ from infra.root.lease import holding
 from infra.root.ledger import Tree
 from infra.root.records import Commit, Snapshot
 from infra.root.runs import RunFolder, events_of
+from infra.root.schemas import TRACK_ID
 from infra.storage.store import Store
 from infra.workers.cluster import connect, n_cpus, patience_seconds
 from infra.workers.isolate import START_SECONDS
@@ -213,7 +214,7 @@ def complaint(quarantine: pa.Table, n_tracks: int, max_bad_fraction: float) -> s
     example = next(row for row in quarantine.to_pylist() if row["reason"] == reason)
     return (
         f"{quarantine.num_rows} of {n_tracks} tracks are unusable, extract.max_bad_fraction is {max_bad_fraction:g}; "
-        f"most often {reason} ({count}), for one {example['track_id']!r}: {example['message']}"
+        f"most often {reason} ({count}), for one {example[TRACK_ID]!r}: {example['message']}"
     )
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute
 
 from infra.config import ExtractConfig
 from infra.root.records import Commit, ShardFile, quarantine_table, songs_table
-from infra.root.schemas import QUARANTINE, SONGS
+from infra.root.schemas import BYTES, QUARANTINE, SHARD, SONGS, TRACK_ID, URI, VERSION
 from jobs.extract.packing import Shard, Track, pack
 
 pc: Any = pyarrow.compute  # its functions are made at run time, where a type checker cannot see them
@@ -63,10 +63,10 @@ def plan(
     config: ExtractConfig,
 ) -> list[Shard]:
     """The shards of what is pending of a track list; `feature_bytes` of a track by its seconds."""
-    history = ((row["track_id"], row["version"], row) for row in covered.retried.to_pylist())
+    history = ((row[TRACK_ID], row[VERSION], row) for row in covered.retried.to_pylist())
     tried = {(name, version): (row["attempts"], row["first_seen"]) for name, version, row in history}
     wanted = pending(tracks, covered)
-    columns = [wanted[name].to_pylist() for name in ("track_id", "uri", "bytes", "version")]
+    columns = [wanted[name].to_pylist() for name in (TRACK_ID, URI, BYTES, VERSION)]
     listed = (Track(*row, *tried.get((row[0], row[3]), ())) for row in zip(*columns, strict=True))
     return pack(listed, fingerprint, feature_bytes, config.shard_bytes, config.shard_tracks)
 
@@ -77,7 +77,7 @@ def contents(tracks: pa.Table, covered: Covered, commits: Iterable[Commit]) -> C
     songs = pa.concat_tables([covered.songs, songs_table(new)])
     quarantine = pa.concat_tables([covered.quarantine, quarantine_table(new)])
     songs, quarantine = (_living(table, tracks) for table in (songs, quarantine))
-    used = {*songs["shard"].unique().to_pylist(), *quarantine["shard"].unique().to_pylist()}
+    used = {*songs[SHARD].unique().to_pylist(), *quarantine[SHARD].unique().to_pylist()}
     references = [*covered.shards, *(commit.reference() for commit in new)]
     shards = {item.shard: item for item in references if item.shard in used}
     return Contents(tuple(shards.values()), songs, quarantine)
@@ -90,9 +90,9 @@ def reasons(quarantine: pa.Table) -> Counter[str]:
 
 def _living(table: pa.Table, tracks: pa.Table) -> pa.Table:
     kept = table.filter(pc.is_in(_keys(table), _keys(tracks)))
-    return kept.sort_by("track_id").combine_chunks()
+    return kept.sort_by(TRACK_ID).combine_chunks()
 
 
 def _keys(table: pa.Table) -> pa.ChunkedArray:
     """Track and version as one string; neither contains a NUL."""
-    return pc.binary_join_element_wise(table["track_id"], table["version"], "\0")
+    return pc.binary_join_element_wise(table[TRACK_ID], table[VERSION], "\0")

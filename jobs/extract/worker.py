@@ -22,6 +22,7 @@ from infra.errors import StorageError
 from infra.root.ledger import Tree
 from infra.root.records import Commit
 from infra.root.runs import now
+from infra.root.schemas import FRAMES, N_FRAMES, TRACK_ID, VERSION
 from infra.storage.retry import patiently
 from infra.storage.store import Store, read_uri
 from infra.workers.isolate import Extracted, Isolated, Refused
@@ -148,8 +149,8 @@ def quarantine_record(track: Track, stage: str, refused: Refused) -> dict[str, A
     """A row of the quarantine table."""
     seen = now()
     return {
-        "track_id": track.track_id,
-        "version": track.version,
+        TRACK_ID: track.track_id,
+        VERSION: track.version,
         "stage": stage,
         **asdict(refused),
         "attempts": track.attempts + refused.attempts,
@@ -163,10 +164,10 @@ def feature_schema(spec: FeatureSpec) -> pa.Schema:
     value = pa.from_numpy_dtype(spec.dtype)
     return pa.schema(
         [
-            ("track_id", pa.string()),
-            ("version", pa.string()),
-            ("n_frames", pa.int32()),
-            ("frames", pa.list_(pa.list_(value, spec.n_features))),
+            (TRACK_ID, pa.string()),
+            (VERSION, pa.string()),
+            (N_FRAMES, pa.int32()),
+            (FRAMES, pa.list_(pa.list_(value, spec.n_features))),
             ("duration_seconds", pa.float64()),
             ("sample_rate", pa.int32()),
             ("channels", pa.int32()),
@@ -184,10 +185,10 @@ def feature_table(rows: Sequence[tuple[Track, Extracted]], spec: FeatureSpec) ->
     values = pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(frames).ravel()), spec.n_features)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
     columns = {
-        "track_id": [track.track_id for track, _ in rows],
-        "version": [track.version for track, _ in rows],
-        "n_frames": lengths,
-        "frames": pa.ListArray.from_arrays(offsets, values),
+        TRACK_ID: [track.track_id for track, _ in rows],
+        VERSION: [track.version for track, _ in rows],
+        N_FRAMES: lengths,
+        FRAMES: pa.ListArray.from_arrays(offsets, values),
         **{name: [getattr(result, name) for _, result in rows] for name in SOURCE_FACTS},
     }
     return pa.table(columns, schema=feature_schema(spec))

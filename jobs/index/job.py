@@ -20,7 +20,7 @@ from infra.errors import ConfigError
 from infra.root import layout
 from infra.root.journal import replace_files
 from infra.root.runs import RunFolder
-from infra.root.schemas import SINGLE, LabelColumn
+from infra.root.schemas import BYTES, GROUP, SINGLE, TRACK_ID, URI, VERSION, LabelColumn
 from infra.storage.parquet import encode
 from infra.storage.store import Store
 
@@ -74,7 +74,7 @@ def build(config: Config) -> tuple[pa.Table, int]:
     if config.labels.file:
         tracks, columns, n_labelled = _label(tracks, config.labels, config.labels.file)
     else:
-        tracks = tracks.append_column("group", pa.nulls(tracks.num_rows, pa.string()))
+        tracks = tracks.append_column(GROUP, pa.nulls(tracks.num_rows, pa.string()))
     if config.labels.folder:
         tracks = with_folders(tracks, config.labels.folder)
         folders = tracks[LabelColumn(SINGLE, config.labels.folder).column]
@@ -86,17 +86,17 @@ def build(config: Config) -> tuple[pa.Table, int]:
 def plan_text(config: Config) -> str:
     """What `run` would list, in one line."""
     table, n_labelled = build(config)
-    size = sum(table["bytes"].to_pylist()) / 1e9
+    size = sum(table[BYTES].to_pylist()) / 1e9
     return f"{table.num_rows} tracks, {size:.3g} GB, {n_labelled} with labels; nothing written"
 
 
 def track_table(found: Sequence[Found]) -> pa.Table:
     """One row per file; the track_id is the name."""
     columns = {
-        "track_id": [item.name for item in found],
-        "uri": [item.uri for item in found],
-        "bytes": pa.array([item.bytes for item in found], pa.int64()),
-        "version": [item.version for item in found],
+        TRACK_ID: [item.name for item in found],
+        URI: [item.uri for item in found],
+        BYTES: pa.array([item.bytes for item in found], pa.int64()),
+        VERSION: [item.version for item in found],
     }
     return pa.table(columns)
 
@@ -109,18 +109,16 @@ def with_folders(tracks: pa.Table, name: str) -> pa.Table:
     labels = LabelColumn(SINGLE, name)
     if labels.column in tracks.column_names:
         raise ConfigError(f"labels.folder: {name!r} is a column of the label file too; choose another name")
-    folders = [
-        posixpath.dirname(track).rpartition("/")[2] or None for track in tracks["track_id"].to_pylist()
-    ]
+    folders = [posixpath.dirname(track).rpartition("/")[2] or None for track in tracks[TRACK_ID].to_pylist()]
     if not any(folders):
         raise ConfigError(f"labels.folder: no track lies in a folder below the music, so none has a {name!r}")
-    group = tracks.column_names.index("group")
+    group = tracks.column_names.index(GROUP)
     return tracks.add_column(group, labels.column, labels.array(folders))
 
 
 def _label(tracks: pa.Table, config: LabelConfig, file: str) -> tuple[pa.Table, Columns, int]:
     labels = LabelFile(file.rpartition("/")[2], read_labels(file))
-    names = Names(tracks["track_id"].to_pylist(), _folder(tracks))
+    names = Names(tracks[TRACK_ID].to_pylist(), _folder(tracks))
     columns = labels.columns(config, names)
     labelled, n = attach(tracks, labels, columns, config.top, names)
     log.info(
@@ -132,7 +130,7 @@ def _label(tracks: pa.Table, config: LabelConfig, file: str) -> tuple[pa.Table, 
 
 def _folder(tracks: pa.Table) -> str:
     """What stands before every track's id in its address, "" where that differs."""
-    ids, uris = tracks["track_id"].to_pylist(), tracks["uri"].to_pylist()
+    ids, uris = tracks[TRACK_ID].to_pylist(), tracks[URI].to_pylist()
     folder = uris[0].removesuffix(ids[0]) if ids else ""
     is_common = all(uri == folder + track for uri, track in zip(uris, ids, strict=True))
     return folder if is_common else ""

@@ -17,7 +17,7 @@ from evaluation.probing.tasks import Task
 from features.spec import columns
 from infra.config import Config, InterpretConfig
 from infra.errors import ConfigError
-from infra.root.schemas import groups_by_track
+from infra.root.schemas import N_FRAMES, TRACK_ID, groups_by_track
 from jobs.evaluate.inputs import Inputs, align, make_tasks
 from jobs.evaluate.labels import Labels
 from jobs.evaluate.vectors import as_matrix, codebook_shares, vector_tables
@@ -68,11 +68,11 @@ def gather(inputs: Inputs, labels: Labels, config: InterpretConfig) -> Songs:
     ids: list[str] = []
     shares, frames = [], []
     for table in vector_tables(inputs.store, inputs.vectors, ["responsibility"]):
-        tracks = table["track_id"].to_pylist()
+        tracks = table[TRACK_ID].to_pylist()
         kept = [i for i, track in enumerate(tracks) if track in chosen]
         ids += [tracks[i] for i in kept]
         shares.append(as_matrix(table["responsibility"])[kept])
-        frames.append(table["n_frames"].to_numpy()[kept])
+        frames.append(table[N_FRAMES].to_numpy()[kept])
     members = labels.members(ids)
     if not ids or not ((members.sum(1) >= config.min_songs) & (members.sum(1) < len(ids))).any():
         raise ConfigError(
@@ -191,7 +191,7 @@ def class_rows(config: Config, inputs: Inputs) -> list[dict[str, Any]]:
     tasks, _ = make_tasks(inputs.tracks, align(inputs)[0], config.evaluate.min_count)
     found: dict[str, np.ndarray] = {}
     for table in vector_tables(inputs.store, inputs.vectors, ["soft_sqrt"]):
-        found.update(zip(table["track_id"].to_pylist(), as_matrix(table["soft_sqrt"]), strict=True))
+        found.update(zip(table[TRACK_ID].to_pylist(), as_matrix(table["soft_sqrt"]), strict=True))
     rows: list[dict[str, Any]] = []
     for task in tasks:
         if task.kind != "value":

@@ -9,11 +9,12 @@ from infra.config import Config
 from infra.root import models
 from infra.root.models import Final
 from infra.root.records import Snapshot
+from infra.root.schemas import TRACK_ID, VERSION
 from infra.root.songs import read_columns
 from infra.storage.store import Store
 from jobs.train.job import describe, training_snapshot
 
-COLUMNS = ("track_id", "version")
+COLUMNS = (TRACK_ID, VERSION)
 
 
 @dataclass(frozen=True)
@@ -65,4 +66,4 @@ def _new_songs(store: Store, snapshot: Snapshot, trained_on: str) -> int:
 
 
 def _keys(songs: pa.Table) -> pa.ChunkedArray:
-    return pc.binary_join_element_wise(songs["track_id"], songs["version"], "\0")  # pyright: ignore
+    return pc.binary_join_element_wise(songs[TRACK_ID], songs[VERSION], "\0")  # pyright: ignore

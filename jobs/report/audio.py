@@ -13,6 +13,7 @@ from features.audio.excerpts import frame_sample, pieces
 from features.errors import BadTrack
 from features.spec import FeatureSpec
 from infra.errors import StorageError
+from infra.root.schemas import TRACK_ID, URI
 from infra.storage.store import read_uri
 from jobs.evaluate.inputs import Inputs
 
@@ -44,7 +45,7 @@ def cut_sounds(
     wanted: dict[str, list[Window]] = {track: [] for track in songs}
     for window in windows:
         wanted.setdefault(window.track_id, []).append(window)
-    rows = zip(inputs.tracks["track_id"].to_pylist(), inputs.tracks["uri"].to_pylist(), strict=True)
+    rows = zip(inputs.tracks[TRACK_ID].to_pylist(), inputs.tracks[URI].to_pylist(), strict=True)
     uris = {track: uri for track, uri in rows if track in wanted}
     with_timeline, found, begun = set(songs), {}, {}
 

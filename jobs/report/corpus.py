@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evaluation.report.records import Corpus, Histogram, LabelColumn, Quarantined
+from infra.root.schemas import PATH, TRACK_ID
 from infra.root.songs import read_quarantine, read_songs
 from jobs.evaluate.inputs import Inputs
 from jobs.evaluate.labels import Labels
@@ -20,7 +21,7 @@ BINS = 24
 def describe_corpus(inputs: Inputs, labels: Labels, sources: pa.Table) -> Corpus:
     """The corpus section of the page; sources as `read_sources` gives."""
     seconds = sources["duration_seconds"].to_numpy()
-    living = sources["track_id"].to_pylist()
+    living = sources[TRACK_ID].to_pylist()
     counts, edges = np.histogram(seconds, bins=_edges(seconds))
     quarantine = read_quarantine(inputs.store, inputs.features).to_pylist()
     return Corpus(
@@ -42,14 +43,14 @@ def describe_corpus(inputs: Inputs, labels: Labels, sources: pa.Table) -> Corpus
 def read_sources(inputs: Inputs) -> pa.Table:
     """track_id and SOURCE_COLUMNS of every song of the snapshot of features; no frame is read."""
     songs = read_songs(inputs.store, inputs.features)
-    living = set(zip(songs["track_id"].to_pylist(), songs["path"].to_pylist(), strict=True))
+    living = set(zip(songs[TRACK_ID].to_pylist(), songs[PATH].to_pylist(), strict=True))
     parts = []
     for shard in inputs.features.shards:
         if not shard.rows:
             continue
         with inputs.store.open(shard.path) as source, pq.ParquetFile(source) as file:
-            table = file.read(columns=["track_id", *SOURCE_COLUMNS])
-        mask = [(track, shard.path) in living for track in table["track_id"].to_pylist()]
+            table = file.read(columns=[TRACK_ID, *SOURCE_COLUMNS])
+        mask = [(track, shard.path) in living for track in table[TRACK_ID].to_pylist()]
         parts.append(table.filter(pa.array(mask, pa.bool_())))
     return pa.concat_tables(parts)
 
@@ -65,7 +66,7 @@ def _edges(seconds: np.ndarray) -> np.ndarray:
 
 
 def _quarantined(row: dict[str, Any]) -> Quarantined:
-    name = row["track_id"]
+    name = row[TRACK_ID]
     return Quarantined(name, row["reason"], row["message"].removeprefix(f"{name}: "))
 
 

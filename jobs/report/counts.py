@@ -12,6 +12,7 @@ from evaluation.interpretation.segments import candidates
 from evaluation.interpretation.tally import Tally, tally
 from evaluation.neighbours.exact import Neighbour, nearest
 from infra.errors import StorageError
+from infra.root.schemas import N_FRAMES, TRACK_ID
 from jobs.evaluate.inputs import Inputs
 from jobs.evaluate.labels import Labels
 from jobs.evaluate.vectors import as_matrix, vector_tables
@@ -45,9 +46,9 @@ def count_songs(inputs: Inputs, labels: Labels, wanted: Sequence[str], listed: C
     shares: dict[str, np.ndarray] = {}
     roots: dict[str, np.ndarray] = {}
     for table in vector_tables(inputs.store, inputs.vectors, ["responsibility", "soft_sqrt"]):
-        ids = table["track_id"].to_pylist()
+        ids = table[TRACK_ID].to_pylist()
         share, root = as_matrix(table["responsibility"]), as_matrix(table["soft_sqrt"])
-        part = tally(share, table["n_frames"].to_numpy(), labels.members(ids))
+        part = tally(share, table[N_FRAMES].to_numpy(), labels.members(ids))
         counted = part if counted is None else counted + part
         total = total + root.sum(axis=0, dtype=np.float64)
         here = [i for i, track in enumerate(ids) if track in listed]
@@ -68,7 +69,7 @@ def count_groups(
     of = dict(zip(groups, codes.tolist(), strict=True))
     counted: GroupSums | None = None
     for table in vector_tables(inputs.store, inputs.vectors, ["responsibility"]):
-        ids = table["track_id"].to_pylist()
+        ids = table[TRACK_ID].to_pylist()
         shares = as_matrix(table["responsibility"])[:, list(shown)]
         # A song that is no longer listed has no group that is known: any one will do.
         own = np.array([of[i] if i in of else zlib.crc32(i.encode()) % n_groups for i in ids], dtype=np.int64)
@@ -105,7 +106,7 @@ def similar_songs(inputs: Inputs, counts: Counts, limit: int) -> dict[str, list[
 
     def parts() -> Iterator[tuple[list[str], np.ndarray]]:
         for table in vector_tables(inputs.store, inputs.vectors, ["soft_sqrt"]):
-            yield table["track_id"].to_pylist(), as_matrix(table["soft_sqrt"])
+            yield table[TRACK_ID].to_pylist(), as_matrix(table["soft_sqrt"])
 
     wanted = sorted(counts.roots)
     if not wanted:

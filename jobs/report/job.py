@@ -17,7 +17,7 @@ from infra.errors import StorageError
 from infra.root import layout, models
 from infra.root.journal import NOTHING, Fence, make_visible, replace_files
 from infra.root.runs import RunFolder, now
-from infra.root.schemas import groups_by_track
+from infra.root.schemas import TRACK_ID, groups_by_track
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs, align, find_inputs
 from jobs.evaluate.job import read_summary, summary_path
@@ -167,7 +167,7 @@ def describe_model(
     )  # fmt: skip
     songs = make_songs(
         sample, counts, shown, found.steps, sounds.songs, similar_songs(inputs, counts, SIMILAR), labels,
-        dict(zip(sources["track_id"].to_pylist(), sources["duration_seconds"].to_pylist(), strict=True)),
+        dict(zip(sources[TRACK_ID].to_pylist(), sources["duration_seconds"].to_pylist(), strict=True)),
     )  # fmt: skip
     return usage(counts.songs), components, songs
 

@@ -23,6 +23,7 @@ from infra.root.lease import Lease, holding
 from infra.root.ledger import Tree
 from infra.root.records import Commit, Snapshot, quarantine_table, songs_table
 from infra.root.runs import RunFolder
+from infra.root.schemas import SHARD
 from infra.root.songs import read_songs
 from infra.storage.store import Store
 from infra.workers.cluster import connect, n_cpus, n_gpus, patience_seconds, wants_gpu
@@ -115,7 +116,7 @@ def _prepare(config: Config, loaded: LoadedModel) -> Work:
     latest = tree.latest(config.corpus)
     gone = tree.taken(latest)
     songs = living(features, read_songs(store, features), gone)
-    committed = tree.committed(songs["shard"].unique().to_pylist())
+    committed = tree.committed(songs[SHARD].unique().to_pylist())
     known = _known(store, latest).only(committed)
     shards = missing(songs, known)
     todo = unfinished(plan(features, shards, gone), committed)
@@ -181,7 +182,7 @@ def _publish(config: Config, work: Work, computed: int, fence: Fence) -> Represe
     songs = contents(work.songs, work.known, tables)
     if lost := work.songs.num_rows - songs.num_rows:
         raise Incomplete(f"{lost} songs have no vector; run python -m jobs.audit")
-    used = {*songs["shard"].unique().to_pylist()}
+    used = {*songs[SHARD].unique().to_pylist()}
     listed = [shard for shard in shards if shard.shard in used]
     _claim(work)
     work.tree.publish(config.corpus, listed, songs, quarantine_table([]), fence=fence)

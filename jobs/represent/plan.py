@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from infra.root.records import ShardFile, Snapshot
-from infra.root.schemas import SONGS
+from infra.root.schemas import SHARD, SONGS, TRACK_ID, VERSION
 from infra.root.taken import unused
 from jobs.extract.packing import cut
 
@@ -64,7 +64,7 @@ class Known:
 
     def only(self, shards: Collection[str]) -> "Known":
         """What these shards hold."""
-        kept = pc.is_in(self.songs["shard"], pa.array(shards, pa.string()))
+        kept = pc.is_in(self.songs[SHARD], pa.array(shards, pa.string()))
         return Known(self.songs.filter(kept), tuple(item for item in self.shards if item.shard in shards))
 
 
@@ -79,17 +79,17 @@ def vectors_shard(reference: ShardFile, gone: Collection[str] = ()) -> str:
 def living(features: Snapshot, songs: pa.Table, gone: Collection[str] = ()) -> pa.Table:
     """track_id, version and shard of the features' songs, the shard being that of their vectors."""
     names = {item.shard: vectors_shard(item, gone) for item in features.shards}
-    found: Any = songs["shard"].combine_chunks()
+    found: Any = songs[SHARD].combine_chunks()
     shards = found.dictionary_encode()
     renamed = pa.array([names[name] for name in shards.dictionary.to_pylist()], pa.string())
-    columns = [songs["track_id"], songs["version"], renamed.take(shards.indices)]
-    return pa.table(columns, ["track_id", "version", "shard"])
+    columns = [songs[TRACK_ID], songs[VERSION], renamed.take(shards.indices)]
+    return pa.table(columns, [TRACK_ID, VERSION, SHARD])
 
 
 def missing(songs: pa.Table, known: Known) -> list[str]:
     """Shards with songs of `living` that are not known, sorted."""
     unknown = pc.invert(pc.is_in(_keys(songs), _keys(known.songs)))
-    return sorted(songs["shard"].filter(unknown).unique().to_pylist())
+    return sorted(songs[SHARD].filter(unknown).unique().to_pylist())
 
 
 def plan(features: Snapshot, shards: Collection[str], gone: Collection[str] = ()) -> list[Unit]:
@@ -117,7 +117,7 @@ def unfinished(units: Iterable[Unit], committed: Collection[str]) -> list[Unit]:
 def contents(songs: pa.Table, known: Known, new: Iterable[pa.Table]) -> pa.Table:
     """The songs of the next snapshot: of all that is known or new (schema SONGS), those of `living`."""
     table = pa.concat_tables([known.songs, *new])
-    return table.filter(pc.is_in(_keys(table), _keys(songs))).sort_by("track_id").combine_chunks()
+    return table.filter(pc.is_in(_keys(table), _keys(songs))).sort_by(TRACK_ID).combine_chunks()
 
 
 def _packed(items: Sequence[T], sizes: Sequence[int], most_bytes: int) -> list[tuple[T, ...]]:
@@ -126,4 +126,4 @@ def _packed(items: Sequence[T], sizes: Sequence[int], most_bytes: int) -> list[t
 
 def _keys(table: pa.Table) -> pa.ChunkedArray:
     """Track, version and shard as one string; none contains a NUL."""
-    return pc.binary_join_element_wise(table["track_id"], table["version"], table["shard"], "\0")
+    return pc.binary_join_element_wise(table[TRACK_ID], table[VERSION], table[SHARD], "\0")

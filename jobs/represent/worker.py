@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hdpgmm.represent import Vectors
 from infra.root.ledger import Tree
+from infra.root.schemas import N_FRAMES, TRACK_ID, VERSION
 from infra.root.songs import SongBlock, joined, shard_blocks
 from infra.storage.retry import patiently
 from infra.storage.store import Store
@@ -119,9 +120,9 @@ def vector_table(songs: SongBlock, vectors: Vectors, top: int) -> pa.Table:
     shares, components = torch.topk(vectors.responsibility, min(top, vectors.responsibility.shape[1]))
     return pa.table(
         {
-            "track_id": pa.array(songs.track_ids, pa.string()),
-            "version": pa.array(songs.versions, pa.string()),
-            "n_frames": pa.array(np.diff(songs.offsets).astype(np.int32)),
+            TRACK_ID: pa.array(songs.track_ids, pa.string()),
+            VERSION: pa.array(songs.versions, pa.string()),
+            N_FRAMES: pa.array(np.diff(songs.offsets).astype(np.int32)),
             **{column: _lists(kind.compute(vectors)) for column, kind in KINDS.items()},
             "log_likelihood": pa.array(vectors.log_likelihood.numpy()),
             "top_components": _lists(components.int()).cast(pa.list_(pa.int32())),

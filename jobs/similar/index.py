@@ -23,6 +23,7 @@ from evaluation.neighbours.exact import Block, Neighbour, directions, mean_vecto
 from infra.code import digest_of_code
 from infra.config import SimilarConfig
 from infra.root import layout
+from infra.root.schemas import PATH, ROW, ROW_GROUP, TRACK_ID
 from infra.root.songs import read_columns
 from infra.storage.parquet import decode, encode
 from infra.storage.store import Store
@@ -55,26 +56,26 @@ def blocks(inputs: Inputs, kind: str) -> Iterator[Block]:
     """All living songs, a shard of vectors at a time."""
     for table in vector_tables(inputs.store, inputs.vectors, [kind]):
         if table.num_rows:
-            yield table["track_id"].to_pylist(), as_matrix(table[kind])
+            yield table[TRACK_ID].to_pylist(), as_matrix(table[kind])
 
 
 def some_vectors(inputs: Inputs, tracks: pa.Table, kind: str) -> Block:
     """Of some living songs, rows of `read_places`, whose row groups are read."""
     ids: list[str] = []
     found: list[np.ndarray] = []
-    places = sorted(tracks.to_pylist(), key=lambda place: (place["path"], place["row_group"], place["row"]))
-    for path, members in groupby(places, key=lambda place: place["path"]):
+    places = sorted(tracks.to_pylist(), key=lambda place: (place[PATH], place[ROW_GROUP], place[ROW]))
+    for path, members in groupby(places, key=lambda place: place[PATH]):
         with inputs.store.open(path) as source, pq.ParquetFile(source) as file:
-            for row_group, rows in groupby(members, key=lambda place: place["row_group"]):
+            for row_group, rows in groupby(members, key=lambda place: place[ROW_GROUP]):
                 column, chosen = file.read_row_group(row_group, columns=[kind])[kind], list(rows)
-                ids += [place["track_id"] for place in chosen]
-                found.append(as_matrix(column)[[place["row"] for place in chosen]])
+                ids += [place[TRACK_ID] for place in chosen]
+                found.append(as_matrix(column)[[place[ROW] for place in chosen]])
     return ids, np.concatenate(found)
 
 
 def read_places(inputs: Inputs) -> pa.Table:
     """track_id, path, row_group and row of every living song's vectors."""
-    return read_columns(inputs.store, inputs.vectors.songs, ["track_id", "path", "row_group", "row"])
+    return read_columns(inputs.store, inputs.vectors.songs, [TRACK_ID, PATH, ROW_GROUP, ROW])
 
 
 def wants_index(inputs: Inputs, config: SimilarConfig) -> bool:
@@ -138,10 +139,10 @@ def find(
     (direction,) = directions(query[None], prepared.mean)
     if not direction.any() or not index.ntotal:
         return []
-    ids = decode(store.read(prepared.ids))["track_id"]
+    ids = decode(store.read(prepared.ids))[TRACK_ID]
     near = ids.take(pa.array(approximate.candidates(index, direction, k + len(without), config.probes)))
     places = read_places(inputs)
-    block = some_vectors(inputs, places.filter(pc.is_in(places["track_id"], near)), config.kind)  # pyright: ignore
+    block = some_vectors(inputs, places.filter(pc.is_in(places[TRACK_ID], near)), config.kind)  # pyright: ignore
     return nearest(query[None], [block], prepared.mean, k, [without])[0]
 
 
@@ -165,7 +166,7 @@ def _write_index(inputs: Inputs, config: SimilarConfig, made: Prepared) -> np.nd
     cells = cells if len(rows) >= cells else approximate.cells_for(len(rows))
     index = approximate.build(rows, all_directions(), cells, config.seed)
     inputs.store.write(made.index, approximate.to_bytes(index))
-    table = pa.table({"track_id": pa.array(ids, pa.string())})
+    table = pa.table({TRACK_ID: pa.array(ids, pa.string())})
     inputs.store.write(made.ids, encode(table, [len(ids)]))
     return mean
 

@@ -16,7 +16,7 @@ from features.spec import FeatureSpec
 from infra.config import Config
 from infra.errors import ConfigError
 from infra.root.ledger import Tree
-from infra.root.schemas import MULTI, SINGLE, label_columns
+from infra.root.schemas import MULTI, SINGLE, TRACK_ID, label_columns
 from infra.root.songs import SongBlock
 from infra.storage.store import Store, read_uri
 from jobs.evaluate.inputs import Inputs, find_inputs
@@ -66,11 +66,11 @@ def run(
 def track_vector(inputs: Inputs, track: str, kind: str) -> tuple[str, np.ndarray]:
     """The name and the vector (dim,) of a track: of that name, or the only one that ends with it after a slash."""
     songs = read_places(inputs)
-    place = songs.filter(pc.equal(songs["track_id"], track))  # pyright: ignore
+    place = songs.filter(pc.equal(songs[TRACK_ID], track))  # pyright: ignore
     if not place.num_rows:
-        place = songs.filter(pc.ends_with(songs["track_id"], "/" + track))  # pyright: ignore
+        place = songs.filter(pc.ends_with(songs[TRACK_ID], "/" + track))  # pyright: ignore
     if place.num_rows != 1:
-        raise ConfigError(_not_found(inputs, songs["track_id"], track, place.num_rows))
+        raise ConfigError(_not_found(inputs, songs[TRACK_ID], track, place.num_rows))
     (name,), (vector,) = some_vectors(inputs, place, kind)
     return name, vector
 
@@ -120,10 +120,10 @@ def read_specification(inputs: Inputs) -> FeatureSpec:
 
 def words(tracks: pa.Table, ids: Sequence[str]) -> list[tuple[str, ...]]:
     """The labels of some tracks, of all label columns; () for a track that is not in the list."""
-    wanted = pc.is_in(tracks["track_id"], pa.array(ids, pa.string()))  # pyright: ignore
+    wanted = pc.is_in(tracks[TRACK_ID], pa.array(ids, pa.string()))  # pyright: ignore
     rows = tracks.filter(wanted).to_pylist()
     columns = [found.column for found in label_columns(tracks) if found.kind in (SINGLE, MULTI)]
-    found = {row["track_id"]: tuple(word for name in columns for word in _listed(row[name])) for row in rows}
+    found = {row[TRACK_ID]: tuple(word for name in columns for word in _listed(row[name])) for row in rows}
     return [found.get(track, ()) for track in ids]
 
 

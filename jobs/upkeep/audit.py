@@ -20,6 +20,7 @@ from infra.progress import Progress
 from infra.root import layout, models
 from infra.root.ledger import Tree, trees
 from infra.root.records import Commit, Placed, ShardFile
+from infra.root.schemas import SHARD, TRACK_ID, VERSION
 from infra.root.songs import read_quarantine, read_songs
 from infra.root.taken import taken
 from infra.storage.store import Store
@@ -137,7 +138,7 @@ def check_snapshot(tree: Tree, corpus: str, commits: Mapping[str, Commit]) -> li
         read_quarantine(tree.store, snapshot)
     except StorageError as error:
         return [*problems, f"{where}: a table is missing or damaged ({error})"]
-    columns = (songs[name].to_pylist() for name in ("shard", *Placed._fields))
+    columns = (songs[name].to_pylist() for name in (SHARD, *Placed._fields))
     strangers = sum(row not in placed for row in zip(*columns, strict=True))
     if strangers:
         problems.append(f"{where}: {strangers} songs are not where their commits say")
@@ -246,12 +247,12 @@ def _agrees(reference: ShardFile, commit: Commit | None) -> bool:
 
 
 def _versions(table: pa.Table) -> list[tuple[str, str]]:
-    return list(zip(table["track_id"].to_pylist(), table["version"].to_pylist(), strict=True))
+    return list(zip(table[TRACK_ID].to_pylist(), table[VERSION].to_pylist(), strict=True))
 
 
 def _places(songs: pa.Table) -> list[tuple[str, str, str]]:
     """Track, version and vectors' shard, which has the digest of the features in its name."""
-    return list(zip(*(songs[name].to_pylist() for name in ("track_id", "version", "shard")), strict=True))
+    return list(zip(*(songs[name].to_pylist() for name in (TRACK_ID, VERSION, SHARD)), strict=True))
 
 
 def print_result(result: AuditResult, console: Console) -> None:
@@ -277,7 +278,7 @@ def quarantine_lines(quarantine: pa.Table | None) -> Iterator[str]:
         yield f"{reason}: {count}"
         rows = [row for row in quarantine.to_pylist() if row["reason"] == reason]
         for row in rows[:LISTED_FILES]:
-            yield f"  {row['track_id']}: {row['message'].removeprefix(row['track_id'] + ': ')}"
+            yield f"  {row[TRACK_ID]}: {row['message'].removeprefix(row[TRACK_ID] + ': ')}"
         if count > LISTED_FILES:
             yield f"  and {count - LISTED_FILES} more"
 

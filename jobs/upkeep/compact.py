@@ -22,6 +22,7 @@ from infra.root.journal import Fence
 from infra.root.ledger import Tree
 from infra.root.records import Commit, Snapshot, quarantine_table, songs_table
 from infra.root.runs import RunFolder
+from infra.root.schemas import N_FRAMES, PATH, ROW, ROW_GROUP, SHARD, TRACK_ID, VERSION
 from infra.root.songs import read_quarantine, read_songs
 from infra.root.taken import taken, unused
 from infra.storage.store import Store
@@ -140,8 +141,8 @@ def gather(store: Store, songs: pa.Table) -> pa.Table:
     Raises StorageError where a shard is missing or does not hold the songs that the table says.
     """
     rows: list[tuple[int, pa.Table]] = []
-    for path in songs["path"].unique().to_pylist():
-        places = pc.indices_nonzero(pc.equal(songs["path"], path)).to_pylist()
+    for path in songs[PATH].unique().to_pylist():
+        places = pc.indices_nonzero(pc.equal(songs[PATH], path)).to_pylist()
         wanted = songs.take(places)
         try:
             with store.open(path) as source, pq.ParquetFile(source) as file:
@@ -150,10 +151,10 @@ def gather(store: Store, songs: pa.Table) -> pa.Table:
             raise StorageError(f"{store.uri(path)}: {error}") from error
         index = [
             starts[group] + row
-            for group, row in zip(wanted["row_group"].to_pylist(), wanted["row"].to_pylist(), strict=True)
+            for group, row in zip(wanted[ROW_GROUP].to_pylist(), wanted[ROW].to_pylist(), strict=True)
         ]
         found = table.take(pa.array(index, pa.int64()))
-        if not found["track_id"].equals(wanted["track_id"]) or not found["version"].equals(wanted["version"]):
+        if not found[TRACK_ID].equals(wanted[TRACK_ID]) or not found[VERSION].equals(wanted[VERSION]):
             raise StorageError(f"{store.uri(path)}: its rows are not the songs that the snapshot says")
         rows += [(place, found.slice(i, 1)) for i, place in enumerate(places)]
     return pa.concat_tables([row for _, row in sorted(rows, key=lambda item: item[0])]).combine_chunks()
@@ -163,9 +164,9 @@ def publish(corpus: str, work: Work, commits: Sequence[Commit], fence: Fence) ->
     """The snapshot in which the merged shards stand for those they replace."""
     gone = pa.array(work.todo.replaced, pa.string())
     before, new = (work.songs, work.quarantine), (songs_table(commits), quarantine_table(commits))
-    kept = [table.filter(pc.invert(pc.is_in(table["shard"], gone))) for table in before]
+    kept = [table.filter(pc.invert(pc.is_in(table[SHARD], gone))) for table in before]
     tables = [
-        pa.concat_tables([old, more]).sort_by("track_id").combine_chunks()
+        pa.concat_tables([old, more]).sort_by(TRACK_ID).combine_chunks()
         for old, more in zip(kept, new, strict=True)
     ]
     references = [item for item in work.snapshot.shards if item.shard not in set(work.todo.replaced)]
@@ -189,7 +190,7 @@ def vector_trees(corpus: str, work: Work) -> list[Carried]:
         songs, names = read_songs(store, latest), vectors.taken(latest)
         wanted = represent.living(work.snapshot, work.songs, names)
         if not represent.missing(wanted, represent.Known(songs, latest.shards)):
-            place = dict(zip(songs["track_id"].to_pylist(), range(songs.num_rows), strict=True))
+            place = dict(zip(songs[TRACK_ID].to_pylist(), range(songs.num_rows), strict=True))
             found.append(Carried(vectors, songs, place, names))
     return found
 
@@ -218,7 +219,7 @@ def _starts(file: pq.ParquetFile) -> list[int]:
 
 def _row_bytes(table: pa.Table) -> list[int]:
     total = max(table.nbytes, 1)
-    frames = table["n_frames"].to_pylist()
+    frames = table[N_FRAMES].to_pylist()
     return [max(1, total * n // max(sum(frames), 1)) for n in frames]
 
 

@@ -10,6 +10,7 @@ import pyarrow.compute
 
 from infra.config import ExtractConfig
 from infra.root.records import Snapshot
+from infra.root.schemas import SHARD, TRACK_ID, VERSION
 from jobs.extract.packing import cut, fair_tracks
 
 pc: Any = pyarrow.compute  # its functions are made at run time, where a type checker cannot see them
@@ -48,7 +49,7 @@ def plan(
     most = min(config.shard_tracks, fair_tracks(songs.num_rows + quarantine.num_rows))
     used: dict[str, int] = {}
     for table in (songs, quarantine):
-        for count in table["shard"].value_counts().to_pylist():
+        for count in table[SHARD].value_counts().to_pylist():
             used[count["values"]] = used.get(count["values"], 0) + count["counts"]
     row_bytes = {item.shard: item.bytes / max(item.rows, 1) for item in snapshot.shards}
     small = sorted(
@@ -58,13 +59,13 @@ def plan(
         and used.get(item.shard, 0) * row_bytes[item.shard] < FULL * config.shard_bytes
     )
     chosen = pa.array(small, pa.string())
-    moved = songs.filter(pc.is_in(songs["shard"], chosen))
-    records = quarantine.filter(pc.is_in(quarantine["shard"], chosen)).to_pylist()
+    moved = songs.filter(pc.is_in(songs[SHARD], chosen))
+    records = quarantine.filter(pc.is_in(quarantine[SHARD], chosen)).to_pylist()
     items = sorted(
-        [(track, row) for row, track in enumerate(moved["track_id"].to_pylist())]
-        + [(record["track_id"], -1 - place) for place, record in enumerate(records)]
+        [(track, row) for row, track in enumerate(moved[TRACK_ID].to_pylist())]
+        + [(record[TRACK_ID], -1 - place) for place, record in enumerate(records)]
     )
-    shards = moved["shard"].to_pylist()
+    shards = moved[SHARD].to_pylist()
     sizes = [int(row_bytes[shards[row]]) + 1 if row >= 0 else 1 for _, row in items]
     parts = [items[start:stop] for start, stop in cut(sizes, config.shard_bytes, most)]
     dead = sum(item.inputs for item in snapshot.shards if item.shard in set(small)) - len(items)
@@ -78,13 +79,13 @@ def _merged(
 ) -> Merged:
     songs = moved.take(pa.array([row for _, row in part if row >= 0], pa.int64()))
     quarantined = tuple(
-        {name: value for name, value in records[-1 - row].items() if name != "shard"}
+        {name: value for name, value in records[-1 - row].items() if name != SHARD}
         for _, row in part
         if row < 0
     )
     digest = hashlib.sha256(f"compact\0{fingerprint}".encode())
-    for row in songs.select(["track_id", "version", "path"]).to_pylist():
+    for row in songs.select([TRACK_ID, VERSION, "path"]).to_pylist():
         digest.update("\0".join(row.values()).encode() + b"\n")
     for record in quarantined:
-        digest.update(f"{record['track_id']}\0{record['version']}\0{record['attempts']}\n".encode())
+        digest.update(f"{record[TRACK_ID]}\0{record[VERSION]}\0{record['attempts']}\n".encode())
     return Merged(digest.hexdigest()[:24], songs, quarantined)

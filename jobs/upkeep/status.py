@@ -19,6 +19,7 @@ from infra.errors import ConfigError
 from infra.root import layout
 from infra.root.ledger import newest_snapshots
 from infra.root.runs import has_record, read_record
+from infra.root.schemas import BYTES
 from infra.root.songs import read_quarantine
 from infra.storage.retry import patiently
 from infra.storage.store import Store
@@ -75,7 +76,7 @@ def corpora(store: Store) -> Rows:
         table = read_tracks(store, name)
         about = json.loads((table.schema.metadata or {}).get(b"hdpgmm", b"{}"))
         labels = [*about.get("single", ()), *about.get("multi", ())]
-        size = sum(table["bytes"].to_pylist()) / 1e9
+        size = sum(table[BYTES].to_pylist()) / 1e9
         rows.append(
             (name, str(table.num_rows), f"{size:.3g}", str(about.get("music")), ", ".join(labels) or "-")
         )
