@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pyarrow as pa
 
-from jobs.train.feed.order import epoch_windows, heldout_mask, subset_mask
+from hdpgmm.data.order import epoch_windows, heldout_mask, subset_mask
 
 COLUMNS = ("track_id", "path", "row_group", "row", "n_frames")  # of the songs table
 PROBE_EPOCH, SAMPLE_EPOCH = 1 << 31, (1 << 31) + 1  # orders of their own

@@ -15,7 +15,7 @@ from jobs.sweep.command import show
 from jobs.sweep.plan import corpus_size, over, points_of, with_seed
 from jobs.sweep.studies import find_studies, read_study
 from jobs.train import job as train
-from jobs.train.feed.order import subset_mask
+from hdpgmm.data.order import subset_mask
 from tests.jobs.scored_roots import make_songs, write_features, write_tracks
 
 SETTINGS = (

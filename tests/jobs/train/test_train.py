@@ -30,7 +30,7 @@ from infra.root.lease import Lease
 from infra.storage.store import Store
 from jobs.train import job as train
 from jobs.train.assignment import Assignment
-from jobs.train.feed.order import heldout_mask
+from hdpgmm.data.order import heldout_mask
 from jobs.train.feed.worker import DataWorker
 from jobs.train.trainer import Trainer, settings
 from tests.jobs.trees import clustered_songs, commit_songs
