@@ -39,6 +39,10 @@ class State:
     def n_components(self) -> int:
         return self.stats.count.shape[0]
 
+    def to(self, device: torch.device | str) -> "State":
+        """The prior stays on the CPU, where it always is."""
+        return replace(self, stats=self.stats.to(device))
+
 
 @dataclass(frozen=True)
 class Globals:

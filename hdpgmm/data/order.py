@@ -1,14 +1,75 @@
 """The order of songs: a pure function of the data, the seed and the epoch, so any step can be recomputed.
 
-Row groups are shuffled, and songs inside a window of row groups: nearly a full shuffle, while a reader touches each
-row group in one stretch of the epoch. Windows are cut by songs, so that mini-batches fill them exactly; only a row
-group at their border is met in two of them.
+Songs lie in groups (those of a file are its row groups). Groups are shuffled, and songs inside a window of groups:
+nearly a full shuffle, while a reader touches each group in one stretch of the epoch. Windows are cut by songs, so that
+mini-batches fill them exactly; only a group at their border is met in two of them.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
+
+PROBE_EPOCH, SAMPLE_EPOCH = 1 << 31, (1 << 31) + 1  # orders of their own
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """One step's songs (song,) by number. `last`: the epoch ends with it; those of a `window` share their groups."""
+
+    epoch: int
+    index: int
+    last: bool
+    window: int
+    songs: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """Every song once an epoch, `batch_songs` at a time, the last of an epoch maybe fewer.
+
+    starts (group + 1,): songs are numbered group by group, and these are the first ones' numbers. window_batches: how
+    many mini-batches are shuffled together.
+    """
+
+    starts: np.ndarray
+    seed: int
+    batch_songs: int
+    window_batches: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-int(self.starts[-1]) // self.batch_songs)
+
+    def epoch(self, epoch: int, skip_windows: int = 0) -> Iterator[Turn]:
+        """The turns of one epoch, after so many windows."""
+        window_songs = self.window_batches * self.batch_songs
+        windows = epoch_windows(self.starts, self.seed, epoch, window_songs, skip_windows)
+        for number, window in enumerate(windows, start=skip_windows):
+            for place, start in enumerate(range(0, len(window), self.batch_songs)):
+                index = number * self.window_batches + place
+                last = index == self.steps_per_epoch - 1
+                yield Turn(epoch, index, last, number, window[start : start + self.batch_songs])
+
+    def epochs(self, epochs: int, done: int) -> Iterator[Turn]:
+        """The turns of all epochs after the first `done` steps."""
+        whole, rest = divmod(done, self.steps_per_epoch)
+        windows, rest = divmod(rest, self.window_batches)
+        for epoch in range(whole, epochs):
+            yield from islice(self.epoch(epoch, windows), rest, None)
+            windows, rest = 0, 0
+
+
+def some_songs(starts: np.ndarray, seed: int, songs: int) -> np.ndarray:
+    """Numbers of random songs (song,), from as few groups as make a fair sample."""
+    return next(epoch_windows(starts, seed, PROBE_EPOCH, 4 * songs))[:songs]
+
+
+def some_groups(n_groups: int, seed: int, most: int) -> np.ndarray:
+    """Numbers of `most` random groups, or of all, ascending."""
+    return np.sort(np.random.default_rng([seed, SAMPLE_EPOCH]).permutation(n_groups)[:most])
 
 
 def epoch_windows(
@@ -16,7 +77,7 @@ def epoch_windows(
 ) -> Iterator[np.ndarray]:
     """Each song exactly once, window after window of `window_songs` (song,) int64, after the first `skip` windows.
 
-    starts (group + 1,): songs are numbered row group by row group, and these are the first ones' numbers.
+    starts (group + 1,): as of `Order`.
     """
     groups = np.random.default_rng([seed, epoch]).permutation(len(starts) - 1)
     ends = np.cumsum(np.diff(starts)[groups])

@@ -11,7 +11,8 @@ from infra.root.ledger import Snapshot
 from infra.root.models import Final
 from infra.root.songs import read_columns
 from infra.storage.store import Store
-from jobs.train.job import describe, training_snapshot
+from jobs.train.job import training_snapshot
+from jobs.train.provenance import describe
 
 COLUMNS = ("track_id", "version")
 

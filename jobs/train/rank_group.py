@@ -24,8 +24,10 @@ from infra.errors import ConfigError, Incomplete, JobError
 from infra.root.journal import Fence
 from infra.workers.cluster import leaving_nodes, n_gpus, wants_gpu
 from infra.workers.pool import DEATHS, cause_of, first_line
-from jobs.train.assignment import Assignment, Event
+from jobs.train.errors import RanksApart, RanksDied
+from jobs.train.events import Event, Stepped, Stopped
 from jobs.train.feed.worker import DataWorker
+from jobs.train.provenance import Assignment
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +41,6 @@ LEAVING_SECONDS = (
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 # Processes that see all GPUs of their machine exchange memory directly; each uses the one that Ray gave it.
 ALL_GPUS = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
-
-
-class RanksDied(Exception):
-    """A rank ended and nobody had asked the job to; the others were ended too."""
-
-
-class RanksApart(RuntimeError):
-    """Ranks that live do not reach each other."""
 
 
 class Rank:
@@ -178,8 +172,8 @@ class RankGroup:
                 except StopIteration:
                     waiting.remove(generator)
                 else:
-                    stepping = stepping or event["kind"] == "step"
-                    self._stopped = event["kind"] == "stopped"
+                    stepping = stepping or isinstance(event, Stepped)
+                    self._stopped = isinstance(event, Stopped)
                     yield event
 
     def _leave(self) -> bool:

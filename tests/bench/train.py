@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from jobs.train.assignment import Assignment
 from threadpoolctl import threadpool_limits
 
 from features.spec import PRESETS, fingerprint
@@ -44,7 +45,6 @@ from infra.root.songs import read_block, read_columns
 from infra.storage.store import Store
 from infra.workers.cluster import connect
 from jobs.extract.packing import row_groups
-from jobs.train.assignment import Assignment
 from jobs.train.feed.plan import COLUMNS, Plan
 from jobs.train.feed.worker import WINDOW_BYTES, DataWorker
 from jobs.train.job import describe, training_snapshot

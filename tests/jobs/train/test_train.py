@@ -15,6 +15,7 @@ import ray
 import torch
 
 from hdpgmm import schedule, training
+from hdpgmm.data.order import heldout_mask
 from hdpgmm.local_step.stick_breaking import LocalOptions
 from hdpgmm.model import BatchInfo, State, batch_statistics, corpus_bound, prepare
 from hdpgmm.record import from_arrays
@@ -29,9 +30,9 @@ from infra.root.journal import Journal
 from infra.root.lease import Lease
 from infra.storage.store import Store
 from jobs.train import job as train
-from jobs.train.assignment import Assignment
-from hdpgmm.data.order import heldout_mask
+from jobs.train.events import RolledBack
 from jobs.train.feed.worker import DataWorker
+from jobs.train.provenance import Assignment
 from jobs.train.trainer import Trainer, settings
 from tests.jobs.trees import clustered_songs, commit_songs
 
@@ -307,7 +308,7 @@ def test_a_state_that_is_not_finite_is_given_up_for_the_last_checkpoint(
 
     monkeypatch.setattr(training, "learn", breaking)
     events = list(trainer_of(tree(tmp_path), run).train())
-    assert [(event["step"], event["to"]) for event in events if event["kind"] == "rollback"] == [(7, 6)]
+    assert [event for event in events if isinstance(event, RolledBack)] == [RolledBack(7, 6)]
     found = Checkpoints(Store(str(tmp_path)), models.prefix(run)).load()
     assert found is not None
     assert {name: part.tobytes() for name, part in found[1].items()} == arrays(root, run)
