@@ -18,7 +18,7 @@ from hdpgmm.model import BatchInfo, State, corpus_bound, effective_components, p
 from hdpgmm.moves.merge_delete import Move, Probe
 from hdpgmm.ragged import Ragged
 from hdpgmm.schedule import Epoch
-from hdpgmm.score import completion
+from hdpgmm.score import completion_per_frame
 
 T = TypeVar("T")
 N = TypeVar("N")
@@ -287,8 +287,7 @@ def _heldout_score(state: State, songs: Songs, rules: Rules) -> float | None:
     heldout = songs.heldout()
     if heldout is None:
         return None
-    total, frames = completion(prepare(state), heldout.values, heldout.offsets, rules.settings.options)
-    return total / frames + songs.whitening.log_det if frames else None
+    return completion_per_frame(prepare(state), heldout, rules.settings.options, songs.whitening.log_det)
 
 
 def _is_finite(state: State, info: BatchInfo) -> bool:
