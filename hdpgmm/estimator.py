@@ -17,9 +17,11 @@ from hdpgmm.components.normal_gamma import NormalGamma
 from hdpgmm.components.normal_wishart import NormalWishart
 from hdpgmm.components.prior import Concentration
 from hdpgmm.data.whitening import Whitening
+from hdpgmm.fisher import fisher
 from hdpgmm.fit import EpochEnd, Event, Moves, Progress, Rules, Step, fit
 from hdpgmm.memory import MemoryKeeper, MemorySongs, first_state, group_bounds, heldout_songs, members
-from hdpgmm.model import State, corpus_weights, family, prepare
+from hdpgmm.model.expectations import corpus_weights, prepare
+from hdpgmm.model.state import State, family
 from hdpgmm.moves.merge_delete import Move, Probe
 from hdpgmm.ragged import Ragged
 from hdpgmm.record import from_arrays, to_arrays
@@ -183,7 +185,7 @@ class HDPGMM:
         given = self._whitened(checked(songs, self.n_features_in_))
         model, options = prepare(self._state), self._settings.options
         if kind == "fisher":
-            return represent.fisher(model, self._state, given.values, given.offsets, options).cpu().numpy()
+            return fisher(model, self._state, given.values, given.offsets, options).cpu().numpy()
         return getattr(represent.represent(model, given.values, given.offsets, options), kind).cpu().numpy()
 
     def fit_transform(self, songs: Songs, y: object = None) -> np.ndarray:

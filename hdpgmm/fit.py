@@ -14,7 +14,10 @@ from torch import Tensor
 
 from hdpgmm import schedule, training
 from hdpgmm.data.whitening import Whitening
-from hdpgmm.model import BatchInfo, State, corpus_bound, effective_components, prepare
+from hdpgmm.model.bound import corpus_bound
+from hdpgmm.model.expectations import prepare
+from hdpgmm.model.state import State, effective_components
+from hdpgmm.model.statistics import BatchInfo
 from hdpgmm.moves.merge_delete import Move, Probe
 from hdpgmm.ragged import Ragged
 from hdpgmm.schedule import Epoch

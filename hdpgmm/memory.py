@@ -17,7 +17,7 @@ from hdpgmm.data.order import Order, Turn, heldout_mask, some_groups, some_songs
 from hdpgmm.data.survey import SAMPLE_GROUPS, Survey, sampled_share, survey_group
 from hdpgmm.data.whitening import Whitening
 from hdpgmm.fit import Batch, Progress
-from hdpgmm.model import State
+from hdpgmm.model.state import State
 from hdpgmm.moves.merge_delete import Probe
 from hdpgmm.ragged import Ragged
 from hdpgmm.training import Settings

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from hdpgmm.components.statistics import Statistics
-from hdpgmm.model import BatchInfo
+from hdpgmm.model.statistics import BatchInfo
 from hdpgmm.training import Part, Total, in_order
 
 T = TypeVar("T")

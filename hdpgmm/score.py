@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from hdpgmm.local_step.stick_breaking import LocalOptions, Posterior
-from hdpgmm.model import Globals, infer, log_likelihoods, unseen_log_density
+from hdpgmm.local_step.posterior import LocalOptions, Posterior
+from hdpgmm.model.expectations import Globals, log_likelihoods, unseen_log_density
+from hdpgmm.model.inference import infer
 from hdpgmm.ragged import Ragged
 
 

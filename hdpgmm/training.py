@@ -12,8 +12,11 @@ from hdpgmm.data import kmeans as initialise
 from hdpgmm.data.autocorrelation import dependence
 from hdpgmm.data.survey import Survey
 from hdpgmm.data.whitening import Whitening, standardising, whitening
-from hdpgmm.local_step.stick_breaking import LocalOptions
-from hdpgmm.model import BatchInfo, State, batch_statistics, blend, prepare, step_size
+from hdpgmm.local_step.posterior import LocalOptions
+from hdpgmm.model.expectations import prepare
+from hdpgmm.model.state import State
+from hdpgmm.model.statistics import BatchInfo, batch_statistics
+from hdpgmm.model.update import blend, step_size
 from hdpgmm.moves.births import births
 from hdpgmm.moves.merge_delete import Move, Probe, reduce
 from hdpgmm.moves.trials import try_reductions

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hdpgmm.local_step.stick_breaking import LOWEST, LocalOptions, Posterior, of_songs, supported, take_named
+from hdpgmm.local_step.posterior import LOWEST, LocalOptions, Posterior, of_songs, supported, take_named
 
 NEGLIGIBLE = 1e-9  # frames of a song: a component with less is not in use
 LEAST = 1e-300  # exp(E[log beta]): the digamma of less overflows

@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from hdpgmm.local_step.direct_assignment import LEAST, NEGLIGIBLE
-from hdpgmm.local_step.stick_breaking import LOWEST, LocalOptions, largest
+from hdpgmm.local_step.posterior import LOWEST, LocalOptions, largest
 
 _WARPS = 4
 _TILE_COMPS = 32

@@ -14,8 +14,11 @@ from torch import Tensor
 
 from hdpgmm.components import sticks
 from hdpgmm.components.statistics import Statistics
-from hdpgmm.local_step.stick_breaking import LocalOptions, Posterior
-from hdpgmm.model import EMPTY, State, component_costs, corpus_bound, family, infer, prepare, song_level
+from hdpgmm.local_step.posterior import LocalOptions, Posterior
+from hdpgmm.model.bound import component_costs, corpus_bound
+from hdpgmm.model.expectations import prepare
+from hdpgmm.model.inference import infer, song_level
+from hdpgmm.model.state import EMPTY, State, family
 
 PAIRS = 512  # scored at once, each with a pooled scatter
 ATTEMPTS = 4  # to find moves of a round that raise the bound together

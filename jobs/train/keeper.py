@@ -7,7 +7,7 @@ import torch
 
 from hdpgmm.data.whitening import Whitening
 from hdpgmm.fit import Progress, Ranks
-from hdpgmm.model import BatchInfo
+from hdpgmm.model.statistics import BatchInfo
 from hdpgmm.record import from_arrays, to_arrays
 from hdpgmm.schedule import chosen
 from infra.root.checkpoints import Checkpoints

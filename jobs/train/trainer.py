@@ -16,7 +16,7 @@ from hdpgmm import fit, ranks, schedule, training
 from hdpgmm.components.prior import Concentration
 from hdpgmm.data.whitening import Whitening
 from hdpgmm.fit import Progress
-from hdpgmm.model import State, effective_components
+from hdpgmm.model.state import State, effective_components
 from infra.config import TrainConfig
 from infra.errors import JobError
 from infra.root.songs import read_columns

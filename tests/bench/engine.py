@@ -35,7 +35,7 @@ from hdpgmm import model
 from hdpgmm.components.prior import whitened_prior
 from hdpgmm.data import kmeans as initialise
 from hdpgmm.local_step.groups import groups
-from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import BatchInfo, Globals, State
 from tests.bench import plain
 

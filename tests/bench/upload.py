@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from hdpgmm import training
-from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm.local_step.posterior import LocalOptions
 from jobs.train.feed.plan import Batch, Places
 from jobs.train.feed.upload import Loaded, Packed, loaded
 from tests.bench.engine import Size, first_state, synthetic

@@ -13,7 +13,7 @@ from hdpgmm.components.prior import Spread, relearned, whitened_prior
 from hdpgmm.components.statistics import Statistics
 from hdpgmm.data.kmeans import from_sample, partition_statistics
 from hdpgmm.data.whitening import Whitening, moments, standardising, whitening
-from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import State
 from hdpgmm.represent import Vectors, represent
 from hdpgmm.score import completion

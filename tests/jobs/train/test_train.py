@@ -16,7 +16,7 @@ import torch
 
 from hdpgmm import schedule, training
 from hdpgmm.data.order import heldout_mask
-from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import BatchInfo, State, batch_statistics, corpus_bound, prepare
 from hdpgmm.record import from_arrays
 from hdpgmm.schedule import plateau
