@@ -39,17 +39,17 @@ class HDPGMM:
     covariance_type: "full" or "diag". song_level: "direct" integrates a song's atoms out, "sticks" is the paper's form.
     gamma, alpha0: None learns the concentration, a number fixes it. batch_songs: songs of a mini-batch, None for an
     eighth of the corpus within 16..1024. max_epochs: passes over the songs at most; training stops when the score of
-    songs held out (a twentieth of those with two frames; the bound, of under 20) stands still, unless early_stopping is
-    False. settings: everything that is
-    learned with, instead of the arguments before. seed: of every random choice. device: "cpu" or "cuda". callback:
-    called with a dict after each epoch.
+    songs held out (a twentieth of those with two frames; the bound, of under 20) has converged, unless early_stopping
+    is False. settings: everything that is learned with, instead of the arguments before. seed: of every random choice.
+    device: "cpu" or "cuda". callback: called after each epoch with its row of history_.
 
     A feature that is the same in all frames fitted does no harm: it counts as one of unit variance about that value.
 
     After fit, in the features' own units: weights_ (K,), means_ (K, D), covariances_ (K, D, D) or, with "diag", (K, D),
-    degrees_of_freedom_ (K,), n_components_, n_features_in_, history_ (one dict an epoch), moves_ (merges, deletions,
-    births).
+    degrees_of_freedom_ (K,), n_components_, n_features_in_, history_ (of each epoch the fields of
+    `hdpgmm.schedule.Epoch`), moves_ (merges, deletions, births).
 
+    >>> from hdpgmm import HDPGMM
     >>> rng = np.random.default_rng(0)
     >>> songs = [rng.normal(size=(200, 2)) + 9 * rng.integers(0, 2, size=(200, 1)) for _ in range(30)]
     >>> model = HDPGMM(n_components=8).fit(songs)
@@ -113,7 +113,8 @@ class HDPGMM:
 
         With early stopping and songs enough to hold some out, the model is that of the last epoch near the best score.
         Raises ValueError where a song has another number of features, or a value that is not finite or beyond 1e100.
-        A fit that is interrupted (KeyboardInterrupt) leaves the model of its last step, ready for use.
+        ArithmeticError where a step twice ends in numbers that are not finite. A fit that is interrupted
+        (KeyboardInterrupt) leaves the model of its last step, ready for use.
         """
         given, settings = checked(songs), self._resolved()
         if not len(given.values):

@@ -67,9 +67,9 @@ def share(value: T | None) -> T:
 
 def anywhere(flag: bool) -> bool:
     """Whether it is so on any rank; the same on all."""
-    said = torch.tensor([int(flag)])
-    dist.all_reduce(said, dist.ReduceOp.MAX)
-    return bool(said)
+    highest = torch.tensor([int(flag)])
+    dist.all_reduce(highest, dist.ReduceOp.MAX)
+    return bool(highest)
 
 
 def _message(part: Part) -> Tensor:

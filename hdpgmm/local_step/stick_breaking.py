@@ -20,7 +20,8 @@ NAMED = (
 
 @dataclass(frozen=True)
 class _Work:
-    """Songs under way. Their components are those that varphi may name, comps (song, named), best supported first.
+    """Songs that have not converged. Their components are those that varphi may name, comps (song, named), best
+    supported first.
 
     log_lik (song, frame, named), log_beta (song, named), mask (song, frame, 1), support = log_lik varphi^T.
     """
@@ -44,7 +45,7 @@ def infer_songs(
     options: LocalOptions,
     start: Posterior | None = None,
 ) -> Posterior:
-    """Coordinate ascent on each song until its own bound stands still; a finished song leaves the batch.
+    """Coordinate ascent on each song until its own bound has converged; a converged song leaves the batch.
 
     log_lik (song, frame, comp): E[log p(x_n | phi_k)]; mask (song, frame): one for frames, zero for padding; log_beta
     (comp,): E[log beta_k]; start: a posterior of the same songs to go on from. Each round updates zeta and pi `sweeps`

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from features.spec import fingerprint
+from features import spec
 from hdpgmm.schedule import batch_songs, chosen
 from infra.config import Config
 from infra.errors import ConfigError, Incomplete
@@ -48,8 +48,8 @@ class Trained:
 def run(config: Config) -> Trained:
     """Train, or continue, or find it done. Raises ConfigError where there is nothing to train on."""
     store = Store(config.root)
-    snapshot, mark = training_snapshot(config, store)
-    provenance = describe(config.train, snapshot, mark)
+    snapshot, fingerprint = training_snapshot(config, store)
+    provenance = describe(config.train, snapshot, fingerprint)
     name, done = find_model(store, provenance)
     if done is not None:
         refuse_mismatch(done.provenance, provenance)
@@ -80,18 +80,18 @@ def find_model(store: Store, provenance: Mapping[str, Any]) -> tuple[str, Final 
 
 def training_snapshot(config: Config, store: Store) -> tuple[Snapshot, str]:
     """The newest snapshot of the corpus' features and their fingerprint."""
-    mark = fingerprint(require_frames(config.extract))
-    snapshot = Tree(store, f"features/{mark}").latest(config.corpus)
+    fingerprint = spec.fingerprint(require_frames(config.extract))
+    snapshot = Tree(store, f"features/{fingerprint}").latest(config.corpus)
     if snapshot is None:
         raise ConfigError(
-            f"{store.uri(f'features/{mark}')}: no features of corpus {config.corpus!r} ({config.extract.preset}); "
-            f"run python -m jobs.extract first"
+            f"{store.uri(f'features/{fingerprint}')}: no features of corpus {config.corpus!r} "
+            f"({config.extract.preset}); run python -m jobs.extract first"
         )
     if snapshot.n_songs < 2:
         raise ConfigError(
             f"corpus {config.corpus!r} has {snapshot.n_songs} usable songs, training needs 2 or more"
         )
-    return snapshot, mark
+    return snapshot, fingerprint
 
 
 def plan_text(config: Config) -> str:

@@ -40,14 +40,14 @@ class Assignment:
     fence: Fence | None = None
 
 
-def describe(train: TrainConfig, snapshot: Snapshot, mark: str) -> dict[str, Any]:
+def describe(train: TrainConfig, snapshot: Snapshot, fingerprint: str) -> dict[str, Any]:
     """Everything the model's bits depend on; its digest is the model's name."""
     fields = train.model_dump(mode="json", exclude=OPERATIONAL)
     if train.subset is None:
         fields.pop("subset")
     if train.reduction == "fast":
         fields["reduction"] = "fast"
-    return {"songs": snapshot.songs.rpartition("/")[2], "fingerprint": mark, **fields}
+    return {"songs": snapshot.songs.rpartition("/")[2], "fingerprint": fingerprint, **fields}
 
 
 def refuse_mismatch(found: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -64,7 +64,7 @@ class Trainer:
     def train(self) -> Iterator[Event]:
         """Run or continue to the last epoch, to where the held-out score has converged, or until asked to stop.
 
-        A state that is not finite is given up for that of the last checkpoint; raises JobError if it comes again.
+        A state that is not finite is rolled back to the last checkpoint; raises JobError if it comes again.
         """
         progress = yield from self.keeper.restore()
         if progress is None:

@@ -512,14 +512,14 @@ def test_training_stops_when_songs_held_out_gain_no_more():
 
 
 def test_the_model_is_that_of_the_epoch_that_songs_held_out_score_best(monkeypatch: pytest.MonkeyPatch):
-    """Steps that spoil the model from the third epoch on leave it as it was."""
+    """Steps that make the model worse from the third epoch on leave it as it was."""
     songs, learn = _small(n_songs=60), training.learn
 
-    def spoiling(state: State, *rest: Any) -> tuple[State, BatchInfo]:
+    def worsening(state: State, *rest: Any) -> tuple[State, BatchInfo]:
         new, info = learn(state, *rest)
         return (new if new.step < 9 else replace(new, stats=new.stats.scaled(1e-3))), info
 
-    monkeypatch.setattr(training, "learn", spoiling)
+    monkeypatch.setattr(training, "learn", worsening)
     model = HDPGMM(8, batch_songs=16, max_epochs=6).fit(songs)
     scores = [row["heldout"] for row in model.history_]
     best = schedule.best(scores)
