@@ -129,7 +129,7 @@ def test_a_step_and_vectors_are_those_of_the_cpu(everywhere: None, monkeypatch: 
         offsets = torch.cat([corpus.offsets[:3], corpus.offsets[2:]])
         wanted, logged = model.batch_statistics(ready, corpus.values, offsets, options)
         vectors = represent.represent(ready, corpus.values, offsets, options)
-    ready = model.prepare(model.replace(state, stats=state.stats.to(DEVICE)))
+    ready = model.prepare(state.to(DEVICE))
     values = corpus.values.to(DEVICE)
     found, info = model.batch_statistics(ready, values, offsets, options)
     assert (info.songs, info.frames, info.refreshes) == (logged.songs, logged.frames, logged.refreshes)

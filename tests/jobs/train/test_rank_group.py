@@ -123,8 +123,8 @@ def test_a_second_command_is_refused_and_sigterm_leaves_a_checkpoint_of_the_last
 def test_more_ranks_than_the_cluster_has_room_for(
     tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("jobs.train.job.rank_group.FIRST_LOOK_SECONDS", 0.1)
-    monkeypatch.setattr("jobs.train.job.rank_group.PLACED_SECONDS", 1.0)
+    monkeypatch.setattr("jobs.train.rank_group.FIRST_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("jobs.train.rank_group.PLACED_SECONDS", 1.0)
     root = str(tree(tmp_path))
     config = load(None, (*SETTINGS, "train.ranks=64"), root=root)
     with pytest.raises(ConfigError, match=r"train\.ranks: 64 ranks need a CPU each, the cluster has 2$"):
