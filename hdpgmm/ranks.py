@@ -4,7 +4,8 @@ Rank r of n takes parts r, r + n, r + 2 n, ... of `training.PART_SONGS` songs ea
 process group (gloo on CPUs, NCCL on GPUs), of float64.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -12,10 +13,25 @@ import torch.distributed as dist
 from torch import Tensor
 
 from hdpgmm.components.statistics import Statistics
-from hdpgmm.model import BatchInfo
-from hdpgmm.training import Part, in_order
+from hdpgmm.model.statistics import BatchInfo
+from hdpgmm.training import Part, Total, in_order
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Group:
+    """One of several ranks that train together, for `hdpgmm.fit`. total: `fast` or `deterministic`."""
+
+    rank: int
+    total: Total
+
+    def share(self, make: Callable[[], T]) -> T:
+        """What the first rank makes, on every rank."""
+        return share(make() if self.rank == 0 else None)
+
+    def anywhere(self, flag: bool) -> bool:
+        return anywhere(flag)
 
 
 def fast(parts: Iterable[Part], nothing: Part) -> Part:
@@ -51,9 +67,9 @@ def share(value: T | None) -> T:
 
 def anywhere(flag: bool) -> bool:
     """Whether it is so on any rank; the same on all."""
-    said = torch.tensor([int(flag)])
-    dist.all_reduce(said, dist.ReduceOp.MAX)
-    return bool(said)
+    highest = torch.tensor([int(flag)])
+    dist.all_reduce(highest, dist.ReduceOp.MAX)
+    return bool(highest)
 
 
 def _message(part: Part) -> Tensor:

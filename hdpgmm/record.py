@@ -6,7 +6,7 @@ import torch
 from hdpgmm.components.prior import Concentration, Prior
 from hdpgmm.components.statistics import Statistics
 from hdpgmm.data.whitening import Whitening
-from hdpgmm.model import State
+from hdpgmm.model.state import State
 
 STATISTICS = ("count", "first", "second", "atoms", "sticks")
 

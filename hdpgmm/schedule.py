@@ -1,13 +1,37 @@
-"""When what happens in a training: sizes of mini-batches, times for moves, the end, the epoch that is the model."""
+"""When what happens in a training: sizes of mini-batches, times for moves, convergence, the epoch that is the model."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 FIRST_MOVES = 2048  # songs seen before the first moves, unless the corpus is smaller
 MOVES_APART = 2.0  # ratio of the songs seen from one time to the next
 PATIENCE = 2  # epochs without a better held-out score
 NEAR = 0.02  # nats a frame between held-out scores that are as good as each other
 PLATEAU = 1e-3  # nats a frame: less is no better
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is known of a pass over the songs at its end.
+
+    epoch: from 1; step: steps so far. bound, heldout: nats a frame in the features' own units; heldout is the document
+    completion of the songs held out, None without any. components: how many carry 99 % of the frames, of n_components.
+    gamma, alpha0, prior_dof, prior_strength: as learned; dependence: how many frames count for one; rho: step size.
+    """
+
+    epoch: int
+    step: int
+    bound: float
+    heldout: float | None
+    components: int
+    n_components: int
+    gamma: float
+    alpha0: float
+    dependence: float
+    prior_dof: float
+    prior_strength: float
+    rho: float
 
 
 def batch_songs(n_songs: int) -> int:
@@ -35,6 +59,18 @@ def _times(songs: int, first: int) -> int:
     while time <= songs:
         passed, time = passed + 1, time * MOVES_APART
     return passed
+
+
+def chosen(history: Sequence[Epoch], early_stopping: bool = True) -> int:
+    """Which epoch is the model: with early stopping the `best` one, else the last."""
+    return best([row.heldout for row in history]) if early_stopping else len(history) - 1
+
+
+def converged(history: Sequence[Epoch], or_bound: bool = False) -> bool:
+    """Whether the held-out score is on a `plateau`; `or_bound`: the bound, where nothing is held out."""
+    scores = [row.bound if or_bound and row.heldout is None else row.heldout for row in history]
+    known = [score for score in scores if score is not None]
+    return len(known) == len(scores) and plateau(known)
 
 
 def best(scores: Sequence[float | None]) -> int:

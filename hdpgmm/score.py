@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
-from hdpgmm.local_step.stick_breaking import LocalOptions, Posterior
-from hdpgmm.model import Globals, infer, log_likelihoods, unseen_log_density
+from hdpgmm.local_step.posterior import LocalOptions, Posterior
+from hdpgmm.model.expectations import Globals, log_likelihoods, unseen_log_density
+from hdpgmm.model.inference import infer
+from hdpgmm.ragged import Ragged
 
 
 def component_weights(model: Globals, posterior: Posterior) -> Tensor:
@@ -51,3 +53,14 @@ def completion(model: Globals, values: Tensor, offsets: Tensor, options: LocalOp
             frames = unseen[starts[song] : starts[song + 1]][None]
             total += float(log_likelihood(model, frames, log_likelihoods(model, frames), weight[None]).sum())
     return total, int(scored.sum())
+
+
+def completion_per_frame(
+    model: Globals, songs: Ragged[Tensor], options: LocalOptions, log_det: float
+) -> float | None:
+    """`completion` of whitened songs, nats a scored frame in the features' own units; None without such a frame.
+
+    log_det: of the whitening.
+    """
+    total, frames = completion(model, songs.values, songs.offsets, options)
+    return total / frames + log_det if frames else None

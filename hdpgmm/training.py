@@ -9,8 +9,14 @@ from torch import Tensor
 from hdpgmm.components.prior import Concentration, whitened_prior
 from hdpgmm.components.statistics import Statistics
 from hdpgmm.data import kmeans as initialise
-from hdpgmm.local_step.stick_breaking import LocalOptions
-from hdpgmm.model import BatchInfo, State, batch_statistics, blend, prepare, step_size
+from hdpgmm.data.autocorrelation import dependence
+from hdpgmm.data.survey import Survey
+from hdpgmm.data.whitening import Whitening, standardising, whitening
+from hdpgmm.local_step.posterior import LocalOptions
+from hdpgmm.model.expectations import prepare
+from hdpgmm.model.state import State
+from hdpgmm.model.statistics import BatchInfo, batch_statistics
+from hdpgmm.model.update import blend, step_size
 from hdpgmm.moves.births import births
 from hdpgmm.moves.merge_delete import Move, Probe, reduce
 from hdpgmm.moves.trials import try_reductions
@@ -76,11 +82,11 @@ def start(
     frames: int,
     songs: int,
     generator: torch.Generator,
-    dependence: float = 1.0,
+    repeated: float = 1.0,
 ) -> State:
     """First state, from a sample of whitened frames (frame, dim) of a corpus of `frames` and `songs`.
 
-    dependence: how many frames of a song count for one (hdpgmm.data.autocorrelation).
+    repeated: how many frames of a song count for one (hdpgmm.data.autocorrelation).
     """
     prior = whitened_prior(
         sample.shape[1], settings.gamma, settings.alpha0, settings.diagonal, settings.direct
@@ -89,8 +95,21 @@ def start(
     if bool(constant.any()):
         prior = replace(prior, constant=constant)
     if settings.learn_prior:
-        prior = replace(prior, learned=True, dependence=dependence)
+        prior = replace(prior, learned=True, dependence=repeated)
     return initialise.from_sample(prior, sample, settings.n_components, frames, songs, generator)
+
+
+def first_state(
+    settings: Settings, survey: Survey, songs: int, seed: int, device: torch.device | str = "cpu"
+) -> tuple[State, Whitening]:
+    """Whitening and first state of a corpus of so many songs, from a survey of all its frames, sampled."""
+    assert survey.moments is not None  # asked for, or known
+    assert survey.lagged is not None  # of the groups that were sampled from
+    whiten = (standardising if settings.diagonal else whitening)(survey.moments)
+    sample = torch.from_numpy(whiten(survey.sample)).to(device)
+    generator = torch.Generator().manual_seed(seed)
+    repeated = dependence(survey.lagged, whiten.transform)
+    return start(settings, sample, survey.moments.count, songs, generator, repeated), whiten
 
 
 def learn(

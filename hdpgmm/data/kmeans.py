@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hdpgmm.components.prior import Prior
 from hdpgmm.components.statistics import Statistics, zeros
-from hdpgmm.model import State
+from hdpgmm.model.state import State
 
 
 def from_sample(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hdpgmm.local_step.stick_breaking import LOWEST, LocalOptions, Posterior, of_songs, supported, take_named
+from hdpgmm.local_step.posterior import LOWEST, LocalOptions, Posterior, of_songs, supported, take_named
 
 NEGLIGIBLE = 1e-9  # frames of a song: a component with less is not in use
 LEAST = 1e-300  # exp(E[log beta]): the digamma of less overflows
@@ -22,9 +22,9 @@ STEEPEST = -40.0  # of a change of log pi between two softmaxes, below the large
 
 @dataclass(frozen=True)
 class _Work:
-    """Songs under way. comps, weight = alpha0 exp(E[log beta]), log_pi, counts of q(pi) (song, atom); log_lik and
-    zeta, the optimum for those counts, (song, atom, frame): sums over atoms run along contiguous frames; mask (song,
-    1, frame); bound (song,).
+    """Songs that have not converged. comps, weight = alpha0 exp(E[log beta]), log_pi, counts of q(pi) (song, atom);
+    log_lik and zeta, the optimum for those counts, (song, atom, frame): sums over atoms run along contiguous frames;
+    mask (song, 1, frame); bound (song,).
     """
 
     comps: Tensor
@@ -48,9 +48,10 @@ def infer_songs(
     options: LocalOptions,
     start: Posterior | None = None,
 ) -> Posterior:
-    """Coordinate ascent on each song until its own bound stands still; a finished song leaves the batch.
+    """Coordinate ascent on each song until its own bound has converged; a converged song leaves the batch.
 
-    Arguments as of hdpgmm.local.infer_songs. An atom is one of the song's components: varphi of the result is one-hot.
+    Arguments as of hdpgmm.local_step.stick_breaking.infer_songs. An atom is one of the song's components: varphi of the
+    result is one-hot.
     """
     if start is None:
         shares, comps = supported(log_lik, mask, log_beta, n_named(options, len(log_beta)))

@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from hdpgmm.local_step.direct_assignment import LEAST, NEGLIGIBLE
-from hdpgmm.local_step.stick_breaking import LOWEST, LocalOptions, largest
+from hdpgmm.local_step.posterior import LOWEST, LocalOptions, largest
 
 _WARPS = 4
 _TILE_COMPS = 32
@@ -47,7 +47,7 @@ class Found:
 
 
 def supported(log_lik: Tensor, songs: Songs, log_beta: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """`hdpgmm.local.supported` of log_lik (comp, frame), whose rows are contiguous: shares and comps (song, most)."""
+    """`posterior.supported` of log_lik (comp, frame), whose rows are contiguous: shares and comps (song, most)."""
     n_comp, n_frames = log_lik.shape
     normaliser = log_lik.new_empty(n_frames)
     shares = torch.empty(len(songs.start), n_comp, dtype=torch.float64, device=log_lik.device)
@@ -75,7 +75,7 @@ def ascend(
     zeta: Tensor,
     places: Tensor,
 ) -> Found:
-    """`hdpgmm.direct.ascend` from log_lik (comp, frame), comps and shares (song, atom).
+    """`hdpgmm.local_step.direct_assignment.ascend` from log_lik (comp, frame), comps and shares (song, atom).
 
     Responsibilities are written into `zeta` at places (song, atom) + 0, 1, ... frames of the song, elements from its
     start; those of atoms that are not in use are left as they are.

@@ -12,8 +12,11 @@ from torch import Tensor
 from hdpgmm.components.prior import Prior
 from hdpgmm.components.statistics import Statistics, contract, expand
 from hdpgmm.data.kmeans import lloyd, nearest, plus_plus
-from hdpgmm.local_step.stick_breaking import LocalOptions
-from hdpgmm.model import State, corpus_bound, family, infer, prepare
+from hdpgmm.local_step.posterior import LocalOptions
+from hdpgmm.model.bound import corpus_bound
+from hdpgmm.model.expectations import prepare
+from hdpgmm.model.inference import infer
+from hdpgmm.model.state import State, family
 from hdpgmm.moves.merge_delete import Judged, Move, Probe, best_together, log_evidence
 
 SPLIT_FRAMES = 2048  # of a component, to propose its halves from

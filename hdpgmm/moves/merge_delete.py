@@ -14,8 +14,12 @@ from torch import Tensor
 
 from hdpgmm.components import sticks
 from hdpgmm.components.statistics import Statistics
-from hdpgmm.local_step.stick_breaking import LocalOptions, Posterior
-from hdpgmm.model import EMPTY, State, component_costs, corpus_bound, family, infer, prepare, song_level
+from hdpgmm.local_step.posterior import LocalOptions, Posterior
+from hdpgmm.model.bound import component_costs, corpus_bound
+from hdpgmm.model.expectations import prepare
+from hdpgmm.model.inference import infer, song_level
+from hdpgmm.model.state import EMPTY, State, family
+from hdpgmm.ragged import Ragged
 
 PAIRS = 512  # scored at once, each with a pooled scatter
 ATTEMPTS = 4  # to find moves of a round that raise the bound together
@@ -55,11 +59,8 @@ class Probe:
 
     def take(self, songs: Tensor) -> "Probe":
         """The songs at `songs` (int64, on the CPU), which stand for the same corpus."""
-        lengths = self.offsets.diff()[songs]
-        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-        starts = torch.repeat_interleave(self.offsets[songs] - offsets[:-1], lengths)
-        frames = torch.arange(int(offsets[-1])) + starts
-        return Probe(self.values[frames.to(self.values.device)], offsets, self.corpus_songs)
+        taken = Ragged(self.values, self.offsets).take(songs)
+        return Probe(taken.values, taken.offsets, self.corpus_songs)
 
     def half(self, odd: int) -> "Probe":
         """Every second song, from the first or the second on; of one song both halves are that song."""

@@ -10,8 +10,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hdpgmm.local_step.stick_breaking import LocalOptions
-from hdpgmm.model import State, corpus_bound, infer, prepare
+from hdpgmm.local_step.posterior import LocalOptions
+from hdpgmm.model.bound import corpus_bound
+from hdpgmm.model.expectations import prepare
+from hdpgmm.model.inference import infer
+from hdpgmm.model.state import State
 from hdpgmm.moves.merge_delete import (
     Move,
     Probe,

@@ -12,7 +12,8 @@ from infra.root.records import Snapshot
 from infra.root.schemas import TRACK_ID, VERSION
 from infra.root.songs import read_columns
 from infra.storage.store import Store
-from jobs.train.job import describe, training_snapshot
+from jobs.train.job import training_snapshot
+from jobs.train.provenance import describe
 
 COLUMNS = (TRACK_ID, VERSION)
 

@@ -12,6 +12,7 @@ from evaluation.interpretation.segments import Window, best_window
 from evaluation.interpretation.tally import FrameTally, deviations, in_words, tally_frames
 from evaluation.report.records import Trait
 from features.spec import FeatureSpec
+from hdpgmm.ragged import Ragged
 from infra.config import ReportConfig
 from infra.root.songs import SongBlock, read_songs
 from jobs.evaluate.inputs import Inputs
@@ -126,8 +127,8 @@ def _one_thread() -> Iterator[None]:
 
 
 def _songs_of(block: SongBlock, responsibility: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    for track, start, stop in zip(block.track_ids, block.offsets[:-1], block.offsets[1:], strict=True):
-        yield track, block.values[start:stop], responsibility[start:stop]
+    songs = (Ragged(frames, block.offsets) for frames in (block.values, responsibility))
+    return zip(block.track_ids, *songs, strict=True)
 
 
 def traits_of(spec: FeatureSpec) -> dict[TraitSource, tuple[int, float]]:

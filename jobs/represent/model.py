@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hdpgmm.data.whitening import Whitening
-from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import Globals, family, infer, prepare
 from hdpgmm.record import from_arrays
 from hdpgmm.represent import Vectors, represent

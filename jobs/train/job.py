@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from features.spec import fingerprint
-from hdpgmm.schedule import batch_songs, best
-from infra.config import Config, TrainConfig
+from features import spec
+from hdpgmm.schedule import batch_songs, chosen
+from infra.config import Config
 from infra.errors import ConfigError, Incomplete
 from infra.root import models
 from infra.root.checkpoints import Checkpoints
@@ -25,23 +25,14 @@ from infra.root.taken import taken, unused
 from infra.storage.store import Store
 from infra.workers.cluster import connect, patience_seconds
 from jobs.extract.specification import require_frames
-from jobs.train.assignment import Assignment, refuse_mismatch
-from jobs.train.progress import Shown
-from jobs.train.rank_group import RankGroup, RanksDied
+from jobs.train.errors import RanksDied
+from jobs.train.events import EpochDone, epoch_from, to_fields
+from jobs.train.progress import TrainingProgress
+from jobs.train.provenance import Assignment, describe, refuse_mismatch
+from jobs.train.rank_group import RankGroup
 
 log = logging.getLogger(__name__)
 
-# How a run is carried out, not what it computes: another value continues the same run.
-OPERATIONAL = {
-    "data_workers",
-    "ahead_bytes",
-    "checkpoint_steps",
-    "keep_checkpoints",
-    "device",
-    "threads",
-    "ranks",
-    "reduction",
-}
 # Before ranks that died without a step between are started again: Ray takes up to half a minute to know that a node is
 # gone, and until then puts them there once more.
 PAUSES_SECONDS = (0.0, 5.0, 20.0, 30.0)
@@ -58,8 +49,8 @@ class Trained:
 def run(config: Config) -> Trained:
     """Train, or continue, or find it done. Raises ConfigError where there is nothing to train on."""
     store = Store(config.root)
-    snapshot, mark = training_snapshot(config, store)
-    provenance = describe(config.train, snapshot, mark)
+    snapshot, fingerprint = training_snapshot(config, store)
+    provenance = describe(config.train, snapshot, fingerprint)
     name, done = find_model(store, provenance)
     if done is not None:
         refuse_mismatch(done.provenance, provenance)
@@ -74,7 +65,7 @@ def run(config: Config) -> Trained:
             history = _follow(assignment, folder, patience_seconds(config.ray))
         epoch, epochs = _finish(store, name, assignment, folder.lease.fence)
         log.info("train: model %s is complete: the state after epoch %d of %d", name, epoch, epochs)
-        folder.summary({"model": name, **(history[-1] if history else {})})
+        folder.summary({"model": name, **(to_fields(history[-1]) if history else {})})
     return Trained(name, True)
 
 
@@ -90,28 +81,18 @@ def find_model(store: Store, provenance: Mapping[str, Any]) -> tuple[str, Final 
 
 def training_snapshot(config: Config, store: Store) -> tuple[Snapshot, str]:
     """The newest snapshot of the corpus' features and their fingerprint."""
-    mark = fingerprint(require_frames(config.extract))
-    snapshot = Tree(store, f"features/{mark}").latest(config.corpus)
+    fingerprint = spec.fingerprint(require_frames(config.extract))
+    snapshot = Tree(store, f"features/{fingerprint}").latest(config.corpus)
     if snapshot is None:
         raise ConfigError(
-            f"{store.uri(f'features/{mark}')}: no features of corpus {config.corpus!r} ({config.extract.preset}); "
-            f"run python -m jobs.extract first"
+            f"{store.uri(f'features/{fingerprint}')}: no features of corpus {config.corpus!r} "
+            f"({config.extract.preset}); run python -m jobs.extract first"
         )
     if snapshot.n_songs < 2:
         raise ConfigError(
             f"corpus {config.corpus!r} has {snapshot.n_songs} usable songs, training needs 2 or more"
         )
-    return snapshot, mark
-
-
-def describe(train: TrainConfig, snapshot: Snapshot, mark: str) -> dict[str, Any]:
-    """Everything the model's bits depend on; its digest is the model's name."""
-    fields = train.model_dump(mode="json", exclude=OPERATIONAL)
-    if train.subset is None:
-        fields.pop("subset")
-    if train.reduction == "fast":
-        fields["reduction"] = "fast"
-    return {"songs": snapshot.songs.rpartition("/")[2], "fingerprint": mark, **fields}
+    return snapshot, fingerprint
 
 
 def plan_text(config: Config) -> str:
@@ -128,21 +109,22 @@ def plan_text(config: Config) -> str:
     )
 
 
-def _follow(assignment: Assignment, folder: RunFolder, wait_seconds: float) -> list[dict[str, Any]]:
+def _follow(assignment: Assignment, folder: RunFolder, wait_seconds: float) -> list[EpochDone]:
     """Run the ranks and show what the first one reports; the records of the epochs of this call.
 
     wait_seconds: how long the cluster may take to make room for them.
     Ranks that die are started again, from the last checkpoint. Ctrl-C and SIGTERM leave a checkpoint.
     """
-    shown, failures, step = Shown(folder, assignment.prefix.rpartition("/")[2]), 0, -1
+    progress = TrainingProgress(folder, assignment.prefix.rpartition("/")[2])
+    failures, step = 0, -1
     with RankGroup(assignment, wait_seconds) as group:
         while True:
             try:
                 for event in group.train(folder.lease.hand_over()):
-                    shown.show(event)
-                return shown.history
+                    progress.update(event)
+                return progress.history
             except RanksDied as death:
-                failures, step = (failures + 1 if shown.step <= step else 1), max(step, shown.step)
+                failures, step = (failures + 1 if progress.step <= step else 1), max(step, progress.step)
                 if group.interrupted:
                     raise KeyboardInterrupt from None
                 if failures > len(PAUSES_SECONDS):
@@ -152,7 +134,7 @@ def _follow(assignment: Assignment, folder: RunFolder, wait_seconds: float) -> l
                 log.warning("the trainer ended (%s); it continues from its last checkpoint", death)
                 time.sleep(PAUSES_SECONDS[failures - 1])
             finally:
-                shown.close()
+                progress.close()
 
 
 def _finish(store: Store, name: str, assignment: Assignment, fence: Fence) -> tuple[int, int]:
@@ -164,11 +146,11 @@ def _finish(store: Store, name: str, assignment: Assignment, fence: Fence) -> tu
     newest = checkpoints.load()
     if newest is None:
         raise Incomplete(f"model {name}: no readable checkpoint after training; run the same command again")
-    history = newest[2]["history"]
-    row = history[best([row["heldout"] for row in history]) if assignment.config.early_stopping else -1]
-    found = checkpoints.load(row["step"])
+    history = [epoch_from(row) for row in newest[2]["history"]]
+    row = history[chosen(history, assignment.config.early_stopping)]
+    found = checkpoints.load(row.step)
     if found is None:
-        log.warning("model %s: the checkpoint of step %d is damaged, the last one counts", name, row["step"])
+        log.warning("model %s: the checkpoint of step %d is damaged, the last one counts", name, row.step)
         row, found = history[-1], newest
     step, arrays, _ = found
     count: np.ndarray = arrays["count"]
@@ -177,7 +159,8 @@ def _finish(store: Store, name: str, assignment: Assignment, fence: Fence) -> tu
         "n_atoms": assignment.config.n_atoms,
         "dim": arrays["first"].shape[1],
         "weights": (count / count.sum()).tolist(),
-        "epoch": row,
+        "epoch": to_fields(row),
     }
-    models.finish(store, name, newest[2]["provenance"], history, summary, step, fence)
-    return row["epoch"], len(history)
+    rows = [to_fields(row) for row in history]
+    models.finish(store, name, newest[2]["provenance"], rows, summary, step, fence)
+    return row.epoch, len(history)

@@ -7,15 +7,26 @@ from typing import Any
 from infra.progress import Progress
 from infra.root.runs import RunFolder
 from infra.workers.metrics import Metrics
+from jobs.train.events import (
+    CheckpointDamaged,
+    CheckpointFailed,
+    EpochDone,
+    Event,
+    RolledBack,
+    Started,
+    Stepped,
+    VersionsChanged,
+    to_fields,
+)
 
 log = logging.getLogger(__name__)
 
 FIGURE_SECONDS = 60.0  # between two drawings, at least
 WARNINGS = {
-    "rollback": "step {step}: the state was not finite; back to step {to}",
-    "checkpoint_failed": "step {step}: no checkpoint ({error})",
-    "damaged": "{checkpoint}: the checkpoint is damaged, the one before it is taken",
-    "versions": "the checkpoint was left by other versions, so the model's last bits may differ: {changed}",
+    RolledBack: "step {step}: the state was not finite; back to step {to}",
+    CheckpointFailed: "step {step}: no checkpoint ({error})",
+    CheckpointDamaged: "{checkpoint}: the checkpoint is damaged, the one before it is taken",
+    VersionsChanged: "the checkpoint was left by other versions, so the model's last bits may differ: {changed}",
 }
 METRICS = {
     "step": "steps done",
@@ -32,30 +43,30 @@ METRICS = {
 }
 
 
-class Shown:
+class TrainingProgress:
     """Shows the events of one model's training, from however many starts. `history`: a record of every epoch so far."""
 
     def __init__(self, folder: RunFolder, run: str) -> None:
-        self.folder, self.history, self.step = folder, list[dict[str, Any]](), -1
+        self.folder, self.history, self.step = folder, list[EpochDone](), -1
         self._metrics = Metrics("train", run, METRICS)
         self._progress: Progress | None = None
         self._drawn = -FIGURE_SECONDS
 
-    def show(self, event: dict[str, Any]) -> None:
-        kind = event.pop("kind")
-        self.step = event.get("step", self.step)
-        if kind == "start":
+    def update(self, event: Event) -> None:
+        """Show an event, and write it into the run's record."""
+        self.step = getattr(event, "step", self.step)
+        if isinstance(event, Started):
             self._start(event)
-        if kind == "step":
+        if isinstance(event, Stepped):
             self._step(event)
         else:
-            self.folder.event(kind, **event)
-        if kind == "epoch":
+            self.folder.event(event.kind, **_written(event))
+        if isinstance(event, EpochDone):
             self._epoch(event)
-        if kind == "rollback":
+        if isinstance(event, RolledBack):
             self._metrics.add(rollbacks_total=1)
-        if kind in WARNINGS:
-            log.warning("%s", WARNINGS[kind].format(**event))
+        if type(event) in WARNINGS:
+            log.warning("%s", WARNINGS[type(event)].format(**to_fields(event)))
 
     def close(self) -> None:
         """The progress line is complete, the figure is that of the last epoch."""
@@ -64,57 +75,65 @@ class Shown:
             self._progress = None
             self._draw()
 
-    def _start(self, event: dict[str, Any]) -> None:
+    def _start(self, event: Started) -> None:
         self.close()
-        self.history = event.pop("history")
-        if event["step"]:
-            log.info("train: continues from step %d of %d", event["step"], event["steps"])
+        self.history = [*event.history]
+        if event.step:
+            log.info("train: continues from step %d of %d", event.step, event.steps)
         self._songs = self._frames = 0
         self._metrics.add(restarts_total=1, rollbacks_total=0)
-        self._progress = Progress(event["steps"], "steps", "train", event["step"]).__enter__()
+        self._progress = Progress(event.steps, "steps", "train", event.step).__enter__()
         if self.history:
-            self._tell(self.history[-1])
+            self._advance(self.history[-1])
 
-    def _step(self, event: dict[str, Any]) -> None:
+    def _step(self, event: Stepped) -> None:
         assert self._progress
-        self._songs, self._frames = self._songs + event["songs"], self._frames + event["frames"]
+        self._songs, self._frames = self._songs + event.songs, self._frames + event.frames
         seconds = self._progress.elapsed
         songs, frames = self._songs / seconds, self._frames / seconds
         self._progress.advance(
-            event["step"] - self._progress.done, epoch=event["epoch"], **{"songs/s": songs, "frames/s": round(frames)},
-            waited=f"{100 * event['wait_share']:.0f} %", components=event["components"],
+            event.step - self._progress.done, epoch=event.epoch, **{"songs/s": songs, "frames/s": round(frames)},
+            waited=f"{100 * event.wait_share:.0f} %", components=event.components,
         )  # fmt: skip
-        self.folder.sample("step", **event, songs_per_second=songs, frames_per_second=frames)
-        self._metrics.add(songs_total=event["songs"], frames_total=event["frames"])
+        self.folder.sample(event.kind, **to_fields(event), songs_per_second=songs, frames_per_second=frames)
+        self._metrics.add(songs_total=event.songs, frames_total=event.frames)
         names = ("step", "wait_share", "components", "batch_bound")
-        self._metrics.set(checkpoint_step=event["checkpoint"], **{name: event[name] for name in names})
+        self._metrics.set(checkpoint_step=event.checkpoint, **{name: getattr(event, name) for name in names})
 
-    def _epoch(self, row: dict[str, Any]) -> None:
+    def _epoch(self, row: EpochDone) -> None:
         self.history.append(row)
         log.info("%s", epoch_line(row))
-        self._tell(row)
+        self._advance(row)
         if time.monotonic() - self._drawn >= FIGURE_SECONDS:
             self._draw()
 
-    def _tell(self, row: dict[str, Any]) -> None:
+    def _advance(self, row: EpochDone) -> None:
         assert self._progress
-        scores = {"bound": row["bound"], "held-out": row["heldout"]}
+        scores = {"bound": row.bound, "held-out": row.heldout}
         self._progress.advance(0, **{name: score for name, score in scores.items() if score is not None})
-        self._metrics.set(bound=row["bound"], heldout_score=row["heldout"])
+        self._metrics.set(bound=row.bound, heldout_score=row.heldout)
 
     def _draw(self) -> None:
         self._drawn = time.monotonic()
         if self.history:
             from evaluation.figures.training import training_figure
 
-            self.folder.file("training.png", training_figure(self.history))
+            self.folder.file("training.png", training_figure([to_fields(row) for row in self.history]))
 
 
-def epoch_line(row: dict[str, Any]) -> str:
+def _written(event: Event) -> dict[str, Any]:
+    """The fields of an event in events.jsonl: a start's history is in the events before it."""
+    fields = to_fields(event)
+    if isinstance(event, Started):
+        del fields["history"]
+    return fields
+
+
+def epoch_line(row: EpochDone) -> str:
     """One epoch as a person reads it."""
-    heldout = "none" if row["heldout"] is None else f"{row['heldout']:.3f}"
+    heldout = "none" if row.heldout is None else f"{row.heldout:.3f}"
     return (
-        f"epoch {row['epoch']}: bound {row['bound']:.3f}, held-out {heldout} nats/frame, "
-        f"{row['components']} components carry 99 %, {row['frames_per_second']:.0f} frames/s, "
-        f"waited {100 * row['wait_share']:.0f} %"
+        f"epoch {row.epoch}: bound {row.bound:.3f}, held-out {heldout} nats/frame, "
+        f"{row.components} components carry 99 %, {row.frames_per_second:.0f} frames/s, "
+        f"waited {100 * row.wait_share:.0f} %"
     )

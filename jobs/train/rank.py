@@ -11,8 +11,9 @@ import torch
 import torch.distributed as dist
 from ray.util import get_node_ip_address
 
-from jobs.train.assignment import Assignment, Event
-from jobs.train.rank_group import RanksApart
+from jobs.train.errors import RanksApart
+from jobs.train.events import Event
+from jobs.train.provenance import Assignment
 from jobs.train.trainer import Trainer
 
 # That ranks wait to meet, and later for the first one's survey or moves; a dead one is noticed otherwise.

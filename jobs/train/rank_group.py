@@ -24,8 +24,10 @@ from infra.errors import ConfigError, Incomplete, JobError
 from infra.root.journal import Fence
 from infra.workers.cluster import leaving_nodes, n_gpus, wants_gpu
 from infra.workers.pool import DEATHS, cause_of, first_line
-from jobs.train.assignment import Assignment, Event
+from jobs.train.errors import RanksApart, RanksDied
+from jobs.train.events import Event, Stepped, Stopped
 from jobs.train.feed.worker import DataWorker
+from jobs.train.provenance import Assignment
 
 log = logging.getLogger(__name__)
 
@@ -36,17 +38,9 @@ LEAVING_SECONDS = (
     2.0  # between two looks at whether a node will be lost; notices come 30 s to 2 minutes ahead
 )
 # OpenMP threads that spin while they wait starve their neighbours: 10 to 27 times slower on two busy cores.
-PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+PASSIVE_WAIT = {"OMP_WAIT_POLICY": "PASSIVE"}
 # Processes that see all GPUs of their machine exchange memory directly; each uses the one that Ray gave it.
 ALL_GPUS = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
-
-
-class RanksDied(Exception):
-    """A rank ended and nobody had asked the job to; the others were ended too."""
-
-
-class RanksApart(RuntimeError):
-    """Ranks that live do not reach each other."""
 
 
 class Rank:
@@ -65,7 +59,7 @@ class Rank:
             return f"tcp://{host}:{probe.getsockname()[1]}"
 
     def train(self, address: str | None) -> Iterator[Event]:
-        """The events of the first rank; the others have none to tell."""
+        """The events of the first rank; the others have none."""
         from jobs.train.rank import (
             trained,  # torch takes two seconds to import, which the driver need not spend
         )
@@ -160,17 +154,17 @@ class RankGroup:
             raise RanksDied("it was told to, or its node will be lost")
 
     def _follow(self, events: Any, others: list[Any]) -> Iterator[Event]:
-        waiting, told, stepping = [events, *others], False, False
+        waiting, stop_sent, stepping = [events, *others], False, False
         self._stopped, looked = False, time.monotonic()
         while waiting:
             if self.interrupted and not stepping:
                 raise KeyboardInterrupt  # there is nothing yet to leave a checkpoint of
-            if not told and self.interrupted:
-                told = True
+            if not stop_sent and self.interrupted:
+                stop_sent = True
                 log.info("train: stopping after this step; once more stops at once")
                 self._ranks[0].stop.remote()
-            if not told and time.monotonic() - looked > LEAVING_SECONDS:
-                looked, told = time.monotonic(), self._leave()
+            if not stop_sent and time.monotonic() - looked > LEAVING_SECONDS:
+                looked, stop_sent = time.monotonic(), self._leave()
             ready, _ = ray.wait(waiting, num_returns=1, timeout=LOOK_SECONDS)
             for generator in ready:
                 try:
@@ -178,8 +172,8 @@ class RankGroup:
                 except StopIteration:
                     waiting.remove(generator)
                 else:
-                    stepping = stepping or event["kind"] == "step"
-                    self._stopped = event["kind"] == "stopped"
+                    stepping = stepping or isinstance(event, Stepped)
+                    self._stopped = isinstance(event, Stopped)
                     yield event
 
     def _leave(self) -> bool:
@@ -212,7 +206,7 @@ class RankGroup:
 
     @contextmanager
     def _interrupts_noted(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM are noted the first time and end everything the second; the main thread hears them."""
+        """Ctrl-C and SIGTERM are noted the first time and end everything the second; they come to the main thread."""
 
         def note(number: int, frame: Any) -> None:
             if self.interrupted:
@@ -247,7 +241,7 @@ class RankGroup:
             "num_cpus": int(not self.gpu),
             "num_gpus": int(self.gpu),
             "max_concurrency": 2,  # `stop` while `train` runs
-            "runtime_env": {"env_vars": {**PATIENT, **ALL_GPUS}},
+            "runtime_env": {"env_vars": {**PASSIVE_WAIT, **ALL_GPUS}},
             "scheduling_strategy": PlacementGroupSchedulingStrategy(self._places, number),
         }
         actor: Any = ray.remote(**options)(Rank)

@@ -4,7 +4,7 @@ One step is batch_statistics, blend and prepare, with a synthetic corpus as the 
 songs, components and dimensions instead). The plain implementation (`tests.bench.plain`) takes the same step on some
 of the songs, with as many local iterations as it needs to reach the engine's bound on them, at most 160: where
 `plain_reached` is false the ratio is one that it would still exceed, and `ratio_to_plain_settled` is that at the
-iteration where its bound stands still (the engine's is that of its default form, direct assignment; the plain one's
+iteration where its bound has converged (the engine's is that of its default form, direct assignment; the plain one's
 is that of sticks). Products inside the step are seen by torch's profiler in a run of their own, and are a share of
 the time of a run without it. Needs torch and numpy alone; rich draws the tables
 where it is installed.
@@ -35,7 +35,7 @@ from hdpgmm import model
 from hdpgmm.components.prior import whitened_prior
 from hdpgmm.data import kmeans as initialise
 from hdpgmm.local_step.groups import groups
-from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import BatchInfo, Globals, State
 from tests.bench import plain
 

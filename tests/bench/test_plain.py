@@ -5,7 +5,7 @@ import torch
 from torch.distributions import Beta, MultivariateNormal, Wishart, kl_divergence
 
 from hdpgmm import model
-from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm.local_step.posterior import LocalOptions
 from tests.bench import engine, plain
 
 F64 = torch.float64

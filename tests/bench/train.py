@@ -38,6 +38,7 @@ from hdpgmm.data.whitening import moments
 from hdpgmm.record import from_arrays
 from infra.config import Config, load
 from infra.root import models
+from infra.root.lease import Lease
 from infra.root.ledger import Tree
 from infra.root.records import Commit, Snapshot, quarantine_table, songs_table
 from infra.root.runs import events_of
@@ -46,12 +47,13 @@ from infra.root.songs import read_block, read_columns
 from infra.storage.store import Store
 from infra.workers.cluster import connect
 from jobs.extract.packing import row_groups
-from jobs.train.assignment import Assignment
+from jobs.train.events import Stepped
 from jobs.train.feed.plan import COLUMNS, Plan
 from jobs.train.feed.worker import WINDOW_BYTES, DataWorker
-from jobs.train.job import describe, training_snapshot
-from jobs.train.rank_group import PATIENT, RankGroup
-from jobs.train.survey import Survey
+from jobs.train.job import training_snapshot
+from jobs.train.provenance import Assignment, describe
+from jobs.train.rank_group import PASSIVE_WAIT, RankGroup
+from jobs.train.survey import SnapshotSurvey
 from jobs.train.trainer import settings
 
 _DIM, _CENTRES, _ROW_GROUP_BYTES, _SHARD_SONGS = 52, 64, 8 << 20, 512
@@ -230,7 +232,7 @@ def write_ledger(root: Path, n_songs: int, config: Config) -> None:
     snapshot, _ = training_snapshot(config, tree.store)
     plan = _plan(config, tree.store, snapshot)
     block = read_block(tree.store, str(plan.paths[0]), 0)
-    Survey(tree.store, snapshot.songs, plan)._keep(moments(block.values))
+    SnapshotSurvey(tree.store, snapshot.songs, plan)._keep(moments(block.values))
 
 
 def _linked(root: Path, path: str, number: int) -> str:
@@ -270,18 +272,18 @@ def engine(config: Config) -> dict[str, Any]:
     assert config.train.batch_songs is not None
     steps = max(1, _ENGINE_FRAMES * plan.n_songs // (plan.n_frames * config.train.batch_songs))
     window_frames = WINDOW_BYTES // (4 * _DIM)
-    batches = plan.epoch(config.train.epochs - 1, config.train.batch_songs, window_frames)
+    turns = plan.epoch(config.train.epochs - 1, config.train.batch_songs, window_frames)
     worker = DataWorker(config.root)
-    packed = [worker.batch(plan.paths, batch.places, whitening) for batch in islice(batches, steps)]
+    packed = [worker.batch(plan.paths, batch.places, whitening) for batch in islice(turns, steps)]
     threadpool_limits(config.train.threads)
     torch.set_num_threads(config.train.threads)
-    tensors = [tuple(map(torch.from_numpy, arrays)) for arrays in packed]
-    state, _ = training.learn(state, *tensors[0], plan.n_songs, settings(config.train))
+    batches = [(torch.from_numpy(songs.values), torch.from_numpy(songs.offsets)) for songs in packed]
+    state, _ = training.learn(state, *batches[0], plan.n_songs, settings(config.train))
     started = time.perf_counter()
-    for values, offsets in tensors:
+    for values, offsets in batches:
         state, _ = training.learn(state, values, offsets, plan.n_songs, settings(config.train))
     seconds = time.perf_counter() - started
-    return {"frames_per_second": sum(len(values) for values, _ in tensors) / seconds}
+    return {"frames_per_second": sum(len(values) for values, _ in batches) / seconds}
 
 
 def start(config: Config) -> dict[str, Any]:
@@ -294,10 +296,11 @@ def start(config: Config) -> dict[str, Any]:
         provenance = describe(config.train, snapshot, mark)
         assignment = Assignment(store.root, "models/start", snapshot.songs, provenance, config.train)
         seen: dict[str, float] = {}
-        with RankGroup(assignment) as group:
-            for event in group.train():
-                seen[f"{event['kind']}_seconds"] = _process_seconds() - ray_seconds
-                if event["kind"] == "step":
+        lease = Lease(store, "runs/train-start/lease", "a training that is timed")
+        with lease, RankGroup(assignment) as group:
+            for event in group.train(lease.hand_over()):
+                seen[f"{event.kind}_seconds"] = _process_seconds() - ray_seconds
+                if isinstance(event, Stepped):
                     break
     return {"ray_seconds": ray_seconds, "start_seconds": seen["step_seconds"], "start_parts": seen}
 
@@ -313,7 +316,7 @@ def _side(options: argparse.Namespace, what: str, root: str) -> dict[str, Any]:
     names = ("components", "batch_songs", "epochs", "ahead_bytes")
     given = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]
     command = [sys.executable, "-m", "tests.bench.train", "--side", what, "--folder", root, *given]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, **PATIENT})
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, **PASSIVE_WAIT})
     return json.loads(done.stdout.splitlines()[-1])
 
 

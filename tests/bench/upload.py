@@ -1,9 +1,10 @@
 """`python -m tests.bench.upload --device cuda`: whether a GPU waits for its mini-batches, as one JSON line.
 
-Packed mini-batches (as data workers leave them in Ray's object store: pageable arrays) go through `jobs.upload.loaded`,
-pinned memory and a side stream, into `hdpgmm.training.learn`. `step_seconds` is a step of that, `bare_seconds` the same
-step on mini-batches already on the device, `wait_share` how long the trainer's thread waited for the next mini-batch;
-the first of each is not counted. Needs torch and numpy alone, and pyarrow for the packages' imports.
+Packed mini-batches (as data workers leave them in Ray's object store: pageable arrays) go through
+`jobs.train.feed.upload.loaded`, pinned memory and a side stream, into `hdpgmm.training.learn`. `step_seconds` is a step
+of that, `bare_seconds` the same step on mini-batches already on the device, `wait_share` how long the trainer's thread
+waited for the next mini-batch; the first of each is not counted. Needs torch and numpy alone, and pyarrow for the
+packages' imports.
 """
 
 import argparse
@@ -16,7 +17,8 @@ import numpy as np
 import torch
 
 from hdpgmm import training
-from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm.local_step.posterior import LocalOptions
+from hdpgmm.ragged import Ragged
 from jobs.train.feed.plan import Batch, Places
 from jobs.train.feed.upload import Loaded, Packed, loaded
 from tests.bench.engine import Size, first_state, synthetic
@@ -38,8 +40,10 @@ def measure(options: argparse.Namespace, device: torch.device) -> dict[str, obje
     state = first_state(corpus, size, LocalOptions())
     values, offsets = corpus.values.cpu().numpy(), corpus.offsets.numpy()
     batch = Batch(0, 0, False, 0, Places(*(np.zeros(size.songs, np.int32) for _ in range(4))))
-    packed = [(batch, np.roll(values, i, 0), offsets) for i in range(options.batches)]  # memory of their own
-    there = [(batch, torch.from_numpy(some).to(device), corpus.offsets) for _, some, _ in packed]
+    packed = [
+        (batch, Ragged(np.roll(values, i, 0), offsets)) for i in range(options.batches)
+    ]  # memory of their own
+    there = [(batch, Ragged(torch.from_numpy(some.values).to(device), corpus.offsets)) for _, some in packed]
     n_steps, settings = options.steps + 1, training.Settings(n_components=options.components)
 
     def cycled(batches: Iterable[Packed | Loaded]) -> Iterator[Packed | Loaded]:
@@ -54,7 +58,8 @@ def measure(options: argparse.Namespace, device: torch.device) -> dict[str, obje
             arrived = time.perf_counter()
             if item is None:
                 return float(np.mean(seconds[1:])), float(np.mean(waited[1:]))
-            now, _ = training.learn(now, *item[1:], 10 * size.songs, settings)
+            songs = item[1]
+            now, _ = training.learn(now, songs.values, songs.offsets, 10 * size.songs, settings)
             if device.type == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)

@@ -13,7 +13,7 @@ from hdpgmm import model
 from hdpgmm.components.prior import Concentration, Prior
 from hdpgmm.components.statistics import Statistics
 from hdpgmm.local_step.groups import Group
-from hdpgmm.local_step.stick_breaking import LocalOptions, Posterior
+from hdpgmm.local_step.posterior import LocalOptions, Posterior
 from hdpgmm.model import State
 from tests.oracles import elbo
 

@@ -13,7 +13,7 @@ from hdpgmm.components.prior import Spread, relearned, whitened_prior
 from hdpgmm.components.statistics import Statistics
 from hdpgmm.data.kmeans import from_sample, partition_statistics
 from hdpgmm.data.whitening import Whitening, moments, standardising, whitening
-from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import State
 from hdpgmm.represent import Vectors, represent
 from hdpgmm.score import completion
@@ -120,8 +120,8 @@ def test_a_model_of_hard_frames_is_sound(direct: bool, diagonal: bool, name: str
     for part in (vectors.posterior, vectors.responsibility, vectors.expected):
         assert float(part.min()) >= 0.0
         torch.testing.assert_close(part.sum(1), torch.ones(len(songs)), atol=1e-5, rtol=0)
-    heard = torch.tensor([len(song) > 0 for song in songs])
-    assert torch.equal(torch.isfinite(vectors.log_likelihood), heard)
+    with_frames = torch.tensor([len(song) > 0 for song in songs])
+    assert torch.equal(torch.isfinite(vectors.log_likelihood), with_frames)
     total, _ = completion(model.prepare(state), *_batch(songs, transform), LOCAL)
     assert np.isfinite(total)
 
@@ -146,10 +146,11 @@ def test_empty_songs_change_nothing(direct: bool, diagonal: bool):
     songs = _songs()
     state, transform, _ = _learn(songs, diagonal, direct)
     values, offsets = _batch(songs, transform)
-    heard, heard_offsets = _batch([song for song in songs if len(song)], transform)
+    with_frames, their_offsets = _batch([song for song in songs if len(song)], transform)
     ready = model.prepare(state)
     (one, info), (two, other) = (
-        model.batch_statistics(ready, *batch, LOCAL) for batch in ((values, offsets), (heard, heard_offsets))
+        model.batch_statistics(ready, *batch, LOCAL)
+        for batch in ((values, offsets), (with_frames, their_offsets))
     )
     assert all(torch.equal(a, b) for a, b in zip(one.tensors(), two.tensors(), strict=True))
     assert info == other

@@ -14,7 +14,8 @@ from hdpgmm.components.prior import whitened_prior
 from hdpgmm.components.statistics import Statistics, contract, zeros
 from hdpgmm.data.kmeans import from_sample
 from hdpgmm.local_step.groups import Group, groups
-from hdpgmm.local_step.stick_breaking import LocalOptions, Posterior, infer_songs
+from hdpgmm.local_step.posterior import LocalOptions, Posterior
+from hdpgmm.local_step.stick_breaking import infer_songs
 from hdpgmm.model import State
 from tests.hdpgmm.corpora import (
     F64,

@@ -13,6 +13,7 @@ from hdpgmm import model
 from hdpgmm.components.prior import Concentration, whitened_prior
 from hdpgmm.components.statistics import Statistics, contract, expand, expanded_size, zeros
 from hdpgmm.model import State
+from hdpgmm.model.threads import in_threads
 from tests.hdpgmm.corpora import (
     F64,
     OPTIONS,
@@ -319,9 +320,9 @@ def test_number_of_threads_changes_no_bit(dtype: torch.dtype):
 def test_an_error_in_a_thread_is_raised_and_the_threads_come_back():
     try:
         torch.set_num_threads(2)
-        assert list(model.in_threads(lambda item: item * item, range(9))) == [i * i for i in range(9)]
+        assert list(in_threads(lambda item: item * item, range(9))) == [i * i for i in range(9)]
         with pytest.raises(ZeroDivisionError):
-            list(model.in_threads(lambda item: 1 // item, [1, 0, 1]))
+            list(in_threads(lambda item: 1 // item, [1, 0, 1]))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)

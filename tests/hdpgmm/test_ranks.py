@@ -53,8 +53,8 @@ def _train(rank: int, world: int, folder: str) -> None:
     torch.save((to_arrays(state, _no_whitening()), infos), Path(folder) / f"{rank}-of-{world}.pt")
     shared = _in_parts(rank, world, ranks.deterministic)
     torch.save(to_arrays(shared, _no_whitening()), Path(folder) / f"parts-{rank}-of-{world}.pt")
-    said = [ranks.anywhere(rank == one) for one in (world - 1, world)]
-    torch.save(said, Path(folder) / f"said-{rank}-of-{world}.pt")
+    flags = [ranks.anywhere(rank == one) for one in (world - 1, world)]
+    torch.save(flags, Path(folder) / f"flags-{rank}-of-{world}.pt")
     torch.distributed.destroy_process_group()
 
 
@@ -131,7 +131,7 @@ def test_deterministic_sums_are_bit_for_bit_those_of_one_process(
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_what_one_rank_says_all_hear(world: int, folder: Path):
-    """First the last one says so, then nobody."""
+def test_a_flag_of_one_rank_is_known_to_all(world: int, folder: Path):
+    """First of the last one, then of none."""
     for rank in range(world):
-        assert torch.load(folder / f"said-{rank}-of-{world}.pt") == [True, False]
+        assert torch.load(folder / f"flags-{rank}-of-{world}.pt") == [True, False]

@@ -8,8 +8,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from hdpgmm import model, represent
-from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm import fisher, model, represent
+from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import State
 from hdpgmm.represent import Vectors
 from tests.hdpgmm.corpora import (
@@ -45,7 +45,7 @@ def _vectors(state: State, corpus: Corpus, dtype: torch.dtype = torch.float32) -
 
 def _fisher(state: State, corpus: Corpus, dtype: torch.dtype = torch.float32) -> Tensor:
     ready = model.prepare(state, dtype)
-    return represent.fisher(ready, state, corpus.values.to(dtype), corpus.offsets, OPTIONS)
+    return fisher.fisher(ready, state, corpus.values.to(dtype), corpus.offsets, OPTIONS)
 
 
 def _posteriors(state: State, corpus: Corpus) -> list[elbo.SongQ]:

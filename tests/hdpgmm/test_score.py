@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from hdpgmm import model, score
-from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import State
 from tests.hdpgmm.corpora import (
     F64,

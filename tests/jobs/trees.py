@@ -54,11 +54,17 @@ def feature_tree(root: Path | str) -> Tree:
 
 
 def commit_shard(
-    tree: Tree, name: str, songs: dict[str, np.ndarray], version: str = "1", group: int = 5
+    tree: Tree,
+    name: str,
+    songs: dict[str, np.ndarray],
+    version: str = "1",
+    group: int = 5,
+    sizes: list[int] | None = None,
 ) -> Commit:
-    """A shard of these songs by id, `group` songs in a row group."""
-    full, rest = divmod(len(songs), group)
-    sizes = [group] * full + ([rest] if rest else [])
+    """A shard of these songs by id, `group` songs in a row group, or as many as `sizes` says of each."""
+    if sizes is None:
+        full, rest = divmod(len(songs), group)
+        sizes = [group] * full + ([rest] if rest else [])
     return tree.commit(name, _table(list(songs), list(songs.values()), version), [], len(songs), sizes)
 
 

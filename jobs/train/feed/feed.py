@@ -9,10 +9,10 @@ import numpy as np
 import ray
 import torch
 
+from hdpgmm.data.survey import Surveyed
 from hdpgmm.data.whitening import Whitening
 from jobs.train.feed.plan import Batch, Places
 from jobs.train.feed.upload import Loaded, Packed, loaded
-from jobs.train.feed.worker import Surveyed
 
 CPU = torch.device("cpu")
 
@@ -33,7 +33,7 @@ class Feed:
     def batches(
         self, batches: Iterable[Batch], whitening: Whitening, device: torch.device = CPU, share: float = 1.0
     ) -> Iterator[Loaded]:
-        """(batch, values, offsets) in the order given. On the CPU they are the store's: let go of them in time.
+        """(batch, its songs) in the order given. On the CPU they lie in the store: keep no reference for long.
 
         share: of the bytes ahead; what is read at the same time has the rest.
         """
@@ -71,9 +71,9 @@ class Feed:
         try:
             for batch in batches:
                 while waiting and own + batch.n_bytes(dim) > most_bytes:
-                    let_go = waiting[0][0].n_bytes(dim)
+                    freed = waiting[0][0].n_bytes(dim)
                     yield _take(waiting)
-                    count(-let_go)
+                    count(-freed)
                 worker = self.workers[(batch.epoch + batch.window) % len(self.workers)]
                 waiting.append((batch, worker.batch.remote(self._paths, batch.places, shared)))
                 count(batch.n_bytes(dim))
@@ -85,4 +85,4 @@ class Feed:
 
 def _take(waiting: deque[tuple[Batch, Any]]) -> Packed:
     batch, reference = waiting.popleft()
-    return batch, *ray.get(reference)
+    return batch, ray.get(reference)

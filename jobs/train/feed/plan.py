@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 
-from jobs.train.feed.order import epoch_windows, heldout_mask, subset_mask
+from hdpgmm.data.order import Order, Turn, heldout_mask, some_groups, some_songs, subset_mask
+from infra.root.schemas import N_FRAMES, PATH, ROW, ROW_GROUP, TRACK_ID
 
-COLUMNS = ("track_id", "path", "row_group", "row", "n_frames")  # of the songs table
-PROBE_EPOCH, SAMPLE_EPOCH = 1 << 31, (1 << 31) + 1  # orders of their own
+COLUMNS = (TRACK_ID, PATH, ROW_GROUP, ROW, N_FRAMES)  # of the songs table
 SLICE_SONGS = 1 << 16  # track ids that are Python strings at a time
 
 
@@ -76,9 +75,9 @@ class Plan:
     ) -> None:
         self.seed = seed
         if subset is not None and subset < songs.num_rows:
-            songs = songs.filter(pa.array(subset_mask(_texts(songs["track_id"]), subset)))
+            songs = songs.filter(pa.array(subset_mask(_texts(songs[TRACK_ID]), subset)))
         self.paths, self._places = _places(songs)
-        mask = heldout_mask(_texts(songs["track_id"]), fraction, most, seed)
+        mask = heldout_mask(_texts(songs[TRACK_ID]), fraction, most, seed)
         self.heldout, training = np.flatnonzero(mask), np.flatnonzero(~mask)
         order, self._starts = self._places.take(training).by_row_group()
         self.training = training[order]
@@ -105,22 +104,12 @@ class Plan:
 
         Songs are shuffled inside windows of about `window_frames`, whole batches, one at least.
         """
-        batches = self._window_batches(batch_songs, window_frames)
-        windows = epoch_windows(self._starts, self.seed, epoch, batches * batch_songs, skip_windows)
-        for number, window in enumerate(windows, start=skip_windows):
-            for place, start in enumerate(range(0, len(window), batch_songs)):
-                index = number * batches + place
-                last = index == self.steps_per_epoch(batch_songs) - 1
-                songs = self.training[window[start : start + batch_songs]]
-                yield Batch(epoch, index, last, number, self._places.take(songs))
+        turns = self._order(batch_songs, window_frames).epoch(epoch, skip_windows)
+        return map(self._batch, turns)
 
     def batches(self, epochs: int, batch_songs: int, window_frames: int, done: int) -> Iterator[Batch]:
         """The batches of all epochs after the first `done` steps."""
-        whole, rest = divmod(done, self.steps_per_epoch(batch_songs))
-        windows, rest = divmod(rest, self._window_batches(batch_songs, window_frames))
-        for epoch in range(whole, epochs):
-            yield from islice(self.epoch(epoch, batch_songs, window_frames, windows), rest, None)
-            windows, rest = 0, 0
+        return map(self._batch, self._order(batch_songs, window_frames).epochs(epochs, done))
 
     def steps_per_epoch(self, batch_songs: int) -> int:
         return -(-self.n_songs // batch_songs)
@@ -131,8 +120,7 @@ class Plan:
 
     def some_row_groups(self, most: int) -> np.ndarray:
         """Numbers of `most` random row groups, or of all, ascending."""
-        order = np.random.default_rng([self.seed, SAMPLE_EPOCH]).permutation(self.n_row_groups)
-        return np.sort(order[:most])
+        return some_groups(self.n_row_groups, self.seed, most)
 
     def heldout_batch(self) -> Batch:
         """The held-out songs as one batch."""
@@ -140,20 +128,25 @@ class Plan:
 
     def probe_batch(self, songs: int) -> Batch:
         """Some training songs as one batch, from as few row groups as make a fair sample."""
-        window = next(epoch_windows(self._starts, self.seed, PROBE_EPOCH, 4 * songs))
-        return Batch(-1, 0, True, 0, self._places.take(np.sort(self.training[window[:songs]])))
+        chosen = some_songs(self._starts, self.seed, songs)
+        return Batch(-1, 0, True, 0, self._places.take(np.sort(self.training[chosen])))
 
-    def _window_batches(self, batch_songs: int, window_frames: int) -> int:
-        return max(1, window_frames * self.n_songs // (max(self.n_frames, 1) * batch_songs))
+    def _order(self, batch_songs: int, window_frames: int) -> Order:
+        window = max(1, window_frames * self.n_songs // (max(self.n_frames, 1) * batch_songs))
+        return Order(self._starts, self.seed, batch_songs, window)
+
+    def _batch(self, turn: Turn) -> Batch:
+        places = self._places.take(self.training[turn.songs])
+        return Batch(turn.epoch, turn.index, turn.last, turn.window, places)
 
 
 def _places(songs: pa.Table) -> tuple[np.ndarray, Places]:
     """Paths (shard,) in their alphabet's order, as an array that processes share; the songs' places."""
-    column = songs["path"].combine_chunks()
+    column = songs[PATH].combine_chunks()
     coded = column if isinstance(column, pa.DictionaryArray) else column.dictionary_encode()
     paths, numbers = np.unique(np.array(coded.dictionary.to_pylist(), dtype=np.str_), return_inverse=True)
     shard = numbers.astype(np.int32)[coded.indices.to_numpy()]
-    return paths, Places(shard, *(songs[name].to_numpy() for name in ("row_group", "row", "n_frames")))
+    return paths, Places(shard, *(songs[name].to_numpy() for name in (ROW_GROUP, ROW, N_FRAMES)))
 
 
 def _texts(column: pa.ChunkedArray) -> Iterator[str]:

@@ -9,16 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hdpgmm.ragged import Ragged
 from jobs.train.feed.plan import Batch
 
-Packed = tuple[Batch, np.ndarray, np.ndarray]
-Loaded = tuple[Batch, Tensor, Tensor]
+Packed = tuple[Batch, Ragged[np.ndarray]]
+Loaded = tuple[Batch, Ragged[Tensor]]
 S = TypeVar("S")
 T = TypeVar("T")
 
 
 def loaded(batches: Iterable[Packed], device: torch.device) -> Iterator[Loaded]:
-    """(batch, values on the device, offsets on the CPU) of (batch, values, offsets), in order.
+    """(batch, songs with their values on the device) of (batch, songs), in order.
 
     On the CPU nothing is copied: the tensors are the arrays that came, and must not be written to.
     """
@@ -56,22 +57,23 @@ def _first(source: Iterator[S]) -> Iterator[S]:
 
 
 def _in_place(packed: Packed) -> Loaded:
-    batch, values, offsets = packed
-    return batch, tensor(values), tensor(offsets)
+    batch, songs = packed
+    return batch, Ragged(tensor(songs.values), tensor(songs.offsets))
 
 
 def _depart(packed: Packed, side: torch.cuda.Stream) -> tuple[Loaded, Any]:
     """The copy under way on the side stream, from pinned memory, which torch keeps until it is read; its event."""
-    batch, values, offsets = packed
+    batch, songs = packed
     with torch.cuda.stream(side):
-        there = tensor(values).pin_memory().to(side.device, non_blocking=True)
-        return (batch, there, torch.from_numpy(offsets.copy())), side.record_event()
+        there = tensor(songs.values).pin_memory().to(side.device, non_blocking=True)
+        offsets = torch.from_numpy(songs.offsets.copy())
+        return (batch, Ragged(there, offsets)), side.record_event()
 
 
 def _arrived(item: tuple[Loaded, Any]) -> Loaded:
     """The copy as the current stream may use it: after it is complete, and its memory not reused before that use."""
-    (batch, there, offsets), copied = item
-    stream = torch.cuda.current_stream(there.device)
+    (batch, songs), copied = item
+    stream = torch.cuda.current_stream(songs.values.device)
     stream.wait_event(copied)
-    there.record_stream(stream)
-    return batch, there, offsets
+    songs.values.record_stream(stream)
+    return batch, songs

@@ -11,8 +11,9 @@ from itertools import pairwise
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from hdpgmm.data.autocorrelation import Lagged, lagged
-from hdpgmm.data.whitening import Moments, Whitening, moments
+from hdpgmm.data.survey import Surveyed, survey_group
+from hdpgmm.data.whitening import Whitening
+from hdpgmm.ragged import Ragged, ragged
 from infra.errors import StorageError
 from infra.root.songs import read_block
 from infra.storage.store import Store
@@ -22,9 +23,7 @@ CACHE_BYTES = 256 << 20
 WINDOW_BYTES = (
     CACHE_BYTES // 4 * 3
 )  # of songs shuffled together: their row groups fit, with those at the border
-LAGGED_FRAMES = 4096  # of a row group
-Surveyed = tuple[Moments | None, np.ndarray, Lagged | None]
-Ragged = tuple[np.ndarray, np.ndarray]  # values (frame, dim) float32, offsets (song + 1,) int64
+Songs = Ragged[np.ndarray]  # values (frame, dim) float32
 
 
 class DataWorker:
@@ -34,31 +33,24 @@ class DataWorker:
         threadpool_limits(1)
         self.store = Store(root)
         self.cache_bytes = cache_bytes
-        self._cache: OrderedDict[tuple[str, int], Ragged] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, int], Songs] = OrderedDict()
         self._whitening: Whitening | None = None
 
     def survey(
         self, paths: np.ndarray, places: Places, share: float, seed: Sequence[int], summed: bool
     ) -> Surveyed:
-        """Of songs of one row group: moments of all frames if `summed`, a random `share` of them (frame, dim).
+        """`survey_group` of songs of one row group."""
+        path, group = str(paths[places.shard[0]]), int(places.row_group[0])
+        block = read_block(self.store, path, group, places.row.tolist())
+        return survey_group(Ragged(block.values, block.offsets), share, seed, summed)
 
-        Where frames are taken, also products with those that follow them, of the first LAGGED_FRAMES.
-        """
-        block = read_block(
-            self.store, str(paths[places.shard[0]]), int(places.row_group[0]), places.row.tolist()
-        )
-        chosen = np.random.default_rng(list(seed)).random(len(block.values)) < share
-        ends = np.minimum(block.offsets, LAGGED_FRAMES)
-        followed = lagged(block.values[:LAGGED_FRAMES], ends) if share else None
-        return moments(block.values) if summed else None, block.values[chosen], followed
-
-    def batch(self, paths: np.ndarray, places: Places, whitening: Whitening) -> Ragged:
+    def batch(self, paths: np.ndarray, places: Places, whitening: Whitening) -> Songs:
         """Whitened frames of these songs in this order; paths (shard,) str are what `places.shard` counts in."""
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(places.n_frames, dtype=np.int64)])
-        values = np.empty((int(offsets[-1]), len(whitening.mean)), np.float32)
+        n_frames = int(places.n_frames.sum(dtype=np.int64))
+        songs = ragged(places.n_frames, np.empty((n_frames, len(whitening.mean)), np.float32))
         for song, frames in self._songs(paths, places, whitening):
-            values[offsets[song] : offsets[song + 1]] = frames
-        return values, offsets
+            songs[song][:] = frames
+        return songs
 
     def _songs(
         self, paths: np.ndarray, places: Places, whitening: Whitening
@@ -67,34 +59,30 @@ class DataWorker:
         order, bounds = places.by_row_group()
         for start, stop in pairwise(bounds):
             path, group = str(paths[places.shard[order[start]]]), int(places.row_group[order[start]])
-            values, offsets = self._block(path, group, whitening)
+            block = self._block(path, group, whitening)
             for song in order[start:stop].tolist():
-                row, n_frames = places.row[song], places.n_frames[song]
-                if row + 1 >= len(offsets) or offsets[row + 1] - offsets[row] != n_frames:
+                row, n_frames = int(places.row[song]), int(places.n_frames[song])
+                if row >= len(block) or len(block[row]) != n_frames:
                     where = f"{self.store.uri(path)}, row group {group}, row {row}"
                     raise StorageError(f"{where}: not the {n_frames} frames that the songs table says")
-                yield song, values[offsets[row] : offsets[row + 1]]
+                yield song, block[row]
 
-    def _block(self, path: str, group: int, whitening: Whitening) -> Ragged:
+    def _block(self, path: str, group: int, whitening: Whitening) -> Songs:
         if self._whitening is None or not _same(self._whitening, whitening):
             self._cache.clear()
             self._whitening = Whitening(whitening.mean.copy(), whitening.transform.copy())
         if (path, group) not in self._cache:
             block = read_block(self.store, path, group)
-            self._keep((path, group), (whitening(block.values), block.offsets))
+            self._keep((path, group), Ragged(whitening(block.values), block.offsets))
         self._cache.move_to_end((path, group))
         return self._cache[path, group]
 
-    def _keep(self, key: tuple[str, int], block: Ragged) -> None:
+    def _keep(self, key: tuple[str, int], block: Songs) -> None:
         """Room is made before: together they never exceed `cache_bytes`, unless this one alone does."""
-        held = _bytes(block) + sum(map(_bytes, self._cache.values()))
+        held = block.nbytes + sum(kept.nbytes for kept in self._cache.values())
         while self._cache and held > self.cache_bytes:
-            held -= _bytes(self._cache.popitem(last=False)[1])
+            held -= self._cache.popitem(last=False)[1].nbytes
         self._cache[key] = block
-
-
-def _bytes(block: Ragged) -> int:
-    return sum(part.nbytes for part in block)
 
 
 def _same(one: Whitening, other: Whitening) -> bool:

@@ -177,7 +177,7 @@ def test_sums_of_parts_add_up_to_the_whole():
         np.testing.assert_allclose(value, vars(whole)[name])
 
 
-def test_songs_without_a_group_are_groups_of_their_own_and_many_are_merged_into_few():
+def test_songs_without_a_group_are_groups_by_track_their_own_and_many_are_merged_into_few():
     codes = group_codes(["x", None, "x", None, "", "y"])
     assert codes.tolist() == [0, 1, 0, 2, 3, 4]
     many = group_codes([f"g{i // 3}" for i in range(3000)], 10)

@@ -9,7 +9,7 @@ from hdpgmm import model
 from hdpgmm.components import statistics
 from hdpgmm.components.prior import whitened_prior
 from hdpgmm.components.statistics import Statistics
-from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import State
 from tests.hdpgmm.corpora import F64, OPTIONS
 

@@ -15,7 +15,7 @@ from hdpgmm.components.prior import whitened_prior
 from hdpgmm.components.statistics import Statistics, contract
 from hdpgmm.local_step import direct_assignment as direct
 from hdpgmm.local_step.groups import Group, groups
-from hdpgmm.local_step.stick_breaking import LocalOptions, Posterior
+from hdpgmm.local_step.posterior import LocalOptions, Posterior
 from hdpgmm.model import State
 from hdpgmm.moves import merge_delete as moves
 from tests.hdpgmm.corpora import (

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from hdpgmm import model, represent
 from hdpgmm.local_step import direct_assignment as direct
-from hdpgmm.local_step import stick_breaking as local
-from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm.local_step.posterior import LocalOptions, supported
+from hdpgmm.model import inference, statistics
 from tests.bench import engine
 
 triton: Any = pytest.importorskip("triton")
@@ -30,9 +30,10 @@ def applied(x, out, FUNCTION: tl.constexpr, N: tl.constexpr):
 @pytest.fixture
 def everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The kernels run whatever the device, in small chunks; the interpreter knows one thread."""
-    monkeypatch.setattr(model, "on_gpu", lambda model, device: model.direct)
+    for place in (inference, statistics):
+        monkeypatch.setattr(place, "on_gpu", lambda model, device: model.direct)
     monkeypatch.setitem(model.GROUP_FRAMES, "cuda", 700)
-    monkeypatch.setattr(model, "SLICE", 64)
+    monkeypatch.setattr(statistics, "SLICE", 64)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -64,7 +65,7 @@ def test_a_song_is_inferred_as_on_the_cpu(dtype: torch.dtype, near: float, n_com
     for i, (start, length) in enumerate(zip(starts.tolist(), LENGTHS, strict=True)):
         one = log_lik[:, start : start + length].T.cpu()[None]
         mask = torch.ones(1, length, dtype=dtype)
-        their_shares, their_comps = local.supported(one, mask, log_beta.cpu(), shares.shape[1])
+        their_shares, their_comps = supported(one, mask, log_beta.cpu(), shares.shape[1])
         wanted = direct.infer_songs(one, mask, log_beta.cpu(), 1.7, options)
         torch.testing.assert_close(shares[i].cpu(), their_shares[0], rtol=near, atol=100 * near)
         assert comps[i].tolist() == their_comps[0].tolist()
@@ -121,13 +122,14 @@ def test_a_step_and_vectors_are_those_of_the_cpu(everywhere: None, monkeypatch: 
     size, options = engine.Size(7, 24, 8, 6, 0), LocalOptions(n_atoms=8)
     corpus = engine.synthetic(size, torch.device("cpu"))
     with monkeypatch.context() as patch:
-        patch.setattr(model, "on_gpu", lambda model, device: False)
+        for place in (inference, statistics):
+            patch.setattr(place, "on_gpu", lambda model, device: False)
         state = engine.first_state(corpus, size, options)
         ready = model.prepare(state)
         offsets = torch.cat([corpus.offsets[:3], corpus.offsets[2:]])
         wanted, logged = model.batch_statistics(ready, corpus.values, offsets, options)
         vectors = represent.represent(ready, corpus.values, offsets, options)
-    ready = model.prepare(model.replace(state, stats=state.stats.to(DEVICE)))
+    ready = model.prepare(state.to(DEVICE))
     values = corpus.values.to(DEVICE)
     found, info = model.batch_statistics(ready, values, offsets, options)
     assert (info.songs, info.frames, info.refreshes) == (logged.songs, logged.frames, logged.refreshes)

@@ -10,8 +10,8 @@ import torch
 from scipy import special, stats
 from torch import Tensor
 
-from hdpgmm.local_step import stick_breaking as local
-from hdpgmm.local_step.stick_breaking import LocalOptions, Posterior, infer_songs, song_terms
+from hdpgmm.local_step.posterior import LocalOptions, Posterior, supported
+from hdpgmm.local_step.stick_breaking import infer_songs, song_terms
 from tests.hdpgmm.corpora import F64, oracle_song
 from tests.oracles import elbo, evidence
 
@@ -343,7 +343,7 @@ def test_arguments_are_left_alone():
 def test_supported_is_the_softmax_with_log_beta():
     songs, log_beta = _songs()
     log_lik, mask = _padded(songs)
-    shares, comps = local.supported(log_lik, mask, log_beta, 6)
+    shares, comps = supported(log_lik, mask, log_beta, 6)
     expected = (torch.softmax(log_lik + log_beta, dim=2) * mask[:, :, None]).sum(1)
     torch.testing.assert_close(shares, expected.gather(1, comps), atol=1e-12, rtol=1e-9)
     assert bool((shares.diff(dim=1) <= 0.0).all())
@@ -354,6 +354,6 @@ def test_components_of_hardly_any_weight_keep_their_order():
     log_lik = torch.zeros(1, 6, 5, dtype=F64)
     log_lik[..., 0] = -300.0
     log_beta = torch.tensor([-1.0, -300.0, -109.0, -209.0, -400.0], dtype=F64)
-    shares, comps = local.supported(log_lik, torch.ones(1, 6, dtype=F64), log_beta, 2)
+    shares, comps = supported(log_lik, torch.ones(1, 6, dtype=F64), log_beta, 2)
     assert int(comps[0, 0]) == 2
     assert float(shares[0, 0]) == pytest.approx(6.0, abs=1e-9)

@@ -18,7 +18,7 @@ from torch import Tensor
 from hdpgmm import model, training
 from hdpgmm.components.prior import whitened_prior
 from hdpgmm.data import kmeans as initialise
-from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import State
 from hdpgmm.moves import merge_delete as moves
 from hdpgmm.moves import trials

@@ -12,7 +12,7 @@ from hdpgmm.components.prior import whitened_prior
 from hdpgmm.components.statistics import Statistics
 from hdpgmm.data.kmeans import from_sample
 from hdpgmm.local_step.groups import groups
-from hdpgmm.local_step.stick_breaking import LocalOptions, Posterior
+from hdpgmm.local_step.posterior import LocalOptions, Posterior
 from hdpgmm.model import State
 from hdpgmm.moves import merge_delete as moves
 from hdpgmm.moves import trials

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hdpgmm.data.order import subset_mask
 from infra.config import load
 from infra.errors import ConfigError
 from infra.storage.parquet import decode
@@ -15,7 +16,6 @@ from jobs.sweep.command import show
 from jobs.sweep.plan import corpus_size, over, points_of, with_seed
 from jobs.sweep.studies import find_studies, read_study
 from jobs.train import job as train
-from jobs.train.feed.order import subset_mask
 from tests.jobs.scored_roots import make_songs, write_features, write_tracks
 
 SETTINGS = (

@@ -7,18 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+import torch
 
+from hdpgmm.data.survey import Survey
 from hdpgmm.data.whitening import Whitening, moments, whitening
+from hdpgmm.ragged import Ragged, ragged
 from infra.errors import StorageError
 from infra.root.records import Snapshot
 from infra.root.songs import SongBlock, read_columns
 from infra.storage.store import Store
 from jobs.train import survey
+from jobs.train.events import Surveyed
 from jobs.train.feed import worker as data_worker
 from jobs.train.feed.feed import Feed
 from jobs.train.feed.plan import COLUMNS, Batch, Places, Plan
 from jobs.train.feed.worker import DataWorker
-from jobs.train.survey import Survey
+from jobs.train.survey import SnapshotSurvey
 from tests.jobs.trees import clustered_songs, commit_songs
 
 pytestmark = pytest.mark.ray
@@ -51,10 +55,11 @@ def actors(root: Path, number: int) -> list[Any]:
 def made(feed: Feed, plan: Plan) -> Made:
     """Two epochs of batches of 8 songs, in windows of two batches."""
     batches = plan.batches(2, 8, 2 * 8 * 30, 0)
-    return [
-        (values.numpy().tobytes(), offsets.numpy().tobytes())
-        for _, values, offsets in feed.batches(batches, WHITE)
-    ]
+    return [bytes_of(songs) for _, songs in feed.batches(batches, WHITE)]
+
+
+def bytes_of(songs: Ragged[torch.Tensor]) -> tuple[bytes, bytes]:
+    return songs.values.numpy().tobytes(), songs.offsets.numpy().tobytes()
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +75,10 @@ def test_a_batch_is_its_songs_whitened(committed: tuple[Path, Snapshot], plan: P
     for batch in plan.epoch(0, 8, 1000):
         places = batch.places
         numbers = 20 * places.shard + 5 * places.row_group + places.row
-        values, offsets = worker.batch(plan.paths, places, WHITE)
-        assert np.diff(offsets).tolist() == [len(SONGS[number]) for number in numbers]
+        songs = worker.batch(plan.paths, places, WHITE)
+        assert songs.lengths.tolist() == [len(SONGS[number]) for number in numbers]
         wanted = np.concatenate([SONGS[number] for number in numbers])
-        np.testing.assert_allclose(values, (wanted - WHITE.mean) @ WHITE.transform, atol=1e-5)
+        np.testing.assert_allclose(songs.values, (wanted - WHITE.mean) @ WHITE.transform, atol=1e-5)
 
 
 @pytest.mark.parametrize("workers", [3, 6])
@@ -90,10 +95,10 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
     workers = actors(committed[0], 2)
     feed = Feed(workers, plan.paths, 20_000)
     found: Made = []
-    for number, (_, values, offsets) in enumerate(feed.batches(plan.batches(2, 8, 480, 0), WHITE)):
+    for number, (_, songs) in enumerate(feed.batches(plan.batches(2, 8, 480, 0), WHITE)):
         if number in (2, 5):
             ray.kill(workers[number % 2], no_restart=False)
-        found.append((values.numpy().tobytes(), offsets.numpy().tobytes()))
+        found.append(bytes_of(songs))
     assert found == one_worker
 
 
@@ -105,23 +110,22 @@ class StandIn:
         self.batch = self
 
     def remote(self, paths: Any, places: Places, shared: Any) -> Any:
-        offsets = np.cumsum([0, *places.n_frames])
-        arrays = np.zeros((int(offsets[-1]), DIM), np.float32), offsets
-        self.asked.append(sum(array.nbytes for array in arrays))
-        return ray.put(arrays)
+        songs = ragged(places.n_frames, np.zeros((int(places.n_frames.sum()), DIM), np.float32))
+        self.asked.append(songs.nbytes)
+        return ray.put(songs)
 
 
 @pytest.mark.parametrize(("budget", "alone"), [(20_000, False), (9_000, False), (4_000, True), (1, True)])
 def test_bytes_ahead_stay_within_the_budget(plan: Plan, ray_session: None, budget: int, alone: bool) -> None:
-    """What was asked for and not yet let go; batches of 8 songs are 3 to 7 kB, a larger one than all may pass alone."""
+    """What was asked for and not yet released; batches of 8 songs are 3 to 7 kB, one larger than all may pass alone."""
     worker = StandIn()
     feed = Feed([worker], plan.paths, budget)
-    let_go = 0
+    released = 0
     for number, _ in enumerate(feed.batches(plan.batches(2, 8, 480, 0), WHITE), start=1):
-        held = worker.asked[let_go:]
+        held = worker.asked[released:]
         assert sum(held) <= budget or (alone and len(held) == 1)
         assert sum(held) <= feed.max_bytes_ahead
-        let_go = number
+        released = number
     assert len(worker.asked) == 2 * plan.steps_per_epoch(8)
     assert feed.max_bytes_ahead == pytest.approx(budget, rel=0.5) or alone
     assert feed.max_bytes_ahead <= (max(worker.asked) if alone else budget)
@@ -170,7 +174,7 @@ def test_a_row_group_is_read_once_by_whoever_has_its_window(
     for batch in plan.epoch(0, 4, 8 * 30):
         worker = workers[batch.window % 3]
         worker.batch(plan.paths, batch.places, WHITE)
-        assert sum(map(data_worker._bytes, worker._cache.values())) <= 16_000
+        assert sum(kept.nbytes for kept in worker._cache.values()) <= 16_000
         windows = batch.window + 1
     assert windows > 3
     assert len(reads) <= 12 + windows - 1
@@ -182,10 +186,10 @@ def test_the_cache_is_bounded_and_forgets_what_was_whitened_otherwise(
 ) -> None:
     worker = DataWorker(str(committed[0]), cache_bytes=1 << 20)
     places = plan.row_group(0)
-    before, _ = worker.batch(plan.paths, places, WHITE)
+    before = worker.batch(plan.paths, places, WHITE).values
     worker.batch(plan.paths, places, WHITE)
     assert len(reads) == 1
-    after, _ = worker.batch(plan.paths, places, Whitening(WHITE.mean, 2.0 * WHITE.transform))
+    after = worker.batch(plan.paths, places, Whitening(WHITE.mean, 2.0 * WHITE.transform)).values
     assert len(reads) == 2
     np.testing.assert_allclose(after, 2.0 * before, rtol=1e-6)
     worker.cache_bytes = 1
@@ -205,13 +209,20 @@ def test_another_length_than_the_table_says_is_an_error(committed: tuple[Path, S
 
 def surveyed(root: Path, snapshot: Snapshot, plan: Plan, workers: int = 2) -> tuple[Survey, int]:
     """A survey for about 100 frames, and how many row groups it read."""
-    made = Survey(Store(str(root)), snapshot.songs, plan)
-    ticks = list(made.run(Feed(actors(root, workers), plan.paths, 1), 100))
-    assert ticks == [(number, len(ticks)) for number in range(1, len(ticks) + 1)]
-    return made, len(ticks)
+    running = SnapshotSurvey(Store(str(root)), snapshot.songs, plan).run(
+        Feed(actors(root, workers), plan.paths, 1), 100
+    )
+    ticks: list[Surveyed] = []
+    while True:
+        try:
+            ticks.append(next(running))
+        except StopIteration as end:
+            assert ticks == [Surveyed(number, len(ticks)) for number in range(1, len(ticks) + 1)]
+            return end.value, len(ticks)
 
 
 def bits(survey: Survey) -> Iterator[bytes]:
+    assert survey.moments is not None
     yield from (part.tobytes() for part in (survey.moments.mean, survey.moments.scatter, survey.sample))
     yield bytes(survey.moments.count)
     assert survey.lagged is not None
@@ -230,6 +241,7 @@ def test_moments_are_kept_and_a_second_survey_reads_some_row_groups_only(
     assert list(bits(first)) == list(bits(again))
     heldout = {20 * shard + 5 * group + row for shard, group, row in _numbers(plan.heldout_batch().places)}
     frames = np.concatenate([song for number, song in enumerate(SONGS) if number not in heldout])
+    assert first.moments is not None
     assert first.moments.count == len(frames)
     np.testing.assert_allclose(first.moments.scatter / len(frames), np.cov(frames.T, bias=True), rtol=1e-9)
     known = {frame.tobytes() for frame in frames}
@@ -245,6 +257,8 @@ def test_moments_of_other_songs_or_damaged_ones_are_not_taken(tmp_path: Path, ra
     plan, other = (Plan(songs, 0.2, 256, seed) for seed in (0, 1))
     first, _ = surveyed(tmp_path, snapshot, plan)
     different, _ = surveyed(tmp_path, snapshot, other)
+    assert different.moments is not None
+    assert first.moments is not None
     assert different.moments.count != first.moments.count
     for file in tmp_path.glob("features/*/moments/*/*.safetensors"):
         file.write_bytes(file.read_bytes()[:-1])
@@ -260,5 +274,5 @@ def test_a_batch_of_no_songs_is_empty(committed: tuple[Path, Snapshot], plan: Pl
     """As a rank has it whose part of a short mini-batch is none."""
     (batch,) = plan.epoch(0, 100, 1)
     none: Batch = batch.share(1, 2, 128)
-    values, offsets = DataWorker(str(committed[0])).batch(plan.paths, none.places, WHITE)
-    assert (values.shape, offsets.tolist()) == ((0, DIM), [0])
+    songs = DataWorker(str(committed[0])).batch(plan.paths, none.places, WHITE)
+    assert (songs.values.shape, songs.offsets.tolist()) == ((0, DIM), [0])

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hdpgmm.data.order import epoch_windows, heldout_mask
 from hdpgmm.schedule import batch_songs
 from infra.root.schemas import SONGS
 from infra.root.songs import read_columns
 from infra.storage.parquet import encode
 from infra.storage.store import Store
-from jobs.train.feed.order import epoch_windows, heldout_mask
 from jobs.train.feed.plan import COLUMNS, Batch, Places, Plan
 
 group_lists = st.lists(st.integers(0, 9), max_size=60)

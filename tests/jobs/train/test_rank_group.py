@@ -22,6 +22,7 @@ from infra.root import models
 from infra.storage.store import Store
 from jobs.train import job as train
 from jobs.train import rank
+from jobs.train.errors import RanksApart
 from tests.faults.processes import actors
 from tests.jobs.trees import clustered_songs, commit_songs
 
@@ -122,8 +123,8 @@ def test_a_second_command_is_refused_and_sigterm_leaves_a_checkpoint_of_the_last
 def test_more_ranks_than_the_cluster_has_room_for(
     tmp_path: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("jobs.train.job.rank_group.FIRST_LOOK_SECONDS", 0.1)
-    monkeypatch.setattr("jobs.train.job.rank_group.PLACED_SECONDS", 1.0)
+    monkeypatch.setattr("jobs.train.rank_group.FIRST_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("jobs.train.rank_group.PLACED_SECONDS", 1.0)
     root = str(tree(tmp_path))
     config = load(None, (*SETTINGS, "train.ranks=64"), root=root)
     with pytest.raises(ConfigError, match=r"train\.ranks: 64 ranks need a CPU each, the cluster has 2$"):
@@ -148,14 +149,14 @@ def test_ranks_that_do_not_meet_say_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
     monkeypatch.setenv("NCCL_SOCKET_IFNAME", "=lo")
     meeting: Any = (None, (), 1, 2, "tcp://127.0.0.1:9", lambda: False)
-    with pytest.raises(rank.RanksApart, match="rank 1, on interface lo, does not reach the others"):
+    with pytest.raises(RanksApart, match="rank 1, on interface lo, does not reach the others"):
         next(rank.trained(*meeting))
     # What the user says about the interface is not asked of the machine.
     monkeypatch.setattr(rank, "get_node_ip_address", lambda: "203.0.113.7")
-    with pytest.raises(rank.RanksApart, match="on interface lo,"):
+    with pytest.raises(RanksApart, match="on interface lo,"):
         next(rank.trained(*meeting))
     monkeypatch.delenv("GLOO_SOCKET_IFNAME")
-    with pytest.raises(rank.RanksApart, match=r"no network interface has the address 203\.0\.113\.7"):
+    with pytest.raises(RanksApart, match=r"no network interface has the address 203\.0\.113\.7"):
         next(rank.trained(*meeting))
 
 

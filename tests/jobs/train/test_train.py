@@ -15,7 +15,8 @@ import ray
 import torch
 
 from hdpgmm import schedule, training
-from hdpgmm.local_step.stick_breaking import LocalOptions
+from hdpgmm.data.order import heldout_mask
+from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import BatchInfo, State, batch_statistics, corpus_bound, prepare
 from hdpgmm.record import from_arrays
 from hdpgmm.schedule import plateau
@@ -29,9 +30,9 @@ from infra.root.journal import Journal
 from infra.root.lease import Lease
 from infra.storage.store import Store
 from jobs.train import job as train
-from jobs.train.assignment import Assignment
-from jobs.train.feed.order import heldout_mask
+from jobs.train.events import RolledBack
 from jobs.train.feed.worker import DataWorker
+from jobs.train.provenance import Assignment
 from jobs.train.trainer import Trainer, settings
 from tests.jobs.trees import clustered_songs, commit_songs
 
@@ -162,9 +163,9 @@ def test_a_checkpoint_holds_what_the_run_depends_on(reference: tuple[Path, str])
     assert [row["epoch"] for row in kept["history"]] == [1, 2, 3, 4]
     assert kept["partial"]["songs"] == 0
     provenance = kept["provenance"]
-    snapshot, mark = train.training_snapshot(config_of(root), Store(str(root)))
+    snapshot, fingerprint = train.training_snapshot(config_of(root), Store(str(root)))
     assert provenance["songs"] == Path(snapshot.songs).name
-    assert provenance["fingerprint"] == mark
+    assert provenance["fingerprint"] == fingerprint
     assert {name: provenance[name] for name in ("seed", "epochs", "kappa", "tau0", "batch_songs")} == {
         "seed": 0,
         "epochs": 4,
@@ -238,8 +239,8 @@ def test_nothing_to_train_on_is_one_line(tmp_path: Path) -> None:
         train.run(config_of(tmp_path))
 
 
-def test_it_ends_where_the_held_out_score_stands_still(tmp_path: Path, ray_session: None) -> None:
-    """Of at most 40 epochs few are needed; run again, even without its final mark, no step is added."""
+def test_it_ends_where_the_held_out_score_has_converged(tmp_path: Path, ray_session: None) -> None:
+    """Of at most 40 epochs few are needed; run again, even without final.json, no step is added."""
     config = config_of(tree(tmp_path), "train.early_stopping=true", "train.epochs=40")
     run = train.run(config).run
     history = json.loads((tmp_path / f"models/{run}/history.json").read_text())
@@ -291,7 +292,7 @@ def test_the_model_is_the_checkpoint_of_the_epoch_with_the_best_score(
             marker.unlink()
 
 
-def test_a_state_that_is_not_finite_is_given_up_for_the_last_checkpoint(
+def test_a_state_that_is_not_finite_is_rolled_back_to_the_last_checkpoint(
     reference: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once: the model is that of an undisturbed run. At the same step again: an error that says where."""
@@ -307,7 +308,7 @@ def test_a_state_that_is_not_finite_is_given_up_for_the_last_checkpoint(
 
     monkeypatch.setattr(training, "learn", breaking)
     events = list(trainer_of(tree(tmp_path), run).train())
-    assert [(event["step"], event["to"]) for event in events if event["kind"] == "rollback"] == [(7, 6)]
+    assert [event for event in events if isinstance(event, RolledBack)] == [RolledBack(7, 6)]
     found = Checkpoints(Store(str(tmp_path)), models.prefix(run)).load()
     assert found is not None
     assert {name: part.tobytes() for name, part in found[1].items()} == arrays(root, run)
@@ -320,8 +321,8 @@ def test_a_state_that_is_not_finite_is_given_up_for_the_last_checkpoint(
 def trainer_of(root: Path, run: str) -> Trainer:
     """A trainer in this process, with a data worker of its own."""
     config = config_of(root)
-    snapshot, mark = train.training_snapshot(config, Store(str(root)))
-    provenance = train.describe(config.train, snapshot, mark)
+    snapshot, fingerprint = train.training_snapshot(config, Store(str(root)))
+    provenance = train.describe(config.train, snapshot, fingerprint)
     worker: Any = ray.remote(num_cpus=0)(DataWorker)
     assignment = Assignment(str(root), models.prefix(run), snapshot.songs, provenance, config.train)
     return Trainer(assignment, [worker.remote(str(root))], "cpu")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from hdpgmm.ragged import Ragged
 from jobs.train.feed.plan import Batch, Places
 from jobs.train.feed.upload import loaded, one_ahead
 
@@ -17,9 +18,9 @@ def test_on_a_cpu_the_tensors_are_the_arrays(recwarn: pytest.WarningsRecorder) -
     values, offsets = np.ones((3, 2), np.float32), np.array([0, 3])
     values.setflags(write=False)
     batch = Batch(0, 0, True, 0, NOWHERE)
-    ((same, frames, bounds),) = loaded([(batch, values, offsets)], torch.device("cpu"))
+    ((same, songs),) = loaded([(batch, Ragged(values, offsets))], torch.device("cpu"))
     assert same is batch
-    assert (frames.data_ptr(), bounds.data_ptr()) == (values.ctypes.data, offsets.ctypes.data)
+    assert (songs.values.data_ptr(), songs.offsets.data_ptr()) == (values.ctypes.data, offsets.ctypes.data)
     assert not recwarn.list
 
 

@@ -1,4 +1,7 @@
-"""What a trainer is told to do, and whether a checkpoint belongs to it. No torch: the driver has no use for it."""
+"""What a trainer is told to do, what the model's bits depend on, and whether a checkpoint belongs to it.
+
+No torch: the driver has no use for it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +10,19 @@ from typing import Any
 from infra.config import TrainConfig
 from infra.errors import ConfigError
 from infra.root.journal import Fence
+from infra.root.records import Snapshot
 
-Event = dict[str, Any]
+# How a run is carried out, not what it computes: another value continues the same run.
+OPERATIONAL = {
+    "data_workers",
+    "ahead_bytes",
+    "checkpoint_steps",
+    "keep_checkpoints",
+    "device",
+    "threads",
+    "ranks",
+    "reduction",
+}
 
 
 @dataclass(frozen=True)
@@ -24,6 +38,16 @@ class Assignment:
     provenance: dict[str, Any]
     config: TrainConfig
     fence: Fence | None = None
+
+
+def describe(train: TrainConfig, snapshot: Snapshot, fingerprint: str) -> dict[str, Any]:
+    """Everything the model's bits depend on; its digest is the model's name."""
+    fields = train.model_dump(mode="json", exclude=OPERATIONAL)
+    if train.subset is None:
+        fields.pop("subset")
+    if train.reduction == "fast":
+        fields["reduction"] = "fast"
+    return {"songs": snapshot.songs.rpartition("/")[2], "fingerprint": fingerprint, **fields}
 
 
 def refuse_mismatch(found: dict[str, Any], wanted: dict[str, Any]) -> None:
