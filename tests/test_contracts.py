@@ -4,10 +4,11 @@ import ast
 import re
 from collections.abc import Iterator
 
-from infra.root import layout
+from infra.root import layout, schemas
 from tests.places import REPOSITORY
 
-OWNERS = {"infra/root/layout.py"}
+OWNERS = {"infra/root/layout.py", "infra/root/schemas.py"}
+SHARED = ("TRACK_ID", "VERSION", "N_FRAMES", "ROW_GROUP", "SHARD", "URI")
 FOLDERS = sorted(value for name, value in vars(layout).items() if name.isupper() and isinstance(value, str))
 PATH = re.compile(rf"^(?:{'|'.join(FOLDERS)})/")
 
@@ -50,3 +51,24 @@ def test_the_rule_finds_what_it_is_for():
     ]
     assert [len([*spelled(ast.parse(line))]) for line in bad] == [1] * 4
     assert not [*spelled(ast.parse('say(f"{n} models, {m} runs")'))]
+
+
+COLUMNS = {value for name, value in vars(schemas).items() if name in SHARED}
+
+
+def named(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Texts that are the name of a column that tables share."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value in COLUMNS:
+            yield node.lineno, str(node.value)
+
+
+def test_columns_that_tables_share_are_named_in_one_place():
+    """But for people's files, whose columns are called anything, and messages between processes."""
+    found = [
+        f"{name}:{line}: {text}"
+        for name, tree in sources()
+        if name.startswith(("jobs/", "infra/root/", "infra/storage/")) and name not in OWNERS
+        for line, text in named(tree)
+    ]
+    assert found == []

@@ -34,6 +34,16 @@ def spec(tree: str) -> str:
     return f"{tree}/spec.json"
 
 
+def tree_of(table: str) -> str:
+    """The tree whose snapshot a table belongs to."""
+    return table.partition(f"/{SNAPSHOTS}/")[0]
+
+
+def moments(tree: str, key: str) -> str:
+    """The folder of what is kept of the frames that a training surveyed."""
+    return f"{tree}/{MOMENTS}/{key}"
+
+
 def name_of(tree: str) -> str:
     """The fingerprint of a tree of features, or the model of a tree of vectors."""
     return tree.rpartition("/")[2]

@@ -1,7 +1,7 @@
 """Trained models under `models/<run>/`: checkpoints, and `final.json` once the run has ended.
 
 models/<run>/step-<n>.safetensors, index/   checkpoints (infra.root.checkpoints)
-models/<run>/final.json             {"run", "step", "finished", "provenance"}: created last
+models/<run>/final.json             {"run", "step", "finished", "provenance", "features"}: created last
 models/<run>/summary.json           weights and sizes, for people and for the report
 models/<run>/history.json           one record per epoch
 models/<run>/used.json              empty; written when an old model is used again
@@ -11,7 +11,7 @@ A name that `jobs.gc` has taken (infra.root.taken, place `models`) is no model a
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class Final:
     step: int
     finished: str
     provenance: dict[str, Any]
+    features: dict[str, Any] = field(default_factory=dict)  # what its frames were made from
 
 
 def prefix(run: str) -> str:
@@ -51,9 +52,19 @@ def finish(
     summary: Mapping[str, Any],
     step: int,
     fence: Fence | None = None,
+    features: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write what describes the finished model, `final.json` last, created exclusively. fence: whose token it bears."""
-    final = {"run": run, "step": step, "finished": now(), "provenance": dict(provenance)}
+    """Write what describes the finished model, `final.json` last, created exclusively. fence: whose token it bears.
+
+    features: the specification of the frames that it was trained on.
+    """
+    final = {
+        "run": run,
+        "step": step,
+        "finished": now(),
+        "provenance": dict(provenance),
+        "features": dict(features or {}),
+    }
     beside = (
         (f"{prefix(run)}/history.json", json.dumps(list(history), indent=1)),
         (f"{prefix(run)}/summary.json", json.dumps(dict(summary))),

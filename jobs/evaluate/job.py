@@ -81,7 +81,9 @@ def _score(config: Config, inputs: Inputs, fence: Fence) -> Evaluated:
     summaries, against = summarise(cells), differences(cells)
     notes += more
     kept = [work.path for work in grid]  # what `jobs.gc` leaves there
-    about = {b"hdpgmm": json.dumps({"key": key, "notes": notes, "cells": kept}, ensure_ascii=False).encode()}
+    features = inputs.specification.to_json()
+    told = {"key": key, "notes": notes, "cells": kept, "features": features}
+    about = {b"hdpgmm": json.dumps(told, ensure_ascii=False).encode()}
     files = [
         (layout.scores(inputs.model, "grid"), encode_grid(cells, about)),
         (_differences_path(inputs.model), encode_rows(Difference, against, about)),

@@ -132,6 +132,7 @@ def describe(model: LoadedModel) -> dict[str, object]:
     return {
         "model": model.run,
         "fingerprint": model.fingerprint,
+        "features": model.features,
         "n_components": model.n_components,
         **{column: kind.meaning for column, kind in KINDS.items()},
         "log_likelihood": "nats per frame, posterior predictive, feature units",

@@ -1,5 +1,6 @@
 """A trained model ready to be applied to frames in feature units: loaded from a root, float32, on any device."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,10 +24,11 @@ WHITENED_FRAMES = 4096  # at a time: in float64 they stay in the cache, half the
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """What `load_model` returns; `fingerprint` is that of the features it was trained on."""
+    """What `load_model` returns; `fingerprint` is that of the features it was trained on, `features` what they are."""
 
     run: str
     fingerprint: str
+    features: Mapping[str, Any]
     expectations: Globals
     whitening: Whitening
     options: LocalOptions
@@ -42,7 +44,9 @@ def load_model(store: Store, run: str | None, device: str = "cpu") -> LoadedMode
     try:
         state, whitening = from_arrays(models.read_arrays(store, final), device)
         options = LocalOptions(n_atoms=final.provenance["n_atoms"])
-        return LoadedModel(final.run, final.provenance["fingerprint"], prepare(state), whitening, options)
+        return LoadedModel(
+            final.run, final.provenance["fingerprint"], final.features, prepare(state), whitening, options
+        )
     except (ValueError, KeyError) as error:
         raise StorageError(
             f"{store.uri(models.prefix(final.run))}: not a model of this version ({error})"

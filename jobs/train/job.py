@@ -14,7 +14,7 @@ from features import spec
 from hdpgmm.schedule import batch_songs, chosen
 from infra.config import Config
 from infra.errors import ConfigError, Incomplete
-from infra.root import models
+from infra.root import layout, models
 from infra.root.checkpoints import Checkpoints
 from infra.root.journal import Fence
 from infra.root.ledger import Tree
@@ -57,7 +57,7 @@ def run(config: Config) -> Trained:
         log.info("train: model %s is complete (step %d), nothing to do", name, done.step)
         return Trained(name, False)
     assignment = Assignment(store.root, models.prefix(name), snapshot.songs, provenance, config.train)
-    with RunFolder(store, f"runs/train-{name}", f"training of model {name}") as folder:
+    with RunFolder(store, layout.run("train", name), f"training of model {name}") as folder:
         if models.find(store, name):
             return Trained(name, False)  # by a run that has just ended
         folder.begin(config.model_dump(mode="json"))
@@ -81,12 +81,13 @@ def find_model(store: Store, provenance: Mapping[str, Any]) -> tuple[str, Final 
 
 def training_snapshot(config: Config, store: Store) -> tuple[Snapshot, str]:
     """The newest snapshot of the corpus' features and their fingerprint."""
-    fingerprint = spec.fingerprint(require_frames(config.extract))
-    snapshot = Tree(store, f"features/{fingerprint}").latest(config.corpus)
+    specification = require_frames(config.extract)
+    fingerprint = spec.fingerprint(specification)
+    snapshot = Tree(store, layout.features(fingerprint)).latest(config.corpus)
     if snapshot is None:
         raise ConfigError(
-            f"{store.uri(f'features/{fingerprint}')}: no features of corpus {config.corpus!r} "
-            f"({config.extract.preset}); run python -m jobs.extract first"
+            f"{store.uri(layout.features(fingerprint))}: no features of corpus {config.corpus!r} "
+            f"({', '.join(specification.features)}); run python -m jobs.extract first"
         )
     if snapshot.n_songs < 2:
         raise ConfigError(
@@ -162,5 +163,7 @@ def _finish(store: Store, name: str, assignment: Assignment, fence: Fence) -> tu
         "epoch": to_fields(row),
     }
     rows = [to_fields(row) for row in history]
-    models.finish(store, name, newest[2]["provenance"], rows, summary, step, fence)
+    provenance = newest[2]["provenance"]
+    features = Tree(store, layout.features(provenance["fingerprint"])).read_spec()
+    models.finish(store, name, provenance, rows, summary, step, fence, features)
     return row.epoch, len(history)

@@ -7,6 +7,7 @@ import numpy as np
 
 from hdpgmm.data.survey import SAMPLE_GROUPS, Survey, sampled_share
 from hdpgmm.data.whitening import Moments
+from infra.root import layout
 from infra.root.checkpoints import Checkpoints
 from infra.storage.store import Store
 from jobs.train.events import Surveyed
@@ -21,10 +22,9 @@ class SnapshotSurvey:
     """
 
     def __init__(self, store: Store, songs: str, plan: Plan) -> None:
-        tree, _, name = songs.partition("/snapshots/")
-        self._songs = name.rpartition("/")[2]
+        self._songs = songs.rpartition("/")[2]
         key = hashlib.sha256(self._songs.encode() + plan.heldout.tobytes()).hexdigest()
-        self._kept = Checkpoints(store, f"{tree}/moments/{key[:32]}")
+        self._kept = Checkpoints(store, layout.moments(layout.tree_of(songs), key[:32]))
         self._plan = plan
 
     def run(self, feed: Feed, wanted_frames: int) -> Generator[Surveyed, None, Survey]:
