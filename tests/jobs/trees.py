@@ -40,6 +40,7 @@ def commit_songs(
     `names` are the shards' names, a letter each.
     """
     tree = feature_tree(root)
+    tree.write_spec(PRESETS["paper-52"].to_json())
     ids = [f"s{number:04d}" for number in range(len(songs))]
     commits = []
     for shard, members in enumerate(np.array_split(np.arange(len(songs)), shards)):
