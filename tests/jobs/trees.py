@@ -40,7 +40,6 @@ def commit_songs(
     `names` are the shards' names, a letter each.
     """
     tree = feature_tree(root)
-    tree.write_spec(PRESETS["paper-52"].to_json())
     ids = [f"s{number:04d}" for number in range(len(songs))]
     commits = []
     for shard, members in enumerate(np.array_split(np.arange(len(songs)), shards)):
@@ -71,6 +70,7 @@ def commit_shard(
 
 def publish(tree: Tree, commits: list[Commit], without: Collection[tuple[str, str]] = ()) -> Snapshot:
     """A snapshot of corpus `default`: all songs of the shards but those, given as (track, version)."""
+    tree.write_spec(PRESETS["paper-52"].to_json())
     songs = songs_table(commits).sort_by("track_id")
     keys = zip(songs["track_id"].to_pylist(), songs["version"].to_pylist(), strict=True)
     living = songs.filter(pa.array([key not in without for key in keys]))
