@@ -17,15 +17,13 @@ from hdpgmm.model.expectations import prepare
 from hdpgmm.model.state import State
 from hdpgmm.model.statistics import BatchInfo, batch_statistics
 from hdpgmm.model.update import blend, step_size
-from hdpgmm.moves.births import births
-from hdpgmm.moves.merge_delete import Move, Probe, reduce
-from hdpgmm.moves.trials import try_reductions
+from hdpgmm.moves import MOVES
+from hdpgmm.moves.merge_delete import Move, Probe
 
 SAMPLE_FRAMES = 200  # per component, for the k-means seeding
 SPLASH_DECAY = 1000  # steps, of the paper's eta_t = eta0 * 1000 / (t + 1000)
 STEP_SONGS = 128  # that a full step rests on
 PART_SONGS = 128  # of a mini-batch that one rank takes on; sums do not depend on the number of ranks
-MOST_ROUNDS = 8  # of merges and deletions at a time
 
 
 LEARNED, FIXED = Concentration(), Concentration(learned=False)
@@ -152,10 +150,10 @@ def step_size_of(step: int, songs: int, corpus_songs: int, settings: Settings) -
 def improve(
     state: State, probe: Probe, settings: Settings, generator: torch.Generator
 ) -> tuple[State, list[Move]]:
-    """Merges and deletions until few are left to make, trials, then births; components in order of falling mass."""
-    state, made = reduce(state, probe, settings.options, MOST_ROUNDS)
-    state, moves = try_reductions(state, probe, settings.options)
-    made += moves
-    state, moves = births(state, probe, settings.options, generator)
+    """All moves, in their order (`moves.MOVES`); then components are in order of falling mass."""
+    made: list[Move] = []
+    for step in MOVES:
+        state, moves = step(state, probe, settings.options, generator)
+        made += moves
     order = state.stats.count.argsort(descending=True, stable=True)
-    return replace(state, stats=state.stats.take(order)), made + moves
+    return replace(state, stats=state.stats.take(order)), made

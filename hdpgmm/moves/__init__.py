@@ -1,0 +1,35 @@
+"""Moves that the natural gradient cannot make: components merge, are deleted, or are split.
+
+A new one is one file here and one entry in MOVES: a function from a state, the songs it is judged on, the settings of
+the local step and a generator to the state after the moves that pay, and those moves.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from hdpgmm.local_step.posterior import LocalOptions
+from hdpgmm.model.state import State
+from hdpgmm.moves.births import births as splits
+from hdpgmm.moves.merge_delete import Move, Probe, reduce
+from hdpgmm.moves.trials import try_reductions
+
+Step = Callable[[State, Probe, LocalOptions, torch.Generator], tuple[State, list[Move]]]
+MOST_ROUNDS = 8  # of merges and deletions at a time
+
+
+def merges_and_deletions(
+    state: State, probe: Probe, options: LocalOptions, generator: torch.Generator
+) -> tuple[State, list[Move]]:
+    """By the closed form, until few are left to make."""
+    return reduce(state, probe, options, MOST_ROUNDS)
+
+
+def by_inference(
+    state: State, probe: Probe, options: LocalOptions, generator: torch.Generator
+) -> tuple[State, list[Move]]:
+    """The same judged by inferring songs again."""
+    return try_reductions(state, probe, options)
+
+
+MOVES: tuple[Step, ...] = (merges_and_deletions, by_inference, splits)  # in this order
