@@ -109,7 +109,7 @@ class TrainConfig(Section):
         None,
         description="songs of the corpus used at most, drawn at random: a smaller part is part of a larger one",
     )
-    early_stopping: bool = Field(True, description="stop when the held-out score stands still")
+    early_stopping: bool = Field(True, description="stop once the held-out score has converged")
     kappa: Annotated[float, Field(gt=0.5, le=1.0)] = Field(0.6, description="decay of the step size")
     tau0: Annotated[float, Field(ge=0)] = Field(1.0, description="delay of the step size, steps")
     splash: Fraction = Field(0.0, description="eta0, uniform share mixed into responsibilities (paper: 0.1)")
@@ -158,7 +158,7 @@ class EvaluateConfig(Section):
     seed: Count = Field(0, description="seed of splits, codebook and resampling")
 
 
-class TasteConfig(Section):
+class RecommendationConfig(Section):
     """Recommendation from what users played."""
 
     plays: str | None = Field(
@@ -257,7 +257,7 @@ class Config(Section):
     train: TrainConfig = TrainConfig()  # pyright: ignore[reportCallIssue]
     represent: RepresentConfig = RepresentConfig()  # pyright: ignore[reportCallIssue]
     evaluate: EvaluateConfig = EvaluateConfig()  # pyright: ignore[reportCallIssue]
-    taste: TasteConfig = TasteConfig()  # pyright: ignore[reportCallIssue]
+    recommendation: RecommendationConfig = RecommendationConfig()  # pyright: ignore[reportCallIssue]
     interpret: InterpretConfig = InterpretConfig()  # pyright: ignore[reportCallIssue]
     pipeline: PipelineConfig = PipelineConfig()  # pyright: ignore[reportCallIssue]
     similar: SimilarConfig = SimilarConfig()  # pyright: ignore[reportCallIssue]

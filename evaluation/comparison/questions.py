@@ -1,4 +1,4 @@
-"""What a representation can be asked, all in the same way: labels and numbers by a probe, taste by recommendation."""
+"""What a representation can be asked, all in the same way: labels and numbers by a probe, plays by recommendation."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,13 @@ import numpy as np
 from evaluation.comparison.cells import CHANCE, MAJORITY, Cell, score_chance, score_majority, score_vectors
 from evaluation.probing.splits import Splits
 from evaluation.probing.tasks import Task
-from evaluation.recommendation.protocol import EASE, POPULAR, Taste, score_known, score_taste
+from evaluation.recommendation.protocol import (
+    EASE,
+    POPULAR,
+    Recommendation,
+    score_known,
+    score_recommendation,
+)
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class Probed:
     bootstrap: int
     seed: int
 
-    deaf = (CHANCE, MAJORITY)
+    without_vectors = (CHANCE, MAJORITY)
 
     @property
     def songs(self) -> tuple[str, ...]:
@@ -42,12 +48,12 @@ class Probed:
         """Changes with anything an answer depends on, but the vectors."""
         return f"{self.splits.digest} {self.bootstrap} {self.seed}"
 
-    def hear(self, name: str, x: np.ndarray) -> list[Cell]:
+    def score(self, name: str, x: np.ndarray) -> list[Cell]:
         """The scores of vectors x (song, dim), in the order of `songs`."""
         return score_vectors(name, x, self.task, self.splits, self.bootstrap, self.seed)
 
-    def guess(self, name: str) -> list[Cell]:
-        """The scores of a row that hears nothing, one of `deaf`."""
+    def score_without(self, name: str) -> list[Cell]:
+        """The scores of a row that knows no vector, one of `without_vectors`."""
         if name == CHANCE:
             return score_chance(self.task, self.splits, self.seed)
         return score_majority(self.task, self.splits, self.bootstrap, self.seed)
@@ -57,39 +63,39 @@ class Probed:
 class Recommended:
     """Plays of users; `bootstrap` resamples of the test users."""
 
-    taste: Taste
+    recommendation: Recommendation
     bootstrap: int
 
-    deaf = (CHANCE, POPULAR, EASE)
+    without_vectors = (CHANCE, POPULAR, EASE)
 
     @property
     def songs(self) -> tuple[str, ...]:
         """The songs whose vectors are needed, in order."""
-        return self.taste.songs
+        return self.recommendation.songs
 
     @property
     def name(self) -> str:
         """The task's name."""
-        return self.taste.name
+        return self.recommendation.name
 
     @property
     def about(self) -> str:
         """Its size, for people."""
-        users, songs = self.taste.plays.shape  # pyright: ignore
+        users, songs = self.recommendation.plays.shape  # pyright: ignore
         return f"{songs} songs, {users} users"
 
     @property
     def digest(self) -> str:
         """Changes with anything an answer depends on, but the vectors."""
-        return f"{self.taste.digest} {self.bootstrap}"
+        return f"{self.recommendation.digest} {self.bootstrap}"
 
-    def hear(self, name: str, x: np.ndarray) -> list[Cell]:
+    def score(self, name: str, x: np.ndarray) -> list[Cell]:
         """The scores of item-kNN on vectors x (song, dim), in the order of `songs`."""
-        return score_taste(name, x, self.taste, self.bootstrap)
+        return score_recommendation(name, x, self.recommendation, self.bootstrap)
 
-    def guess(self, name: str) -> list[Cell]:
-        """The scores of a row that hears nothing, one of `deaf`."""
-        return score_known(name, self.taste, self.bootstrap)
+    def score_without(self, name: str) -> list[Cell]:
+        """The scores of a row that knows no vector, one of `without_vectors`."""
+        return score_known(name, self.recommendation, self.bootstrap)
 
 
 Question = Probed | Recommended

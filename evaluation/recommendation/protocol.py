@@ -59,7 +59,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Taste:
+class Recommendation:
     """Who played what: plays (user, song), a non-zero entry is a song played; songs in the order of its columns."""
 
     name: str
@@ -96,27 +96,31 @@ class Taste:
 Scorer = Callable[[csr_matrix], np.ndarray]  # known (user, song) -> scores (user, song)
 
 
-def score_taste(name: str, x: np.ndarray, taste: Taste, bootstrap: int) -> list[Cell]:
-    """Item-kNN by the vectors x (song, dim), rows in the order of taste.songs; as many neighbours as validation likes.
+def score_recommendation(
+    name: str, x: np.ndarray, recommendation: Recommendation, bootstrap: int
+) -> list[Cell]:
+    """Item-kNN by the vectors x (song, dim), rows in the order of its songs; as many neighbours as validation likes.
 
     Cosines once, O(song^2 dim); memory is the largest number of neighbours a song.
     """
-    if len(x) != len(taste.songs) or not np.isfinite(x).all():
-        raise ValueError(f"{name}: {taste.name} needs one finite vector for each of {len(taste.songs)} songs")
-    widest = neighbours(x, max(taste.protocol.neighbours))
-    choices = [nearest_of(widest, k) for k in sorted(set(taste.protocol.neighbours))]
+    if len(x) != len(recommendation.songs) or not np.isfinite(x).all():
+        raise ValueError(
+            f"{name}: {recommendation.name} needs one finite vector for each of {len(recommendation.songs)} songs"
+        )
+    widest = neighbours(x, max(recommendation.protocol.neighbours))
+    choices = [nearest_of(widest, k) for k in sorted(set(recommendation.protocol.neighbours))]
     scorers: list[Scorer] = [lambda known, near=near: score_users(known, near) for near in choices]
-    return _score(name, lambda draw: scorers, taste, bootstrap)
+    return _score(name, lambda draw: scorers, recommendation, bootstrap)
 
 
-def score_known(name: str, taste: Taste, bootstrap: int) -> list[Cell]:
+def score_known(name: str, recommendation: Recommendation, bootstrap: int) -> list[Cell]:
     """The rows without vectors: chance (random order), popularity, EASE."""
     makers: dict[str, Callable[[Draw], Sequence[Scorer]]] = {
-        CHANCE: lambda draw: [_random(taste.protocol.seed)],
-        POPULAR: lambda draw: [_popular(taste.plays[draw.others])],
-        EASE: lambda draw: _eases(taste.plays[draw.others], taste.protocol.ease_songs),
+        CHANCE: lambda draw: [_random(recommendation.protocol.seed)],
+        POPULAR: lambda draw: [_popular(recommendation.plays[draw.others])],
+        EASE: lambda draw: _eases(recommendation.plays[draw.others], recommendation.protocol.ease_songs),
     }
-    return _score(name, makers[name], taste, bootstrap)
+    return _score(name, makers[name], recommendation, bootstrap)
 
 
 def _random(seed: int) -> Scorer:
@@ -152,20 +156,22 @@ def _eases(plays: csr_matrix, songs: int) -> list[Scorer]:
     return [make(penalty) for penalty in PENALTIES]
 
 
-def _score(name: str, make: Callable[[Draw], Sequence[Scorer]], taste: Taste, bootstrap: int) -> list[Cell]:
+def _score(
+    name: str, make: Callable[[Draw], Sequence[Scorer]], recommendation: Recommendation, bootstrap: int
+) -> list[Cell]:
     values, draws = [], []
-    for number, draw in enumerate(taste.draws()):
+    for number, draw in enumerate(recommendation.draws()):
         scorers = make(draw)
-        best = _choose(scorers, draw, taste.protocol)
-        found = _ndcg(scorers[best], *draw.test, taste.protocol)
+        best = _choose(scorers, draw, recommendation.protocol)
+        found = _ndcg(scorers[best], *draw.test, recommendation.protocol)
         found = found[~np.isnan(found)]
         values.append(float(found.mean()) if len(found) else float("nan"))
-        drawn = resamples(max(1, len(found)), None, bootstrap, taste.protocol.seed + number)
+        drawn = resamples(max(1, len(found)), None, bootstrap, recommendation.protocol.seed + number)
         draws.append(np.concatenate([(w @ found) / w.sum(axis=1) for w in drawn]) if len(found) else [])
-    tested = min(taste.protocol.test, int((np.diff(taste.plays.indptr) >= 2).sum()))
+    tested = min(recommendation.protocol.test, int((np.diff(recommendation.plays.indptr) >= 2).sum()))
     mean = tuple(np.mean(draws, axis=0).tolist())
-    metric = f"ndcg@{taste.protocol.at}"
-    return [Cell(name, taste.name, metric, 0, tested, 0, taste.digest, tuple(values), mean)]
+    metric = f"ndcg@{recommendation.protocol.at}"
+    return [Cell(name, recommendation.name, metric, 0, tested, 0, recommendation.digest, tuple(values), mean)]
 
 
 def _choose(scorers: Sequence[Scorer], draw: Draw, protocol: Protocol) -> int:

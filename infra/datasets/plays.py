@@ -63,7 +63,7 @@ def read_plays(
     if not kept.any():
         raise ConfigError(
             f"{uri}: none of its {len(tracks)} songs has a track with a vector, the first is {codes.names[0]!r}; "
-            "taste.songs names a file that says which tracks a song is"
+            "recommendation.songs names a file that says which tracks a song is"
         )
     note = f"{(~known).sum()} of {len(tracks)} songs, with {100 * (1 - kept.mean()):.3g} % of the plays, have no vector"
     note = "; ".join([note, *disputed])
@@ -74,7 +74,7 @@ def read_plays(
     if plays.shape[0] < 2:  # pyright: ignore
         raise ConfigError(
             f"{uri}: {plays.shape[0]} users have {min_songs} songs that {min_users} users played, needs 2; "  # pyright: ignore
-            "lower taste.min_songs or taste.min_users"
+            "lower recommendation.min_songs or recommendation.min_users"
         )
     return Plays(plays, tuple(tracks[i] or "" for i in np.flatnonzero(popular)), note)
 

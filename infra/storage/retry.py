@@ -9,7 +9,7 @@ from infra.errors import StorageError
 T = TypeVar("T")
 
 
-def patiently(call: Callable[[], T], attempts: int = 4, first_delay_seconds: float = 0.5) -> T:
+def with_retries(call: Callable[[], T], attempts: int = 4, first_delay_seconds: float = 0.5) -> T:
     """The result of `call`, tried again after a StorageError with doubled delays; the last error passes."""
     for attempt in range(attempts - 1):
         try:

@@ -31,7 +31,7 @@ _kept: list[ExitStack] = []
 
 @contextmanager
 def connect(config: RayConfig) -> Iterator[None]:
-    """A working Ray inside the block. What it started ends with the block or with `lasting`; inside another, a no-op.
+    """A working Ray inside the block. What it started ends with it or with `shared_ray`; inside another, a no-op.
 
     Raises ConfigError for an address that is no cluster's, Incomplete if Ray cannot be reached, does not start, or
     fails inside the block, StorageError if it has no room or no permission for its files.
@@ -48,7 +48,7 @@ def connect(config: RayConfig) -> Iterator[None]:
 
 
 @contextmanager
-def lasting() -> Iterator[None]:
+def shared_ray() -> Iterator[None]:
     """Inside the block, what the first `connect` starts stays for the others and ends with the block."""
     with ExitStack() as stack:
         _kept.append(stack)

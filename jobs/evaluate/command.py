@@ -6,9 +6,9 @@ from jobs.evaluate.job import plan_text, run
 from jobs.evaluate.table import show
 
 
-@cli.command("evaluate", "taste", "ray")
+@cli.command("evaluate", "recommendation", "ray")
 def main(config: Config, model: cli.Model = None, dry_run: cli.DryRun = False) -> None:
-    """Score the song vectors on labels, numbers and taste, next to G1, VQCodebook and guessing."""
+    """Score the song vectors on labels, numbers and plays, next to G1, VQCodebook and guessing."""
     if dry_run:
         print(plan_text(config, model))
         return

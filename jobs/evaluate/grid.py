@@ -44,7 +44,7 @@ TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int32(), float: pa.float64(
 
 @dataclass(frozen=True)
 class Work:
-    """A question and who answers it: a source of vectors, or the name of a row that hears nothing."""
+    """A question and who answers it: a source of vectors, or the name of a row that knows no vector."""
 
     question: Question
     who: Source | str
@@ -83,18 +83,18 @@ def _score_all(
 ) -> Iterator[tuple[Work, list[Cell]]]:
     """Every work as a Ray task, as they end."""
     index = {track: row for row, track in enumerate(wanted)}
-    hear: Any = ray.remote(num_cpus=1)(_hear)
-    guess: Any = ray.remote(num_cpus=1)(_guess)
+    score: Any = ray.remote(num_cpus=1)(_score)
+    score_without: Any = ray.remote(num_cpus=1)(_score_without)
     shared: dict[str, Any] = {}
     pending: dict[Any, Work] = {}
     for work in works:
         question = shared.setdefault(work.question.name, ray.put(work.question))
         if isinstance(work.who, str):
-            pending[guess.remote(work.who, question)] = work
+            pending[score_without.remote(work.who, question)] = work
         else:
             x = vectors[work.who.representation, work.who.seed]
             rows = [index[song] for song in work.question.songs]
-            pending[hear.remote(work.who.representation, x[rows], question)] = work
+            pending[score.remote(work.who.representation, x[rows], question)] = work
     while pending:
         (ready,), _ = ray.wait(list(pending), num_returns=1)
         try:
@@ -103,12 +103,12 @@ def _score_all(
             raise error.as_instanceof_cause() from None
 
 
-def _hear(name: str, x: np.ndarray, question: Question) -> list[Cell]:
-    return question.hear(name, x)
+def _score(name: str, x: np.ndarray, question: Question) -> list[Cell]:
+    return question.score(name, x)
 
 
-def _guess(name: str, question: Question) -> list[Cell]:
-    return question.guess(name)
+def _score_without(name: str, question: Question) -> list[Cell]:
+    return question.score_without(name)
 
 
 def _named(cell: Cell, work: Work) -> Cell:

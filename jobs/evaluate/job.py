@@ -1,4 +1,4 @@
-"""`python -m jobs.evaluate`: what vectors know about labels, numbers and taste, next to simpler models and guessing."""
+"""`python -m jobs.evaluate`: what vectors know about labels, numbers and plays, next to simpler models and guessing."""
 
 import hashlib
 import json
@@ -75,7 +75,7 @@ def _score(config: Config, inputs: Inputs, fence: Fence) -> Evaluated:
     grid = [
         Work(question, who)
         for question in questions
-        for who in (*question.deaf, *find_sources(family, config.evaluate))
+        for who in (*question.without_vectors, *find_sources(family, config.evaluate))
     ]
     cells, computed = answer(config, inputs, grid)
     summaries, against = summarise(cells), differences(cells)
@@ -97,7 +97,11 @@ def _score(config: Config, inputs: Inputs, fence: Fence) -> Evaluated:
 
 def _key(config: Config, family: Sequence[Inputs]) -> str:
     """Changes with anything the table depends on."""
-    settings = (config.evaluate.model_dump(mode="json"), config.taste.model_dump(mode="json"), given(config))
+    settings = (
+        config.evaluate.model_dump(mode="json"),
+        config.recommendation.model_dump(mode="json"),
+        given(config),
+    )
     parts = [member.digest(*settings, code=CODE) for member in family]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from evaluation.comparison.questions import Probed, Question, Recommended
 from evaluation.probing.splits import make_splits, published_splits
-from evaluation.recommendation.protocol import Protocol, Taste
-from infra.config import Config, TasteConfig
+from evaluation.recommendation.protocol import Protocol, Recommendation
+from infra.config import Config, RecommendationConfig
 from infra.datasets.plays import read_plays
 from infra.datasets.splits import read_split_lists
 from infra.root.schemas import TRACK_ID
@@ -34,15 +34,19 @@ def find_questions(config: Config, inputs: Inputs) -> tuple[list[Question], Note
             else make_splits(task, settings.repeats, settings.folds, settings.seed)
         )
         questions.append(Probed(task, splits, settings.bootstrap, settings.seed))
-    if config.taste.plays:
+    if config.recommendation.plays:
         listed = inputs.tracks[TRACK_ID].to_pylist()
-        taste = _taste(config.taste, config.taste.plays, living, listed, settings.seed)
-        questions.append(Recommended(taste, settings.bootstrap))
-        notes += [(taste.name, note) for note in taste.notes]
+        recommendation = _recommendation(
+            config.recommendation, config.recommendation.plays, living, listed, settings.seed
+        )
+        questions.append(Recommended(recommendation, settings.bootstrap))
+        notes += [(recommendation.name, note) for note in recommendation.notes]
     return questions, notes
 
 
-def _taste(config: TasteConfig, uri: str, living: set[str], listed: Sequence[str], seed: int) -> Taste:
+def _recommendation(
+    config: RecommendationConfig, uri: str, living: set[str], listed: Sequence[str], seed: int
+) -> Recommendation:
     plays = read_plays(uri, config.songs, living, config.min_users, config.min_songs, listed)
     protocol = Protocol(
         validation=config.validation,
@@ -55,11 +59,17 @@ def _taste(config: TasteConfig, uri: str, living: set[str], listed: Sequence[str
         ease_songs=config.ease_songs,
         seed=seed,
     )
-    return Taste("taste", plays.tracks, plays.plays, protocol, (plays.note,) if plays.note else ())
+    return Recommendation(
+        "recommendation", plays.tracks, plays.plays, protocol, (plays.note,) if plays.note else ()
+    )
 
 
 def given(config: Config) -> dict[str, Any]:
     """Digests of the files that the configuration names."""
     lists = asdict(read_split_lists(config.evaluate.split)) if config.evaluate.split else {}
-    files = [config.taste.plays, config.taste.songs, *(v.partition("=")[2] for v in config.evaluate.vectors)]
+    files = [
+        config.recommendation.plays,
+        config.recommendation.songs,
+        *(v.partition("=")[2] for v in config.evaluate.vectors),
+    ]
     return {"lists": lists, "files": [digest_of(file) for file in files if file]}

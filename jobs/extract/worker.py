@@ -23,7 +23,7 @@ from infra.root.ledger import Tree
 from infra.root.records import Commit
 from infra.root.runs import now
 from infra.root.schemas import FRAMES, N_FRAMES, TRACK_ID, VERSION
-from infra.storage.retry import patiently
+from infra.storage.retry import with_retries
 from infra.storage.store import Store, read_uri
 from infra.workers.isolate import Extracted, Isolated, Refused
 from jobs.extract.packing import Shard, Track, row_groups
@@ -123,7 +123,7 @@ class Extractor:
         table = feature_table(rows, self.spec)
         groups = row_groups([result.frames.nbytes for _, result in rows], self.row_group_bytes)
         inputs = len(shard.tracks)
-        return patiently(lambda: self.tree.commit(shard.name, table, quarantined, inputs, groups))
+        return with_retries(lambda: self.tree.commit(shard.name, table, quarantined, inputs, groups))
 
 
 def fetch(track: Track) -> bytes | Refused:
@@ -131,7 +131,7 @@ def fetch(track: Track) -> bytes | Refused:
     if track.bytes > LARGEST_BYTES:
         return Refused("TOO_LARGE", f"{track.bytes} bytes, at most {LARGEST_BYTES} are read")
     try:
-        data = patiently(lambda: read_uri(track.uri, track.bytes + 1))
+        data = with_retries(lambda: read_uri(track.uri, track.bytes + 1))
     except FileNotFoundError:
         return Refused("MISSING", "the file is in the track list and no longer there")
     except StorageError as error:

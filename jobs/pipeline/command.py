@@ -19,7 +19,7 @@ Incremental = Annotated[
 Retrain = Annotated[bool, typer.Option("--retrain", help="Train on the corpus as it is now, in any case.")]
 SECTIONS = (
     *("index", "labels", "extract", "train", "represent"),
-    *("evaluate", "taste", "pipeline", "report", "ray"),
+    *("evaluate", "recommendation", "pipeline", "report", "ray"),
 )
 
 

@@ -37,9 +37,11 @@ def find_kept(config: Config) -> Kept | None:
     That it was this corpus is known by the table of its songs, which `jobs.gc` keeps.
     """
     store = Store(config.root)
-    snapshot, mark = training_snapshot(config, store)
+    snapshot, fingerprint = training_snapshot(config, store)
     wanted = {
-        name: value for name, value in describe(config.train, snapshot, mark).items() if name != "songs"
+        name: value
+        for name, value in describe(config.train, snapshot, fingerprint).items()
+        if name != "songs"
     }
     folder = snapshot.songs.rpartition("/")[0]
     same = [

@@ -11,7 +11,7 @@ from infra.config import Config
 from infra.root import layout
 from infra.root.runs import RunFolder
 from infra.storage.store import Store
-from infra.workers.cluster import lasting
+from infra.workers.cluster import shared_ray
 from jobs.evaluate import job as evaluate
 from jobs.evaluate.job import Evaluated
 from jobs.extract import job as extract
@@ -45,7 +45,7 @@ def run(config: Config, incremental: bool = False, retrain: bool = False) -> Ran
     store = Store(config.root)
     store.check()
     what = f"the pipeline of corpus {config.corpus}"
-    with RunFolder(store, layout.run("pipeline", config.corpus), what) as folder, lasting():
+    with RunFolder(store, layout.run("pipeline", config.corpus), what) as folder, shared_ray():
         folder.begin(config.model_dump(mode="json"))
 
         def ended(job: str, result: T) -> T:

@@ -26,7 +26,7 @@ ANSWER_SECONDS = 60.0  # for one question to the head
 SILENCE_SECONDS = 300.0  # without an answer from the head, after which it is given up
 LAST_LINES_SECONDS = 10.0  # for the rest of the log once the job has ended
 T = TypeVar("T")
-LET_GO = 143  # this process was told to end, the job was not
+DETACHED = 143  # this process was told to end, the job was not
 
 
 def run(client: Any, name: str, entrypoint: list[str]) -> int:
@@ -168,5 +168,5 @@ def main(
         code = run(connected(address), name, entrypoint)
     except KeyboardInterrupt:
         print(f"submit: no longer following; the job goes on, `ray job stop {name}` stops it")
-        code = LET_GO
+        code = DETACHED
     raise typer.Exit(code)

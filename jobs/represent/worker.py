@@ -14,7 +14,7 @@ from hdpgmm.represent import Vectors
 from infra.root.ledger import Tree
 from infra.root.schemas import N_FRAMES, TRACK_ID, VERSION
 from infra.root.songs import SongBlock, joined, shard_blocks
-from infra.storage.retry import patiently
+from infra.storage.retry import with_retries
 from infra.storage.store import Store
 from jobs.represent.kinds import KINDS
 from jobs.represent.model import load_model, song_vectors
@@ -93,7 +93,7 @@ class Representer:
             table = pa.concat_tables(tables)
             rows = table.num_rows
             sizes = [min(ROW_GROUP_ROWS, rows - first) for first in range(0, rows, ROW_GROUP_ROWS)]
-            patiently(lambda: self.tree.commit(name, table, [], rows, sizes))  # noqa: B023
+            with_retries(lambda: self.tree.commit(name, table, [], rows, sizes))  # noqa: B023
 
     def _written(self) -> None:
         """Wait for the shard that is being written; raises what kept it from being."""

@@ -26,7 +26,7 @@ Over = Annotated[
 Seeds = Annotated[int, typer.Option("--seeds", min=1, help="Models trained at each point.")]
 
 
-@cli.command("train", "represent", "evaluate", "taste", "ray")
+@cli.command("train", "represent", "evaluate", "recommendation", "ray")
 def main(
     config: Config, study: Study = None, over: Over = None, seeds: Seeds = 3, dry_run: cli.DryRun = False
 ) -> None:

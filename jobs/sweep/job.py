@@ -16,7 +16,7 @@ from infra.config import Config
 from infra.root import layout, models
 from infra.root.runs import RunFolder
 from infra.storage.store import Store
-from infra.workers.cluster import lasting
+from infra.workers.cluster import shared_ray
 from jobs.evaluate import job as evaluate
 from jobs.represent import job as represent
 from jobs.sweep.plan import Point, table_rows
@@ -46,7 +46,7 @@ def run(points: Sequence[tuple[Point, Sequence[Config]]], name: str) -> Swept:
     folder = layout.study(study)
     rows: list[dict[str, Any]] = []
     trained: list[str] = []
-    with RunFolder(store, layout.run(layout.STUDIES, study), f"study {name!r}") as record, lasting():
+    with RunFolder(store, layout.run(layout.STUDIES, study), f"study {name!r}") as record, shared_ray():
         record.begin({"name": name, "points": [str(point) for point, _ in points]})
         for number, (point, configs) in enumerate(points, 1):
             log.info("sweep: %d of %d: %s, %d seeds", number, len(points), point, len(configs))

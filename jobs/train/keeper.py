@@ -12,7 +12,7 @@ from hdpgmm.record import from_arrays, to_arrays
 from hdpgmm.schedule import chosen
 from infra.root.checkpoints import Checkpoints
 from infra.root.runs import versions
-from infra.storage.retry import patiently
+from infra.storage.retry import with_retries
 from infra.storage.store import Store
 from jobs.train.events import (
     CheckpointDamaged,
@@ -78,4 +78,4 @@ class Keeper:
         if problem:
             yield CheckpointFailed(progress.step, str(problem))
         if last:
-            patiently(lambda: self.checkpoints.save(*checkpoint, keep, best))
+            with_retries(lambda: self.checkpoints.save(*checkpoint, keep, best))

@@ -116,9 +116,10 @@ def run(config: Config) -> Compacted:
 def prepare(config: Config) -> Work:
     """The newest snapshot of the corpus' features and what is to be done to it."""
     store = Store(config.root)
-    snapshot, mark = training_snapshot(config, store)
+    snapshot, fingerprint = training_snapshot(config, store)
     songs, quarantine = read_songs(store, snapshot), read_quarantine(store, snapshot)
-    tree, todo = Tree(store, layout.features(mark)), plan(snapshot, songs, quarantine, mark, config.extract)
+    tree = Tree(store, layout.features(fingerprint))
+    todo = plan(snapshot, songs, quarantine, fingerprint, config.extract)
     gone = tree.taken(snapshot)
     merged = tuple(replace(part, name=unused(part.name, gone)) for part in todo.merged)
     return Work(tree, snapshot, songs, quarantine, Plan(todo.replaced, merged))

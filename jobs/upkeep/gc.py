@@ -77,15 +77,15 @@ def collect(store: Store, older_than: float, keep: int, wait: float) -> list[Gar
         store.delete_many(marks)
         return []
     again = [item for item in look(store, older_than, keep) if _key(item) in marked]
-    doomed = _sorted(condemn(store, again, older_than, keep))
-    with Progress(len(doomed), "objects", "gc") as progress:
+    condemned = _sorted(condemn(store, again, older_than, keep))
+    with Progress(len(condemned), "objects", "gc") as progress:
         for reason in ORDER:
-            paths = [item.path for item in doomed if item.reason == reason]
+            paths = [item.path for item in condemned if item.reason == reason]
             for first in range(0, len(paths), AT_ONCE):
                 store.delete_many(paths[first : first + AT_ONCE])
                 progress.advance(len(paths[first : first + AT_ONCE]))
     store.delete_many(marks)
-    return doomed
+    return condemned
 
 
 def mark(store: Store, found: Sequence[Garbage], wait: float) -> tuple[set[Key], list[str]]:
@@ -125,10 +125,10 @@ def condemn(store: Store, again: Sequence[Garbage], older_than: float, keep: int
     )
     same = {_key(item) for item in again}
     spared = {(item.place, item.name) for item in last if _key(item) not in same}
-    doomed = [item for item in last if (item.place, item.name) not in spared]
+    condemned = [item for item in last if (item.place, item.name) not in spared]
     for place, path in records.items():
-        give_back(store, path, {item.name for item in doomed if item.place == place})
-    return [*doomed, *(item for item in again if not item.name)]
+        give_back(store, path, {item.name for item in condemned if item.place == place})
+    return [*condemned, *(item for item in again if not item.name)]
 
 
 def fence(tree: Tree) -> None:

@@ -21,7 +21,7 @@ from infra.root.ledger import newest_snapshots
 from infra.root.runs import has_record, read_record
 from infra.root.schemas import BYTES
 from infra.root.songs import read_quarantine
-from infra.storage.retry import patiently
+from infra.storage.retry import with_retries
 from infra.storage.store import Store
 from jobs.extract.work import read_tracks
 from jobs.upkeep.audit import quarantine_lines
@@ -145,11 +145,11 @@ def watch(store: Store) -> None:
     if sys.stdout.isatty():
         with Live(console=_console(), auto_refresh=False) as live:
             while True:
-                live.update(_table("watched", patiently(lambda: [*watched(store)])), refresh=True)
+                live.update(_table("watched", with_retries(lambda: [*watched(store)])), refresh=True)
                 time.sleep(WATCH_SECONDS)
     told: dict[str, str] = {}
     while True:
-        for name, state, words in patiently(lambda: [*watched(store)]):
+        for name, state, words in with_retries(lambda: [*watched(store)]):
             news = state if words == "-" else words
             if told.get(name) != news:
                 told[name] = news

@@ -54,9 +54,9 @@ def measure(folder: Path, n_tracks: int, seconds: float) -> dict[str, float]:
     _job("train", "--root", str(root), "--set", "train.epochs=6", "--set", "train.early_stopping=false")
     _job("represent", "--root", str(root))
     store = Store(str(root))
-    (mark,), (run,) = store.names("features"), store.names("models")
+    (fingerprint,), (run,) = store.names("features"), store.names("models")
     features, vectors = (
-        Tree(store, f"features/{mark}").latest("default"),
+        Tree(store, f"features/{fingerprint}").latest("default"),
         Tree(store, f"vectors/{run}").latest("default"),
     )
     assert features is not None

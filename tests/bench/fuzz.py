@@ -1,11 +1,11 @@
-"""`python -m tests.bench.fuzz --inputs 10000`: files that strangers made, spoilt in every way; one JSON line.
+"""`python -m tests.bench.fuzz --inputs 10000`: files that strangers made, corrupted in every way; one JSON line.
 
-Valid files of each kind are spoilt at random: bits and bytes changed, sizes and counts set to extremes, parts cut,
+Valid files of each kind are corrupted at random: bits and bytes changed, sizes and counts set to extremes, parts cut,
 doubled, moved or put in from elsewhere, text with odd characters, paths that climb, JSON with other types. Each goes
 the way that a user's would: track lists and label files through `jobs.index`, tables and records of the ledger through
 the plan of an extraction and `jobs.audit`, plays and split lists through their readers, audio through the isolated
 child. `joined` is audio files one after the other, with tags and other bytes between: half as they are, of which all
-seconds must be heard, half spoilt. Right is a result or a one-line error (JobError), and for audio a result or a
+seconds must be heard, half corrupted. Right is a result or a one-line error (JobError), and for audio a result or a
 quarantine reason; the child may be killed for its memory or its time, but must not crash. `wrong` lists what was not,
 with kind and seed; `--inputs 1 --kind K --seed S` repeats one. `child_peak_mb` is the most that a child held.
 """
@@ -142,7 +142,7 @@ def spoil_json(tree: Any, rng: np.random.Generator) -> Any:
 
 
 class Fuzz:
-    """A small root and folder of music, valid files of each kind, and what is done with spoilt ones."""
+    """A small root and folder of music, valid files of each kind, and what is done with corrupted ones."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.music, self.root = folder, folder / "music", folder / "root"
@@ -168,7 +168,7 @@ class Fuzz:
         return load(None, (), root=str(self.root), **{"music": str(self.music), **fields})
 
     def run(self, kind: str, seed: int) -> tuple[str, str]:
-        """How one spoilt file of a kind ended, and if that was wrong what it said."""
+        """How one corrupted file of a kind ended, and if that was wrong what it said."""
         rng = np.random.default_rng([seed, *kind.encode()])
         try:
             return self.checks[kind](rng), ""
@@ -181,7 +181,7 @@ class Fuzz:
 
     def audio(self, rng: np.random.Generator) -> str:
         name = sorted(self.sounds)[rng.integers(len(self.sounds))]
-        return self._heard(name, self._spoilt_sound(self.sounds[name], rng))[0]
+        return self._heard(name, self._corrupted_sound(self.sounds[name], rng))[0]
 
     def joined(self, rng: np.random.Generator) -> str:
         name = sorted(self.sounds)[rng.integers(len(self.sounds))]
@@ -191,13 +191,13 @@ class Fuzz:
         front = fillers[0] if between is BETWEEN["mp3"] else fillers[0].removeprefix(ID3V1)
         data = front + b"".join(self.sounds[name] + filler for filler in fillers[1:])
         if rng.random() < 0.5:
-            return "spoilt: " + self._heard(name, self._spoilt_sound(data, rng))[0]
+            return "corrupted: " + self._heard(name, self._corrupted_sound(data, rng))[0]
         outcome, seconds = self._heard(name, data)
         if abs(seconds - count * SECONDS) > 0.08 * count:
             raise AssertionError(f"{count} {name}: {outcome}, {seconds:.2f} s of {count * SECONDS:.2f}")
         return outcome
 
-    def _spoilt_sound(self, data: bytes, rng: np.random.Generator) -> bytes:
+    def _corrupted_sound(self, data: bytes, rng: np.random.Generator) -> bytes:
         return spoil(data, rng, [*ODD, *(self.sounds[other][:64] for other in sorted(self.sounds))])
 
     def _heard(self, name: str, data: bytes) -> tuple[str, float]:
@@ -214,12 +214,12 @@ class Fuzz:
         return found.reason, 0.0
 
     def labels(self, rng: np.random.Generator) -> str:
-        path = self._spoilt(rng, [name for name in self.valid if name.startswith("labels")])
+        path = self._corrupted(rng, [name for name in self.valid if name.startswith("labels")])
         index.run(self.config(labels_file=str(path)))
         return "read"
 
     def lists(self, rng: np.random.Generator) -> str:
-        path = self._spoilt(rng, ["list.csv", "list.parquet"])
+        path = self._corrupted(rng, ["list.csv", "list.parquet"])
         index.run(self.config(music=str(path), corpus="listed"))
         for uri in prepare(self.config(corpus="listed")).tracks["uri"].to_pylist():
             if ".." in Path(uri).parts or ("://" in uri and not uri.startswith("s3://")):
@@ -243,25 +243,25 @@ class Fuzz:
         return self._record(rng, f"{self.tree.prefix}/snapshots/default/1.json")
 
     def plays(self, rng: np.random.Generator) -> str:
-        path = self._spoilt(rng, [name for name in self.valid if name.startswith("plays")])
+        path = self._corrupted(rng, [name for name in self.valid if name.startswith("plays")])
         read_plays(str(path), None, TRACKS, 1, 1)
         return "read"
 
     def splits(self, rng: np.random.Generator) -> str:
         for part in ("train", "valid", "test"):
             (self.folder / f"{part}.txt").write_bytes(self.valid[f"{part}.txt"])
-        self._spoilt(rng, ["train.txt"])
+        self._corrupted(rng, ["train.txt"])
         read_split_lists(str(self.folder / "{}.txt")).of(TRACKS)
         return "read"
 
     def _record(self, rng: np.random.Generator, path: str) -> str:
         whole = self.store.read(path)
-        spoilt = (
+        corrupted = (
             spoil(whole, rng, ODD)
             if rng.random() < 0.4
             else json.dumps(spoil_json(json.loads(whole), rng)).encode()
         )
-        self.store.write(path, spoilt)
+        self.store.write(path, corrupted)
         try:
             audit.run(self.config())
             prepare(self.config())
@@ -269,7 +269,7 @@ class Fuzz:
             self.store.write(path, whole)
         return "read"
 
-    def _spoilt(self, rng: np.random.Generator, names: list[str]) -> Path:
+    def _corrupted(self, rng: np.random.Generator, names: list[str]) -> Path:
         name = sorted(names)[rng.integers(len(names))]
         path = self.folder / name
         path.write_bytes(spoil(self.valid[name], rng, ODD))

@@ -240,13 +240,13 @@ def _round(config: Config, retrain: bool) -> bool:
     """Extract, a model, vectors; whether the model is new."""
     extract.run(config)
     store = Store(config.root)
-    snapshot, mark = train.training_snapshot(config, store)
-    run, done = train.find_model(store, train.describe(config.train, snapshot, mark))
+    snapshot, fingerprint = train.training_snapshot(config, store)
+    run, done = train.find_model(store, train.describe(config.train, snapshot, fingerprint))
     finals = models.finished(store)
     if done is None and (retrain or not finals):
         songs = read_songs(store, snapshot).to_pylist()
         values = np.concatenate([frames_of(song["track_id"], song["version"]) for song in songs])
-        write_model(store, run, train.describe(config.train, snapshot, mark), values, len(songs))
+        write_model(store, run, train.describe(config.train, snapshot, fingerprint), values, len(songs))
         done = models.find(store, run)
     else:
         run = run if done else max(finals, key=lambda final: (final.finished, final.run)).run

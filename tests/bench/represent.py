@@ -37,7 +37,7 @@ from infra.root.songs import read_songs
 from infra.storage.parquet import decode, encode
 from infra.storage.store import Store
 from jobs.represent.model import load_model, whitened
-from tests.jobs.trees import MARK, write_model
+from tests.jobs.trees import FINGERPRINT, write_model
 
 SPEC = PRESETS["paper-52"]
 RUN = "bench"
@@ -73,7 +73,7 @@ def main() -> None:
 
 def write_root(root: str, n_songs: int, n_components: int) -> str:
     """Track list, committed features and a finished model."""
-    store, tree, commits = Store(root), Tree(Store(root), f"features/{MARK}"), []
+    store, tree, commits = Store(root), Tree(Store(root), f"features/{FINGERPRINT}"), []
     tree.write_spec(SPEC.to_json())
     for first in range(0, n_songs, SHARD_SONGS):
         table = feature_table(range(first, min(first + SHARD_SONGS, n_songs)))
@@ -159,7 +159,7 @@ def killed(root: str, kills: int) -> dict[str, int]:
 def verdict(root: str) -> dict[str, int]:
     """What a reader of the newest snapshot finds."""
     store, tree = Store(root), Tree(Store(root), f"vectors/{RUN}")
-    snapshot, features = (t.latest("default") for t in (tree, Tree(store, f"features/{MARK}")))
+    snapshot, features = (t.latest("default") for t in (tree, Tree(store, f"features/{FINGERPRINT}")))
     assert snapshot is not None
     assert features is not None
     wanted = set(read_songs(store, features)["track_id"].to_pylist())

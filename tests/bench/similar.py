@@ -60,16 +60,16 @@ def made_up(songs: int, seed: int) -> np.ndarray:
 def write_root(folder: Path, songs: int) -> Config:
     """A root in which jobs.similar finds vectors, a model and a track list."""
     store = Store(str(folder))
-    mark = fingerprint(SPEC)
+    name = fingerprint(SPEC)
     names = [f"album{i // 10:06d}/{i:07d}.mp3" for i in range(songs)]
     tracks = pa.table(
         {"track_id": names, "uri": names, "label_kind": [f"kind {i % 7}" for i in range(songs)]}
     )
     store.write("corpus/default/tracks.parquet", encode(tracks, [songs]))
-    features, tree = Tree(store, f"features/{mark}"), Tree(store, f"vectors/{RUN}")
+    features, tree = Tree(store, f"features/{name}"), Tree(store, f"vectors/{RUN}")
     features.write_spec(SPEC.to_json())
     features.publish("default", [], songs_table([]), quarantine_table([]))
-    tree.write_spec({"model": RUN, "fingerprint": mark})
+    tree.write_spec({"model": RUN, "fingerprint": name})
     commits = []
     for first in range(0, songs, SHARD_SONGS):
         part = names[first : first + SHARD_SONGS]

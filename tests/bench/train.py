@@ -292,8 +292,8 @@ def start(config: Config) -> dict[str, Any]:
     before = time.perf_counter()
     with connect(config.ray):
         ray_seconds = time.perf_counter() - before
-        snapshot, mark = training_snapshot(config, store)
-        provenance = describe(config.train, snapshot, mark)
+        snapshot, fingerprint = training_snapshot(config, store)
+        provenance = describe(config.train, snapshot, fingerprint)
         assignment = Assignment(store.root, "models/start", snapshot.songs, provenance, config.train)
         seen: dict[str, float] = {}
         lease = Lease(store, "runs/train-start/lease", "a training that is timed")

@@ -18,7 +18,7 @@ from infra.storage.parquet import encode
 from infra.storage.store import Store
 
 SPEC = PRESETS["paper-52"]
-MARK = fingerprint(SPEC)
+FINGERPRINT = fingerprint(SPEC)
 COMPONENTS = 6
 
 
@@ -65,7 +65,7 @@ def write_root(
     write_tracks(store, songs, bad)
     write_features(store, songs, bad)
     write_vectors(store, [song for song in songs if song.track_id not in without_vector], run)
-    models.finish(store, run, {"fingerprint": MARK}, HISTORY, {}, 1)
+    models.finish(store, run, {"fingerprint": FINGERPRINT}, HISTORY, {}, 1)
     return store
 
 
@@ -114,7 +114,7 @@ def write_tracks(store: Store, songs: Sequence[Song], bad: Sequence[str] = (), u
 
 def write_features(store: Store, songs: Sequence[Song], bad: Sequence[str] = ()) -> None:
     """Two shards of features, and a quarantine record for each bad track."""
-    tree = Tree(store, f"features/{MARK}")
+    tree = Tree(store, f"features/{FINGERPRINT}")
     tree.write_spec(SPEC.to_json())
     told = {"stage": "extract", "reason": "SILENT", "message": "peak 0", "attempts": 1}
     records = [{"track_id": name, "version": "1", **told, "first_seen": "", "last_seen": ""} for name in bad]
@@ -130,7 +130,7 @@ def write_features(store: Store, songs: Sequence[Song], bad: Sequence[str] = ())
 def write_vectors(store: Store, songs: Sequence[Song], run: str) -> None:
     """Two shards of vectors, in another order than the features."""
     tree = Tree(store, f"vectors/{run}")
-    tree.write_spec({"model": run, "fingerprint": MARK})
+    tree.write_spec({"model": run, "fingerprint": FINGERPRINT})
     ordered = sorted(songs, key=lambda song: song.track_id[::-1])
     parts = [ordered[::2], ordered[1::2]]
     commits = [

@@ -146,13 +146,13 @@ def test_a_model_of_other_features(command: Command, tmp_path: Path) -> None:
     )
 
 
-def save_model(store: Store, run: str, songs: list[np.ndarray], mark: str) -> None:
+def save_model(store: Store, run: str, songs: list[np.ndarray], fingerprint: str) -> None:
     """A finished model that saw nothing but its seeding."""
     frames = np.concatenate(songs)
     white = whitening(moments(frames))
     sample = torch.from_numpy(white(frames))
     prior, generator = whitened_prior(frames.shape[1]), torch.Generator().manual_seed(0)
     state = from_sample(prior, sample, 4, len(frames), len(songs), generator)
-    provenance = {"fingerprint": mark, "n_atoms": 3}
+    provenance = {"fingerprint": fingerprint, "n_atoms": 3}
     Checkpoints(store, models.prefix(run)).save(0, to_arrays(state, white), {}, keep=1)
     models.finish(store, run, provenance, [], {}, 0)

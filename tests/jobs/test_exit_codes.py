@@ -61,7 +61,7 @@ def submitted() -> set[int]:
     own = [None, 0, -9, -15, *errors(), cli.INTERRUPTED]
     jobs = itertools.product([JobStatus.SUCCEEDED, JobStatus.STOPPED, JobStatus.FAILED], own)
     codes = [submit.exit_code(SimpleNamespace(status=status, driver_exit_code=code)) for status, code in jobs]
-    return {*codes, submit.LET_GO, cli.INTERRUPTED}
+    return {*codes, submit.DETACHED, cli.INTERRUPTED}
 
 
 def written() -> set[int]:

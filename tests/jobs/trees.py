@@ -17,7 +17,7 @@ from infra.root.ledger import Tree
 from infra.root.records import Commit, Snapshot, quarantine_table, songs_table
 from infra.storage.store import Store
 
-MARK = fingerprint(PRESETS["paper-52"])
+FINGERPRINT = fingerprint(PRESETS["paper-52"])
 
 
 def clustered_songs(seed: int, n_songs: int, n_clusters: int, dim: int, n_frames: int) -> list[np.ndarray]:
@@ -50,7 +50,7 @@ def commit_songs(
 
 def feature_tree(root: Path | str) -> Tree:
     """Where `commit_songs` puts its shards."""
-    return Tree(Store(str(root)), f"features/{MARK}")
+    return Tree(Store(str(root)), f"features/{FINGERPRINT}")
 
 
 def commit_shard(
@@ -90,7 +90,7 @@ def write_model(
     for _ in range(steps):
         state, _ = learn(state, whitened, ends, n_songs, settings)
     Checkpoints(store, models.prefix(run)).save(state.step, to_arrays(state, whiten), {}, 1)
-    provenance = {"fingerprint": MARK, "n_atoms": settings.n_atoms}
+    provenance = {"fingerprint": FINGERPRINT, "n_atoms": settings.n_atoms}
     store.delete(f"{models.prefix(run)}/final.json")  # one is finished once
     models.finish(store, run, provenance, [], {}, state.step)
 

@@ -35,16 +35,16 @@ def scores_page(rows: list[Summary]) -> str:
     return rendered(scores.page(report), report).decode()
 
 
-def test_numbers_taste_and_models_of_several_seeds_have_their_words():
+def test_numbers_plays_and_models_of_several_seeds_have_their_words():
     rows = [
         row(name, task, metric, mean)
-        for task, metric in (("valence", "r2"), ("valence", "pearson_r"), ("taste", "ndcg@500"))
+        for task, metric in (("valence", "r2"), ("valence", "pearson_r"), ("recommendation", "ndcg@500"))
         for name, mean in (("chance", -0.98), ("G1", 0.2), ("HDPGMM soft posterior", 0.31))
     ]
     rows[1] = row("G1", "valence", "r2", 0.2, float("nan"))
     text = scores_page(rows)
     assert "valence: R2" in text
-    assert "taste: nDCG@500" in text
+    assert "recommendation: nDCG@500" in text
     assert "90 users" in text
     assert "standard deviation between 3 trained models" in text
     assert "nan" not in text

@@ -1,4 +1,4 @@
-"""Structures of spoilt files: whatever the bytes, a structure comes back, and no error."""
+"""Structures of corrupted files: whatever the bytes, a structure comes back, and no error."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ _SOUNDS = {
 
 
 @pytest.mark.parametrize("name", _SOUNDS)
-def test_spoilt_files_have_a_structure(name):
+def test_corrupted_files_have_a_structure(name):
     rng = np.random.default_rng([7, *name.encode()])
     others = [*ODD, *(sound[:64] for sound in _SOUNDS.values())]
     for attempt in range(1500):

@@ -12,7 +12,7 @@ from infra.errors import ConfigError
 from infra.storage.store import Store
 from tests.places import SHARED
 
-TASTE = SHARED / "metadata/taste"
+PLAYS = SHARED / "metadata/taste"
 TRIPLETS = "u1\tSOA\t5\nu1\tSOB\t1\nu2\tSOB\t2\nu2\tSOC\t1\nu2\tSOD\t9\nu3\tSOD\t1\nu1\tSOA\t2\n"
 MAPPING = "SOA\tTRA\tTRA2\nSOB\tTRX\tTRB\nSOC\nSOD\tTRD\nSOE\tTRE\n"
 LIVING = ["m/TRA.mp3", "m/TRA2.mp3", "m/TRB.mp3", "m/TRD.mp3"]
@@ -40,7 +40,7 @@ def test_rare_songs_go_first_then_users_with_few_songs(tmp_path: Path):
     assert found.plays.shape == (3, 2)
     assert read_plays(*uris, LIVING, 1, 2).plays.shape == (2, 3)
     with pytest.raises(
-        ConfigError, match=r"1 users have 2 songs that 2 users played.*lower taste\.min_songs"
+        ConfigError, match=r"1 users have 2 songs that 2 users played.*lower recommendation\.min_songs"
     ):
         read_plays(*uris, LIVING, 2, 2)
 
@@ -73,10 +73,10 @@ def test_songs_that_may_be_several_tracks_are_nobodys(tmp_path: Path):
     )
 
 
-@pytest.mark.skipif(not TASTE.is_dir(), reason="needs ../shared/metadata/taste")
+@pytest.mark.skipif(not PLAYS.is_dir(), reason="needs ../shared/metadata/taste")
 def test_hetrecs_plays_of_artists():
     living = [f"{artist}.mp3" for artist in range(1, 20_000)]
-    found = read_plays(str(TASTE / "user_artists.dat"), None, living, 1, 2)
+    found = read_plays(str(PLAYS / "user_artists.dat"), None, living, 1, 2)
     users, artists = found.plays.shape  # pyright: ignore
     assert (users, artists) == (1884, 17_632)  # eight of the 1,892 users have one artist alone
     assert found.plays.nnz == 92_834 - 8

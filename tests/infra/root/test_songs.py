@@ -87,7 +87,7 @@ def test_a_table_is_read_or_says_why_not(any_root: str):
     whole = encode(table, [2])
     store.write("t.parquet", whole)
     assert stored_table(store, "t.parquet", SCHEMA).equals(table)
-    for spoilt in (b"", whole[:-9], whole[:40] + bytes(40) + whole[80:]):
-        store.write("t.parquet", spoilt)
+    for corrupted in (b"", whole[:-9], whole[:40] + bytes(40) + whole[80:]):
+        store.write("t.parquet", corrupted)
         with pytest.raises(StorageError, match=r"t\.parquet: a damaged table"):
             stored_table(store, "t.parquet", SCHEMA)

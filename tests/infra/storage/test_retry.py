@@ -4,7 +4,7 @@ import pytest
 
 from infra.errors import StorageError
 from infra.storage import retry
-from infra.storage.retry import patiently
+from infra.storage.retry import with_retries
 
 
 class Flaky:
@@ -26,19 +26,19 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_it_waits_longer_each_time(slept: list[float]):
-    assert patiently(Flaky(3, StorageError("busy"))) == "done"
+    assert with_retries(Flaky(3, StorageError("busy"))) == "done"
     assert slept == [0.5, 1.0, 2.0]
 
 
 def test_it_gives_up_with_the_last_error(slept: list[float]):
     call = Flaky(9, StorageError("busy"))
     with pytest.raises(StorageError, match="busy"):
-        patiently(call)
+        with_retries(call)
     assert call.calls == 4
 
 
 def test_other_errors_pass_at_once(slept: list[float]):
     call = Flaky(1, FileNotFoundError())
     with pytest.raises(FileNotFoundError):
-        patiently(call)
+        with_retries(call)
     assert (call.calls, slept) == (1, [])

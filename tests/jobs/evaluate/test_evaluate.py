@@ -19,7 +19,7 @@ from infra.storage.store import Store
 from jobs.evaluate import job as evaluate
 from jobs.evaluate.inputs import align, find_inputs
 from jobs.evaluate.table import show
-from tests.jobs.scored_roots import MARK, make_songs, write_root, write_tracks, write_vectors
+from tests.jobs.scored_roots import FINGERPRINT, make_songs, write_root, write_tracks, write_vectors
 
 pytestmark = pytest.mark.ray
 
@@ -154,15 +154,15 @@ def test_models_of_other_seeds_share_the_table_and_what_is_done_is_not_done_agai
     songs = make_songs(36)
     store = write_root(tmp_path, songs, run="one")
     store.delete("models/one/final.json")  # one is finished once
-    models.finish(store, "one", {"fingerprint": MARK, "seed": 0}, [], {}, 1)
+    models.finish(store, "one", {"fingerprint": FINGERPRINT, "seed": 0}, [], {}, 1)
     first = evaluate.run(config_of(tmp_path), "one")
     assert first.computed == 2 * 9
     write_vectors(store, make_songs(36, seed=3), "two")
-    models.finish(store, "two", {"fingerprint": MARK, "seed": 5}, [], {}, 1)
+    models.finish(store, "two", {"fingerprint": FINGERPRINT, "seed": 5}, [], {}, 1)
     write_vectors(store, songs, "other")
-    models.finish(store, "other", {"fingerprint": MARK, "seed": 6, "kappa": 0.9}, [], {}, 1)
+    models.finish(store, "other", {"fingerprint": FINGERPRINT, "seed": 6, "kappa": 0.9}, [], {}, 1)
     write_vectors(store, songs[:30], "part")
-    models.finish(store, "part", {"fingerprint": MARK, "seed": 7}, [], {}, 1)
+    models.finish(store, "part", {"fingerprint": FINGERPRINT, "seed": 7}, [], {}, 1)
     second = evaluate.run(config_of(tmp_path), "one")
     assert second.computed == 2 * (4 + 2)  # the second model's four vectors, a second codebook's two
     found = evaluate.read_summary(store, second.summary)
@@ -179,7 +179,7 @@ def test_models_of_other_seeds_share_the_table_and_what_is_done_is_not_done_agai
     assert evaluate.run(config_of(tmp_path), "two").computed == 0
 
 
-def test_numbers_taste_and_other_peoples_vectors_stand_in_the_same_table(
+def test_numbers_plays_and_other_peoples_vectors_stand_in_the_same_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     songs = make_songs(36)
@@ -196,19 +196,28 @@ def test_numbers_taste_and_other_peoples_vectors_stand_in_the_same_table(
         f"u{user}\t{s.track_id}\t1" for user in range(60) for i, s in enumerate(songs) if i % 3 == user % 3
     ]
     (tmp_path / "plays.txt").write_text("\n".join(plays))
-    taste = (f"taste.plays={tmp_path}/plays.txt", "taste.test=20", "taste.validation=10", "taste.splits=2")
-    more = (*taste, "taste.neighbours=[3,9]", f"evaluate.vectors=[noise={tmp_path}/noise.parquet]")
+    recommendation = (
+        f"recommendation.plays={tmp_path}/plays.txt",
+        "recommendation.test=20",
+        "recommendation.validation=10",
+        "recommendation.splits=2",
+    )
+    more = (
+        *recommendation,
+        "recommendation.neighbours=[3,9]",
+        f"evaluate.vectors=[noise={tmp_path}/noise.parquet]",
+    )
     config = load(None, (*SETTINGS, *more), root=str(tmp_path))
-    assert "taste (36 songs, 60 users)" in evaluate.plan_text(config)
+    assert "recommendation (36 songs, 60 users)" in evaluate.plan_text(config)
     result = evaluate.run(config)
     assert result.tasks == 4
     rows = evaluate.read_summary(store, result.summary)
     assert rows is not None
-    names = [row.representation for row in rows[0] if row.task == "taste"]
+    names = [row.representation for row in rows[0] if row.task == "recommendation"]
     assert names[:3] == ["chance", "popularity", "EASE"]
     for row, least in (("HDPGMM sqrt posterior", 0.98), ("EASE", 0.98)):
-        assert mean_of(rows[0], row, "taste", "ndcg@500") > least
-    assert mean_of(rows[0], "noise", "taste", "ndcg@500") < 0.8
+        assert mean_of(rows[0], row, "recommendation", "ndcg@500") > least
+    assert mean_of(rows[0], "noise", "recommendation", "ndcg@500") < 0.8
     assert mean_of(rows[0], "HDPGMM sqrt posterior", "valence", "r2") > 0.9
     assert mean_of(rows[0], "noise", "valence", "r2") < 0.2
     show(result.summaries, result.differences)
@@ -297,7 +306,7 @@ def test_the_newest_model_is_taken_unless_one_is_named(tmp_path: Path, monkeypat
     store = write_root(tmp_path, songs, run="young")
     monkeypatch.setattr(models, "now", lambda: "1999-01-01T00:00:00+00:00")
     write_vectors(store, songs, "old")
-    models.finish(store, "old", {"fingerprint": MARK}, [], {}, 1)
+    models.finish(store, "old", {"fingerprint": FINGERPRINT}, [], {}, 1)
     assert find_inputs(store, "default", None).model == "young"
     assert find_inputs(store, "default", "old").model == "old"
 

@@ -11,7 +11,7 @@ from infra.storage.store import Store
 from jobs.report import frames as report_frames
 from jobs.report import job as report
 from jobs.sweep.studies import write_study
-from tests.jobs.scored_roots import COMPONENTS, MARK, SPEC, Song, write_root, write_tones, write_tracks
+from tests.jobs.scored_roots import COMPONENTS, FINGERPRINT, SPEC, Song, write_root, write_tones, write_tracks
 
 SECONDS = 8.0
 START, STOP = 4.0, 7.0  # where component 0 is, and the tone an octave higher
@@ -64,7 +64,9 @@ def write_audio_root(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     means = np.arange(COMPONENTS)[:, None] * np.ones(2)
     gaussians = means, np.tile(np.eye(2), (COMPONENTS, 1, 1))
-    monkeypatch.setattr(report, "load_model", lambda _, run: SimpleNamespace(run=run, fingerprint=MARK))
+    monkeypatch.setattr(
+        report, "load_model", lambda _, run: SimpleNamespace(run=run, fingerprint=FINGERPRINT)
+    )
     monkeypatch.setattr(report, "component_gaussians", lambda *_: gaussians)
     monkeypatch.setattr(report_frames, "frame_responsibilities", responsibilities)
     return folder / "root"

@@ -18,7 +18,7 @@ from jobs.represent.model import load_model, song_vectors
 from jobs.similar import index as similar_index
 from jobs.similar import job as similar
 from jobs.similar.command import as_json, show
-from tests.jobs.scored_roots import COMPONENTS, MARK, SPEC, make_songs, write_root, write_vectors
+from tests.jobs.scored_roots import COMPONENTS, FINGERPRINT, SPEC, make_songs, write_root, write_vectors
 from tests.jobs.trees import write_model
 
 RATE = SPEC.sample_rate
@@ -34,7 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("root")
     songs = make_songs(36)
     store = write_root(folder, songs, without_vector=[songs[9].track_id])
-    Tree(store, f"features/{MARK}").write_spec(SPEC.to_json())
+    Tree(store, f"features/{FINGERPRINT}").write_spec(SPEC.to_json())
     rng = np.random.default_rng(0)
     parts = []
     for name, colour in (("low", 40), ("high", 1)):
@@ -180,7 +180,7 @@ def test_features_of_another_program_are_refused(
     root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     inputs = similar.find_inputs(Store(str(root)), "default", None)
-    assert fingerprint(similar.read_specification(inputs)) == MARK
+    assert fingerprint(similar.read_specification(inputs)) == FINGERPRINT
     store = Store(str(tmp_path))
     for name, change in (("a", {"revision": 1}), ("b", {"libraries": {}})):
         Tree(store, f"features/{name}").write_spec({**SPEC.to_json(), **change})

@@ -42,10 +42,10 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_vectors(store: Store, run: str) -> None:
     """Rows without vectors for the songs of the features."""
-    (mark,) = store.names("features")
-    features, tree = Tree(store, f"features/{mark}").latest("default"), Tree(store, f"vectors/{run}")
+    (fingerprint,) = store.names("features")
+    features, tree = Tree(store, f"features/{fingerprint}").latest("default"), Tree(store, f"vectors/{run}")
     assert features is not None
-    tree.write_spec({"fingerprint": mark})
+    tree.write_spec({"fingerprint": fingerprint})
     commits = []
     for shard in features.shards:
         table = decode(store.read(shard.path)).select(["track_id", "version", "n_frames"])

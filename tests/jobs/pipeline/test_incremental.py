@@ -48,7 +48,7 @@ def write_track(music: Path, number: int, take: int = 0) -> None:
     soundfile.write(music / f"{number:04d}.wav", 0.3 * tone + 0.1 * rng.normal(size=samples), 22050)
 
 
-class Nights:
+class Runs:
     """A folder of music, a root, and what is there after each run."""
 
     def __init__(self, folder: Path) -> None:
@@ -73,8 +73,8 @@ class Nights:
         return Store(str(self.root))
 
     def features(self, *settings: str) -> Tree:
-        mark = fingerprint(require_frames(self.config(*settings).extract))
-        return Tree(self.store(), f"features/{mark}")
+        name = fingerprint(require_frames(self.config(*settings).extract))
+        return Tree(self.store(), f"features/{name}")
 
     def vectors(self, *settings: str) -> Tree:
         return Tree(self.store(), f"vectors/{self.model(*settings)}")
@@ -129,95 +129,95 @@ def latest(tree: Tree) -> Snapshot:
     return found
 
 
-def test_nights(tmp_path: Path, ray_session: None, capsys: pytest.CaptureFixture[str]) -> None:
-    nights = Nights(tmp_path)
-    nights.put(range(TRACKS))
-    nights.run()
-    model, first = nights.model(), nights.rows()
-    assert (nights.inputs(nights.features()), nights.inputs(nights.vectors())) == (TRACKS, TRACKS)
+def test_a_changing_corpus(tmp_path: Path, ray_session: None, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = Runs(tmp_path)
+    runs.put(range(TRACKS))
+    runs.run()
+    model, first = runs.model(), runs.rows()
+    assert (runs.inputs(runs.features()), runs.inputs(runs.vectors())) == (TRACKS, TRACKS)
 
     # 50 come, 20 go, 30 change: 80 are extracted and represented, all others keep their vectors to the bit.
-    nights.put(range(TRACKS, TRACKS + 50))
-    nights.remove(range(20))
-    nights.put(range(20, 50), take=1)
-    nights.run()
-    assert nights.model() == model
-    assert (nights.inputs(nights.features()), nights.inputs(nights.vectors())) == (TRACKS + 80, TRACKS + 80)
-    second = nights.rows()
+    runs.put(range(TRACKS, TRACKS + 50))
+    runs.remove(range(20))
+    runs.put(range(20, 50), take=1)
+    runs.run()
+    assert runs.model() == model
+    assert (runs.inputs(runs.features()), runs.inputs(runs.vectors())) == (TRACKS + 80, TRACKS + 80)
+    second = runs.rows()
     same = {track for track, row in second.items() if first.get(track) == row}
     assert same >= {f"{number:04d}.wav" for number in range(50, TRACKS)}
 
     # Nothing changed: nothing is written but the record of the run.
-    before, started = listing(nights.root), time.monotonic()
-    nights.run()
+    before, started = listing(runs.root), time.monotonic()
+    runs.run()
     assert time.monotonic() - started < 30
-    assert changed(before, listing(nights.root)) == set()
+    assert changed(before, listing(runs.root)) == set()
 
     # Another specification stands beside the first, which is untouched.
-    nights.run(*OTHER_FEATURES)
-    assert nights.inputs(nights.features(*OTHER_FEATURES)) == TRACKS + 30
-    assert nights.model(*OTHER_FEATURES) != model
-    other = nights.rows(*OTHER_FEATURES)
-    assert nights.rows() == second
-    assert nights.model() == model
+    runs.run(*OTHER_FEATURES)
+    assert runs.inputs(runs.features(*OTHER_FEATURES)) == TRACKS + 30
+    assert runs.model(*OTHER_FEATURES) != model
+    other = runs.rows(*OTHER_FEATURES)
+    assert runs.rows() == second
+    assert runs.model() == model
 
     # Two runs at once: one does the work, the other is told to wait or finds it done.
-    nights.put(range(TRACKS + 50, TRACKS + 60))
-    command = [sys.executable, "-m", "jobs.pipeline", "--incremental", "--root", str(nights.root)]
-    command += ["--music", str(nights.music), *(word for item in SETTINGS for word in ("--set", item))]
+    runs.put(range(TRACKS + 50, TRACKS + 60))
+    command = [sys.executable, "-m", "jobs.pipeline", "--incremental", "--root", str(runs.root)]
+    command += ["--music", str(runs.music), *(word for item in SETTINGS for word in ("--set", item))]
     runs = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     told = [run.communicate(timeout=300)[1] for run in runs]
     assert sorted(run.returncode for run in runs) in ([0, 0], [0, 4]), told
     if runs[0].returncode != runs[1].returncode:
         assert any("the pipeline of corpus default is under way" in text for text in told)
-    nights.check()
-    assert nights.inputs(nights.features()) == TRACKS + 90
+    runs.check()
+    assert runs.inputs(runs.features()) == TRACKS + 90
 
     # Small shards become full ones, to the bit, and nothing is computed again.
-    third, shards = nights.rows(), len(latest(nights.features()).shards)
-    everything = listing(nights.root)
-    told = nights.command(compact, capsys, "--dry-run")
-    assert changed(everything, listing(nights.root)) == set()
-    found = compact.run(nights.config())
+    third, shards = runs.rows(), len(latest(runs.features()).shards)
+    everything = listing(runs.root)
+    told = runs.command(compact, capsys, "--dry-run")
+    assert changed(everything, listing(runs.root)) == set()
+    found = compact.run(runs.config())
     (replaced, became) = (int(told[0].split()[1]), int(told[0].split()[-1]))
     assert found.after == shards - replaced + became
     assert (found.before, found.models) == (shards, (model,))
     assert found.after < shards
-    nights.check()
-    assert nights.rows() == third
-    assert compact.run(nights.config()).songs == 0
-    done = nights.inputs(nights.vectors())
-    nights.run()
-    assert (nights.model(), nights.inputs(nights.vectors())) == (model, done)
+    runs.check()
+    assert runs.rows() == third
+    assert compact.run(runs.config()).songs == 0
+    done = runs.inputs(runs.vectors())
+    runs.run()
+    assert (runs.model(), runs.inputs(runs.vectors())) == (model, done)
 
     # What nobody reads goes, and nothing else.
-    would = gc.run(str(nights.root), 0.0)
+    would = gc.run(str(runs.root), 0.0)
     assert {item.reason for item in would} >= {garbage.SNAPSHOT, garbage.COMMIT, garbage.DATA, garbage.TABLE}
-    assert gc.run(str(nights.root), 3600.0) == []
-    everything = listing(nights.root)
-    told = nights.command(gc, capsys, "--older-than", "0m", "--wait", "0m", "--json", "--delete")
+    assert gc.run(str(runs.root), 3600.0) == []
+    everything = listing(runs.root)
+    told = runs.command(gc, capsys, "--older-than", "0m", "--wait", "0m", "--json", "--delete")
     assert [json.loads(line)["path"] for line in told] == [item.path for item in would]
-    more = changed(everything, listing(nights.root)) - {item.path for item in would}
-    assert changed(everything, listing(nights.root)) - more == {item.path for item in would}
+    more = changed(everything, listing(runs.root)) - {item.path for item in would}
+    assert changed(everything, listing(runs.root)) - more == {item.path for item in would}
     assert all(re.match(r"gc/taken/|\w+/\w+/snapshots/default/\d+\.json$", path) for path in more), more
-    assert gc.run(str(nights.root), 0.0) == []
-    nights.check()
-    assert nights.rows() == third
-    assert nights.rows(*OTHER_FEATURES) == other
-    assert nights.inputs(nights.features()) == nights.inputs(nights.vectors()) == TRACKS + 40
-    before = listing(nights.root)
-    nights.run()
-    assert changed(before, listing(nights.root)) == set()
+    assert gc.run(str(runs.root), 0.0) == []
+    runs.check()
+    assert runs.rows() == third
+    assert runs.rows(*OTHER_FEATURES) == other
+    assert runs.inputs(runs.features()) == runs.inputs(runs.vectors()) == TRACKS + 40
+    before = listing(runs.root)
+    runs.run()
+    assert changed(before, listing(runs.root)) == set()
 
     # Enough is new, or somebody asks: another model, beside the first.
-    nights.put(range(TRACKS + 60, TRACKS + 200))
-    nights.run()
-    assert nights.model() != model
-    assert models.find(nights.store(), model) is not None
-    newer = nights.model()
-    nights.put([0])
-    nights.run(retrain=True)
-    assert nights.model() not in (model, newer)
+    runs.put(range(TRACKS + 60, TRACKS + 200))
+    runs.run()
+    assert runs.model() != model
+    assert models.find(runs.store(), model) is not None
+    newer = runs.model()
+    runs.put([0])
+    runs.run(retrain=True)
+    assert runs.model() not in (model, newer)
 
 
 def listing(root: Path) -> dict[str, int]:

@@ -11,9 +11,9 @@ from evaluation.recommendation.protocol import (
     EASE,
     POPULAR,
     Protocol,
-    Taste,
+    Recommendation,
     score_known,
-    score_taste,
+    score_recommendation,
 )
 from evaluation.recommendation.recommend import neighbours, score_users
 
@@ -30,7 +30,7 @@ PROTOCOL = Protocol(
 )
 
 
-def generated(users: int = 400, songs: int = 300, kinds: int = 6) -> tuple[Taste, np.ndarray]:
+def generated(users: int = 400, songs: int = 300, kinds: int = 6) -> tuple[Recommendation, np.ndarray]:
     """Users whose taste is a mixture over kinds of songs, some songs more popular; the songs' kinds as shares."""
     rng = np.random.default_rng(7)
     shares = rng.dirichlet(np.full(kinds, 0.15), songs)
@@ -38,17 +38,19 @@ def generated(users: int = 400, songs: int = 300, kinds: int = 6) -> tuple[Taste
     wanted = tastes @ shares.T * rng.gamma(2.0, 0.5, songs)
     played = rng.random((users, songs)) < np.minimum(1.0, 18 * wanted / wanted.sum(1, keepdims=True))
     names = tuple(f"s{i}" for i in range(songs))
-    return Taste("taste", names, csr_matrix(played.astype(np.float32)), PROTOCOL), shares
+    return Recommendation("recommendation", names, csr_matrix(played.astype(np.float32)), PROTOCOL), shares
 
 
 def test_the_better_a_vector_knows_the_taste_the_better_it_recommends():
-    taste, shares = generated()
+    recommendation, shares = generated()
     rng = np.random.default_rng(0)
     cells = [
-        *(cell for name in (CHANCE, POPULAR, EASE) for cell in score_known(name, taste, 200)),
-        *score_taste("HDPGMM", np.sqrt(shares), taste, 200),
-        *score_taste("dim", np.sqrt(shares) + 0.45 * rng.normal(size=shares.shape), taste, 200),
-        *score_taste("noise", rng.normal(size=shares.shape), taste, 200),
+        *(cell for name in (CHANCE, POPULAR, EASE) for cell in score_known(name, recommendation, 200)),
+        *score_recommendation("HDPGMM", np.sqrt(shares), recommendation, 200),
+        *score_recommendation(
+            "dim", np.sqrt(shares) + 0.45 * rng.normal(size=shares.shape), recommendation, 200
+        ),
+        *score_recommendation("noise", rng.normal(size=shares.shape), recommendation, 200),
     ]
     mean = {row.representation: row.mean for row in summarise(cells)}
     assert mean["HDPGMM"] > mean["dim"] + 0.03
@@ -68,11 +70,11 @@ def plain_ndcg(scores: np.ndarray, held: set[int], seen: set[int], at: int) -> f
 
 
 def test_a_score_is_the_plain_definition_over_the_users_drawn():
-    taste, shares = generated()
-    taste = replace(taste, protocol=replace(PROTOCOL, neighbours=(8,), splits=1))
+    recommendation, shares = generated()
+    recommendation = replace(recommendation, protocol=replace(PROTOCOL, neighbours=(8,), splits=1))
     x = np.sqrt(shares)
-    (cell,) = score_taste("x", x, taste, 50)
-    (draw,) = taste.draws()
+    (cell,) = score_recommendation("x", x, recommendation, 50)
+    (draw,) = recommendation.draws()
     known, held = draw.test
     near = neighbours(x, 8)
     values = []
@@ -84,12 +86,12 @@ def test_a_score_is_the_plain_definition_over_the_users_drawn():
 
 
 def test_users_are_on_one_side_and_those_of_one_song_on_none():
-    taste, _ = generated()
+    recommendation, _ = generated()
     lonely = csr_matrix(np.eye(5, 300, dtype=np.float32))
-    stacked = csr_matrix(np.concatenate([lonely.toarray(), taste.plays.toarray()]))
-    taste = replace(taste, plays=stacked)
+    stacked = csr_matrix(np.concatenate([lonely.toarray(), recommendation.plays.toarray()]))
+    recommendation = replace(recommendation, plays=stacked)
     tests = []
-    for draw in taste.draws():
+    for draw in recommendation.draws():
         assert len(draw.others) == 405 - 40 - 60
         assert set(range(5)) <= set(draw.others.tolist())
         known, held = draw.test
@@ -100,45 +102,45 @@ def test_users_are_on_one_side_and_those_of_one_song_on_none():
 
 
 def test_few_users_leave_somebody_to_test():
-    taste, shares = generated(users=3)
-    (cell,) = score_taste("x", shares, taste, 10)
+    recommendation, shares = generated(users=3)
+    (cell,) = score_recommendation("x", shares, recommendation, 10)
     assert 0 < cell.values[0] <= 1
 
 
 def test_validation_users_choose_the_number_of_neighbours():
     """With one neighbour almost nothing is reached; whoever may choose takes more."""
-    taste, shares = generated()
+    recommendation, shares = generated()
 
     def score(*neighbours: int) -> float:
-        asked = replace(taste, protocol=replace(PROTOCOL, neighbours=neighbours))
-        return float(np.mean(score_taste("x", np.sqrt(shares), asked, 5)[0].values))
+        asked = replace(recommendation, protocol=replace(PROTOCOL, neighbours=neighbours))
+        return float(np.mean(score_recommendation("x", np.sqrt(shares), asked, 5)[0].values))
 
     assert score(1) < score(40)
     assert score(1, 40) == score(40)
 
 
 def test_seen_songs_can_be_recommended_as_in_the_paper():
-    taste, _ = generated()
-    paper = replace(taste, protocol=replace(PROTOCOL, mask_seen=False))
-    masked, unmasked = (score_known(EASE, t, 5)[0] for t in (taste, paper))
+    recommendation, _ = generated()
+    paper = replace(recommendation, protocol=replace(PROTOCOL, mask_seen=False))
+    masked, unmasked = (score_known(EASE, t, 5)[0] for t in (recommendation, paper))
     assert masked.values != unmasked.values
 
 
 def test_the_digest_names_plays_songs_and_protocol():
-    taste, _ = generated()
-    plays = taste.plays.tolil()
+    recommendation, _ = generated()
+    plays = recommendation.plays.tolil()
     plays[0, 3] = 1.0 - plays[0, 3]
     plays = plays.tocsr()
     others = [
-        replace(taste, plays=plays),
-        replace(taste, songs=taste.songs[::-1]),
-        replace(taste, protocol=replace(PROTOCOL, at=10)),
+        replace(recommendation, plays=plays),
+        replace(recommendation, songs=recommendation.songs[::-1]),
+        replace(recommendation, protocol=replace(PROTOCOL, at=10)),
     ]
-    assert len({taste.digest, *(other.digest for other in others)}) == 4
-    assert replace(taste).digest == taste.digest
+    assert len({recommendation.digest, *(other.digest for other in others)}) == 4
+    assert replace(recommendation).digest == recommendation.digest
 
 
 @pytest.mark.parametrize("bad", [np.zeros((9, 2)), np.full((300, 2), np.inf)])
 def test_vectors_that_do_not_fit_the_songs_are_refused(bad: np.ndarray):
     with pytest.raises(ValueError, match="one finite vector for each of 300 songs"):
-        score_taste("bad", bad, generated()[0], 5)
+        score_recommendation("bad", bad, generated()[0], 5)

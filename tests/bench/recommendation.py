@@ -1,4 +1,4 @@
-"""Recommendation at full size: `python -m tests.bench.taste`, one JSON line.
+"""Recommendation at full size: `python -m tests.bench.recommendation`, one JSON line.
 
 Generated users whose taste is a mixture over components play songs whose shares are known; their plays are written in
 Echonest's layout, read again, and every row of the table is scored: the true shares, blurred ones, noise, popularity,
@@ -17,8 +17,15 @@ from typing import Any
 import numpy as np
 
 from evaluation.comparison.cells import CHANCE, summarise
-from evaluation.recommendation.protocol import EASE, POPULAR, Protocol, Taste, score_known, score_taste
-from infra.config import TasteConfig
+from evaluation.recommendation.protocol import (
+    EASE,
+    POPULAR,
+    Protocol,
+    Recommendation,
+    score_known,
+    score_recommendation,
+)
+from infra.config import RecommendationConfig
 from infra.datasets.plays import read_plays
 
 COMPONENTS = 256
@@ -52,16 +59,18 @@ def write_plays(path: Path, users: int, vectors: np.ndarray, mean: float, rng: n
     return count
 
 
-def rows(taste: Taste, vectors: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[str, Any]]:
+def rows(
+    recommendation: Recommendation, vectors: np.ndarray, rng: np.random.Generator
+) -> Iterator[tuple[str, Any]]:
     """Names and what scores them."""
     for name in (CHANCE, POPULAR, EASE):
-        yield name, lambda name=name: score_known(name, taste, 1000)
+        yield name, lambda name=name: score_known(name, recommendation, 1000)
     root = np.sqrt(vectors)
     for name, blur in BLUR.items():
         noisy = root + blur * root.std() * rng.standard_normal(root.shape, dtype=np.float32)
-        yield name, lambda name=name, noisy=noisy: score_taste(name, noisy, taste, 1000)
+        yield name, lambda name=name, noisy=noisy: score_recommendation(name, noisy, recommendation, 1000)
     noise = rng.standard_normal(root.shape, dtype=np.float32)
-    yield "noise", lambda: score_taste("noise", noise, taste, 1000)
+    yield "noise", lambda: score_recommendation("noise", noise, recommendation, 1000)
 
 
 def main() -> None:
@@ -76,17 +85,17 @@ def main() -> None:
         plays = write_plays(file, asked.users, vectors, asked.plays, rng)
         size, start = file.stat().st_size, time.perf_counter()
         names = [f"SO{song:016d}.mp3" for song in range(asked.songs)]
-        defaults = TasteConfig()  # pyright: ignore[reportCallIssue]
+        defaults = RecommendationConfig()  # pyright: ignore[reportCallIssue]
         read = read_plays(str(file), None, names, defaults.min_users, defaults.min_songs)
         seconds["read"] = time.perf_counter() - start
     drawn = {
         name: getattr(defaults, name) for name in ("validation", "test", "known", "splits", "at", "mask_seen")
     }
     protocol = Protocol(**drawn, neighbours=defaults.neighbours, ease_songs=defaults.ease_songs, seed=0)
-    taste = Taste("taste", read.tracks, read.plays, protocol)
+    recommendation = Recommendation("recommendation", read.tracks, read.plays, protocol)
     order = np.array([int(track[2:18]) for track in read.tracks])
     cells = []
-    for name, score in rows(taste, vectors[order], rng):
+    for name, score in rows(recommendation, vectors[order], rng):
         start = time.perf_counter()
         cells += score()
         seconds[name] = time.perf_counter() - start
@@ -98,8 +107,8 @@ def main() -> None:
         if row.representation in RIGHT
     ]
     line = {
-        "users": int(taste.plays.shape[0]),  # pyright: ignore
-        "songs": len(taste.songs),
+        "users": int(recommendation.plays.shape[0]),  # pyright: ignore
+        "songs": len(recommendation.songs),
         "plays": plays,
         "file_mb": size / 1e6,
         "ndcg": {name: row.mean for name, row in table.items()},
