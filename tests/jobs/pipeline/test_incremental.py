@@ -1,4 +1,4 @@
-"""A corpus that changes night after night: only what changed is computed, and every night the books balance."""
+"""A corpus that changes from run to run: only what changed is computed, and the books balance after every one."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def write_track(music: Path, number: int, take: int = 0) -> None:
     soundfile.write(music / f"{number:04d}.wav", 0.3 * tone + 0.1 * rng.normal(size=samples), 22050)
 
 
-class Runs:
+class ChangingCorpus:
     """A folder of music, a root, and what is there after each run."""
 
     def __init__(self, folder: Path) -> None:
@@ -130,94 +130,94 @@ def latest(tree: Tree) -> Snapshot:
 
 
 def test_a_changing_corpus(tmp_path: Path, ray_session: None, capsys: pytest.CaptureFixture[str]) -> None:
-    runs = Runs(tmp_path)
-    runs.put(range(TRACKS))
-    runs.run()
-    model, first = runs.model(), runs.rows()
-    assert (runs.inputs(runs.features()), runs.inputs(runs.vectors())) == (TRACKS, TRACKS)
+    corpus = ChangingCorpus(tmp_path)
+    corpus.put(range(TRACKS))
+    corpus.run()
+    model, first = corpus.model(), corpus.rows()
+    assert (corpus.inputs(corpus.features()), corpus.inputs(corpus.vectors())) == (TRACKS, TRACKS)
 
     # 50 come, 20 go, 30 change: 80 are extracted and represented, all others keep their vectors to the bit.
-    runs.put(range(TRACKS, TRACKS + 50))
-    runs.remove(range(20))
-    runs.put(range(20, 50), take=1)
-    runs.run()
-    assert runs.model() == model
-    assert (runs.inputs(runs.features()), runs.inputs(runs.vectors())) == (TRACKS + 80, TRACKS + 80)
-    second = runs.rows()
+    corpus.put(range(TRACKS, TRACKS + 50))
+    corpus.remove(range(20))
+    corpus.put(range(20, 50), take=1)
+    corpus.run()
+    assert corpus.model() == model
+    assert (corpus.inputs(corpus.features()), corpus.inputs(corpus.vectors())) == (TRACKS + 80, TRACKS + 80)
+    second = corpus.rows()
     same = {track for track, row in second.items() if first.get(track) == row}
     assert same >= {f"{number:04d}.wav" for number in range(50, TRACKS)}
 
     # Nothing changed: nothing is written but the record of the run.
-    before, started = listing(runs.root), time.monotonic()
-    runs.run()
+    before, started = listing(corpus.root), time.monotonic()
+    corpus.run()
     assert time.monotonic() - started < 30
-    assert changed(before, listing(runs.root)) == set()
+    assert changed(before, listing(corpus.root)) == set()
 
     # Another specification stands beside the first, which is untouched.
-    runs.run(*OTHER_FEATURES)
-    assert runs.inputs(runs.features(*OTHER_FEATURES)) == TRACKS + 30
-    assert runs.model(*OTHER_FEATURES) != model
-    other = runs.rows(*OTHER_FEATURES)
-    assert runs.rows() == second
-    assert runs.model() == model
+    corpus.run(*OTHER_FEATURES)
+    assert corpus.inputs(corpus.features(*OTHER_FEATURES)) == TRACKS + 30
+    assert corpus.model(*OTHER_FEATURES) != model
+    other = corpus.rows(*OTHER_FEATURES)
+    assert corpus.rows() == second
+    assert corpus.model() == model
 
     # Two runs at once: one does the work, the other is told to wait or finds it done.
-    runs.put(range(TRACKS + 50, TRACKS + 60))
-    command = [sys.executable, "-m", "jobs.pipeline", "--incremental", "--root", str(runs.root)]
-    command += ["--music", str(runs.music), *(word for item in SETTINGS for word in ("--set", item))]
-    runs = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    told = [run.communicate(timeout=300)[1] for run in runs]
-    assert sorted(run.returncode for run in runs) in ([0, 0], [0, 4]), told
-    if runs[0].returncode != runs[1].returncode:
+    corpus.put(range(TRACKS + 50, TRACKS + 60))
+    command = [sys.executable, "-m", "jobs.pipeline", "--incremental", "--root", str(corpus.root)]
+    command += ["--music", str(corpus.music), *(word for item in SETTINGS for word in ("--set", item))]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [run.communicate(timeout=300)[1] for run in both]
+    assert sorted(run.returncode for run in both) in ([0, 0], [0, 4]), told
+    if both[0].returncode != both[1].returncode:
         assert any("the pipeline of corpus default is under way" in text for text in told)
-    runs.check()
-    assert runs.inputs(runs.features()) == TRACKS + 90
+    corpus.check()
+    assert corpus.inputs(corpus.features()) == TRACKS + 90
 
     # Small shards become full ones, to the bit, and nothing is computed again.
-    third, shards = runs.rows(), len(latest(runs.features()).shards)
-    everything = listing(runs.root)
-    told = runs.command(compact, capsys, "--dry-run")
-    assert changed(everything, listing(runs.root)) == set()
-    found = compact.run(runs.config())
+    third, shards = corpus.rows(), len(latest(corpus.features()).shards)
+    everything = listing(corpus.root)
+    told = corpus.command(compact, capsys, "--dry-run")
+    assert changed(everything, listing(corpus.root)) == set()
+    found = compact.run(corpus.config())
     (replaced, became) = (int(told[0].split()[1]), int(told[0].split()[-1]))
     assert found.after == shards - replaced + became
     assert (found.before, found.models) == (shards, (model,))
     assert found.after < shards
-    runs.check()
-    assert runs.rows() == third
-    assert compact.run(runs.config()).songs == 0
-    done = runs.inputs(runs.vectors())
-    runs.run()
-    assert (runs.model(), runs.inputs(runs.vectors())) == (model, done)
+    corpus.check()
+    assert corpus.rows() == third
+    assert compact.run(corpus.config()).songs == 0
+    done = corpus.inputs(corpus.vectors())
+    corpus.run()
+    assert (corpus.model(), corpus.inputs(corpus.vectors())) == (model, done)
 
     # What nobody reads goes, and nothing else.
-    would = gc.run(str(runs.root), 0.0)
+    would = gc.run(str(corpus.root), 0.0)
     assert {item.reason for item in would} >= {garbage.SNAPSHOT, garbage.COMMIT, garbage.DATA, garbage.TABLE}
-    assert gc.run(str(runs.root), 3600.0) == []
-    everything = listing(runs.root)
-    told = runs.command(gc, capsys, "--older-than", "0m", "--wait", "0m", "--json", "--delete")
+    assert gc.run(str(corpus.root), 3600.0) == []
+    everything = listing(corpus.root)
+    told = corpus.command(gc, capsys, "--older-than", "0m", "--wait", "0m", "--json", "--delete")
     assert [json.loads(line)["path"] for line in told] == [item.path for item in would]
-    more = changed(everything, listing(runs.root)) - {item.path for item in would}
-    assert changed(everything, listing(runs.root)) - more == {item.path for item in would}
+    more = changed(everything, listing(corpus.root)) - {item.path for item in would}
+    assert changed(everything, listing(corpus.root)) - more == {item.path for item in would}
     assert all(re.match(r"gc/taken/|\w+/\w+/snapshots/default/\d+\.json$", path) for path in more), more
-    assert gc.run(str(runs.root), 0.0) == []
-    runs.check()
-    assert runs.rows() == third
-    assert runs.rows(*OTHER_FEATURES) == other
-    assert runs.inputs(runs.features()) == runs.inputs(runs.vectors()) == TRACKS + 40
-    before = listing(runs.root)
-    runs.run()
-    assert changed(before, listing(runs.root)) == set()
+    assert gc.run(str(corpus.root), 0.0) == []
+    corpus.check()
+    assert corpus.rows() == third
+    assert corpus.rows(*OTHER_FEATURES) == other
+    assert corpus.inputs(corpus.features()) == corpus.inputs(corpus.vectors()) == TRACKS + 40
+    before = listing(corpus.root)
+    corpus.run()
+    assert changed(before, listing(corpus.root)) == set()
 
     # Enough is new, or somebody asks: another model, beside the first.
-    runs.put(range(TRACKS + 60, TRACKS + 200))
-    runs.run()
-    assert runs.model() != model
-    assert models.find(runs.store(), model) is not None
-    newer = runs.model()
-    runs.put([0])
-    runs.run(retrain=True)
-    assert runs.model() not in (model, newer)
+    corpus.put(range(TRACKS + 60, TRACKS + 200))
+    corpus.run()
+    assert corpus.model() != model
+    assert models.find(corpus.store(), model) is not None
+    newer = corpus.model()
+    corpus.put([0])
+    corpus.run(retrain=True)
+    assert corpus.model() not in (model, newer)
 
 
 def listing(root: Path) -> dict[str, int]:
