@@ -39,7 +39,7 @@ from hdpgmm.training import Settings, start
 from infra.config import Config, load
 from infra.errors import ConfigError, Incomplete, StorageError
 from infra.progress import console
-from infra.root import models
+from infra.root import layout, models
 from infra.root.checkpoints import Checkpoints
 from infra.root.ledger import Tree
 from infra.root.records import Commit
@@ -130,7 +130,7 @@ def _counted(problems: Sequence[str]) -> Counter[str]:
 def _missing(store: Store) -> list[str]:
     """What the books of all trees and models lack."""
     gone = taken(store, models.PLACE)
-    prefixes = [f"{kind}/{name}" for kind in audit.KINDS for name in store.names(kind) if name not in gone]
+    prefixes = [f"{kind}/{name}" for kind in layout.TREES for name in store.names(kind) if name not in gone]
     accounts = [audit.account(Tree(store, prefix)) for prefix in prefixes]
     checkpoints, problems = audit.checkpoint_digests(store, set(store.names("models")) - gone)
     files = {path: digest for item in accounts for path, digest in item.files.items()} | checkpoints

@@ -10,6 +10,7 @@ from infra.config import load
 from infra.root.songs import read_quarantine, read_songs
 from infra.storage.store import Store
 from jobs.extract import job as extract
+from jobs.extract.work import REASONS
 from jobs.extract.worker import LARGEST_BYTES
 from jobs.index import job as index
 from jobs.upkeep import audit
@@ -56,7 +57,7 @@ def test_every_bad_file_has_its_reason_and_stops_nothing(tmp_path: Path, ray_ses
     rows = read_quarantine(Store(config.root), result.snapshot).to_pylist()
     assert {row["track_id"]: row["reason"] for row in rows} == expected
     assert len(expected) > 50
-    assert len(Counter(expected.values())) == len(extract.REASONS)
+    assert len(Counter(expected.values())) == len(REASONS)
     for row in rows:
         assert "\n" not in row["message"]
         assert "Traceback" not in row["message"]
