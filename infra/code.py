@@ -8,7 +8,7 @@ from pathlib import Path
 
 @cache
 def digest_of_code(*modules: str) -> str:
-    """Changes with any source file of these modules and packages; 16 hexadecimal digits."""
+    """Changes with any file of these modules and packages, templates too; 16 hexadecimal digits."""
     digest = hashlib.sha256()
     for module in modules:
         for path in _files(module):
@@ -21,8 +21,7 @@ def _files(module: str) -> list[Path]:
     if spec is None:
         raise ModuleNotFoundError(module)
     if spec.submodule_search_locations:
-        return sorted(
-            path for folder in spec.submodule_search_locations for path in Path(folder).rglob("*.py")
-        )
+        found = (path for folder in spec.submodule_search_locations for path in Path(folder).rglob("*"))
+        return sorted(path for path in found if path.is_file() and path.suffix != ".pyc")
     assert spec.origin is not None
     return [Path(spec.origin)]

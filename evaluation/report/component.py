@@ -77,6 +77,8 @@ def sentence(component: Component, n_songs: int) -> str:
         f"It sounds {listed(words)} than the other sounds here"
         if words
         else "It is of ordinary loudness, brightness and attack"
+        if component.traits
+        else "No feature says how loud, bright or sudden it is"
     )
     have = sum(component.spread[TRACE:])
     traces = f"{have:,} of {n_songs:,} songs contain more than a trace of it"

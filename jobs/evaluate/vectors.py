@@ -12,7 +12,7 @@ from evaluation.baselines.baseline import Baseline
 from evaluation.baselines.codebook import VQCodebook
 from evaluation.baselines.sampling import frames_per_song, sample_frames, sample_songs
 from infra.config import EvaluateConfig
-from infra.errors import StorageError
+from infra.errors import ConfigError, StorageError
 from infra.root.records import Snapshot
 from infra.root.schemas import N_FRAMES, PATH, ROW, ROW_GROUP, TRACK_ID
 from infra.root.songs import SongBlock, read_block, read_songs
@@ -123,6 +123,11 @@ def vector_tables(store: Store, vectors: Snapshot, columns: Sequence[str]) -> It
     living = set(zip(songs[TRACK_ID].to_pylist(), songs[PATH].to_pylist(), strict=True))
     for shard in vectors.shards:
         with store.open(shard.path) as source, pq.ParquetFile(source) as file:
+            if lacking := set(columns) - set(file.schema_arrow.names):
+                raise ConfigError(
+                    f"{store.uri(shard.path)}: vectors without {', '.join(sorted(lacking))}: of an older version; "
+                    "delete the folder of that model under vectors/ and run python -m jobs.represent"
+                )
             table = file.read(columns=[TRACK_ID, N_FRAMES, *columns])
         mask = [(track, shard.path) in living for track in table[TRACK_ID].to_pylist()]
         yield table.filter(pa.array(mask, pa.bool_()))

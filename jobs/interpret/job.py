@@ -18,7 +18,10 @@ from jobs.evaluate.inputs import Inputs, find_inputs
 from jobs.evaluate.labels import read_labels
 from jobs.interpret.tables import associations, check, class_rows, component_rows, gather
 
-CODE = ("evaluation.interpretation", "evaluation.baselines", "jobs.interpret")
+CODE = (
+    *("evaluation.interpretation", "evaluation.baselines", "evaluation.probing"),
+    *("jobs.interpret", "jobs.evaluate", "jobs.represent.model"),
+)
 log = logging.getLogger(__name__)
 
 

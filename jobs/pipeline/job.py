@@ -56,6 +56,7 @@ def run(config: Config, incremental: bool = False, retrain: bool = False) -> Ran
         ended("index", index.run(config))
         ended("extract", extract.run(config))
         model = choose_model(config) if incremental and not retrain else train.run(config).run
+        ended("train", model)
         ended("represent", represent.run(config, model))
         evaluated = ended("evaluate", evaluate.run(config, model))
         reported = ended("report", report.run(config, model))

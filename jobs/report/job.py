@@ -31,6 +31,11 @@ from jobs.report.songs import SIMILAR, make_songs, sample_songs, strata_of
 from jobs.represent.model import component_gaussians, load_model
 from jobs.sweep.studies import find_studies, read_study
 
+CODE = (  # what makes the pages: by other code they are made again
+    *("evaluation.report", "evaluation.figures", "evaluation.interpretation", "evaluation.neighbours"),
+    *("evaluation.probing.metrics", "evaluation.recommendation.recommend"),
+    *("jobs.report", "jobs.evaluate", "jobs.represent.model"),
+)
 log = logging.getLogger(__name__)
 
 PATH = layout.report(INDEX)
@@ -79,9 +84,7 @@ def _key(config: Config, inputs: Inputs) -> str:
         "scores": scored[2] if scored else None,
         "studies": [(study.folder, study.digest) for study in find_studies(inputs.store, config.corpus)],
     }
-    return inputs.digest(
-        settings, code=("evaluation.report", "evaluation.figures", "evaluation.interpretation", "jobs.report")
-    )
+    return inputs.digest(settings, code=CODE)
 
 
 def _is_made(store: Store, key: str) -> bool:

@@ -50,7 +50,7 @@ class Represented:
 
 @dataclass(frozen=True)
 class Work:
-    """The plan of a run: `songs` of the features (`represent_plan.living`), what is `known` of their vectors, the
+    """The plan of a run: `songs` of the features (`plan.living`), what is `known` of their vectors, the
     `shards` that hold the others, and the units that some of those are still to be computed by.
     """
 

@@ -79,4 +79,5 @@ def models_of_studies(store: Store) -> set[str] | None:
 def read_study(store: Store, kept: Kept) -> Study:
     """Its rows and its figure."""
     rows = decode(store.read(f"{kept.folder}/table.parquet")).to_pylist()
-    return Study(kept.name, store.read(f"{kept.folder}/sweep.png"), tuple(rows))
+    known = [{"ours": False, **row} for row in rows]  # a study of before does not say which rows are ours
+    return Study(kept.name, store.read(f"{kept.folder}/sweep.png"), tuple(known))

@@ -21,7 +21,7 @@ from jobs.evaluate.job import cells_in_use
 from jobs.upkeep.superseded import Model, belongings, read_models, superseded
 
 HALF_WRITTEN_SECONDS = 3600.0  # a temporary file lives for moments
-MODEL, MADE, SNAPSHOT, COMMIT, DATA, TABLE, MOMENTS, CHECKPOINT, ANSWER, LEFT = (
+MODEL, MADE, SNAPSHOT, COMMIT, DATA, TABLE, MOMENTS, CHECKPOINT, CELL, LEFT = (
     "superseded model",
     "made with a superseded model",
     "superseded snapshot",
@@ -30,11 +30,11 @@ MODEL, MADE, SNAPSHOT, COMMIT, DATA, TABLE, MOMENTS, CHECKPOINT, ANSWER, LEFT = 
     "table of a superseded snapshot",
     "moments of a superseded snapshot",
     "checkpoint of a finished training",
-    "answer of a superseded score",
+    "kept cell of a superseded score",
     "left by a writer that died",
 )
 # A stop in between leaves nothing that names what is gone.
-ORDER = (MODEL, MADE, SNAPSHOT, COMMIT, DATA, TABLE, MOMENTS, CHECKPOINT, ANSWER, LEFT)
+ORDER = (MODEL, MADE, SNAPSHOT, COMMIT, DATA, TABLE, MOMENTS, CHECKPOINT, CELL, LEFT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ def _gone_moments(tree: Tree, songs: Collection[str]) -> set[str]:
 def elsewhere(
     store: Store, older_than: float, known: Collection[Model], gone: Collection[str]
 ) -> Iterator[Garbage]:
-    """Outside of trees: checkpoints of finished trainings, answers of no score, what dead writers have left."""
+    """Outside of trees: checkpoints of finished trainings, cells of no score, what dead writers have left."""
     steps = {model.name: model.final.step for model in known if model.final}
     used = cells_in_use(store)
     for kind in store.names(""):
@@ -223,7 +223,7 @@ def elsewhere(
             elif (
                 (kind, name) == (layout.SCORES, layout.CELLS) and used is not None and entry.path not in used
             ):
-                yield Garbage(*entry[:2], ANSWER, entry.version)
+                yield Garbage(*entry[:2], CELL, entry.version)
 
 
 def _left(entry: Entry, older_than: float) -> Iterator[Garbage]:

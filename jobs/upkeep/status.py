@@ -126,7 +126,7 @@ def runs(store: Store) -> Iterator[tuple[str, ...]]:
 
 
 def watched(store: Store) -> Iterator[tuple[str, str, str]]:
-    """Each run, how it ended or when it was last heard, and the last line of its log."""
+    """Each run, how it ended or how old its log is, and the last line of its log."""
     for name in _recorded(store):
         summary = _summary(store, name)
         last = {} if summary else _last_line(store, name)
@@ -134,9 +134,9 @@ def watched(store: Store) -> Iterator[tuple[str, str, str]]:
             state = f"ended with {summary.get('exit_code')}, {summary.get('time')}"
         elif last:
             age = datetime.now(UTC) - datetime.fromisoformat(last["time"])
-            state = f"heard {max(0, int(age.total_seconds()))} s ago"
+            state = f"last words {max(0, int(age.total_seconds()))} s ago"
         else:
-            state = "nothing heard yet"
+            state = "no log yet"
         yield name, state, str(summary.get("error", "-") if summary else last.get("message", "-"))
 
 

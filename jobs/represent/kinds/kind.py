@@ -13,12 +13,10 @@ class Kind:
     """A column of the vectors' table, one list of float32 a song.
 
     compute: from what the engine says of the songs of a batch, (song, n). meaning: for people, in the tree's spec.json.
-    row: its name in tables of scores, "" where it is not compared. shares: whether coordinates are the components', so
-    that they are not negative and grow with their share of the song.
+    row: its name in tables of scores, "" where it is not compared.
     """
 
     column: str
     meaning: str
     compute: Callable[[Vectors], Tensor]
     row: str = ""
-    shares: bool = False

@@ -15,5 +15,4 @@ SQRT = Kind(
     meaning=f"square root of {MEAN}",
     compute=lambda vectors: vectors.posterior.sqrt(),
     row="HDPGMM sqrt posterior",
-    shares=True,
 )

@@ -7,11 +7,9 @@ RESPONSIBILITY = Kind(
     meaning="mean over frames of the HDP responsibilities",
     compute=lambda vectors: vectors.responsibility,
     row="HDPGMM responsibility",
-    shares=True,
 )
 EXPECTED = Kind(
     column="expected",
     meaning="E[weight of each component in the song]",
     compute=lambda vectors: vectors.expected,
-    shares=True,
 )

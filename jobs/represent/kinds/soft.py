@@ -7,5 +7,4 @@ SOFT = Kind(
     meaning="square root of the mean over frames of softmax_k(E[log p(x|phi_k)] / dim)",
     compute=lambda vectors: vectors.soft.sqrt(),
     row="HDPGMM soft posterior",
-    shares=True,
 )

@@ -158,15 +158,13 @@ def test_moments_and_answers_of_what_is_superseded_go(store: Store) -> None:
         store.write(f"models/{name}/lease.json", b"{}")
     older = encode_rows(Summary, [], {b"hdpgmm": b'{"key": "k", "notes": []}'})
     store.write(evaluate.summary_path("older"), older)  # does not say of which cells it is
-    assert garbage.ANSWER not in reasons(gc.run(store.root, -60.0)).values()
+    assert garbage.CELL not in reasons(gc.run(store.root, -60.0)).values()
     store.delete(evaluate.summary_path("older"))
     found = reasons(gc.run(store.root, -60.0, delete=True))
-    assert {
-        path: reason for path, reason in found.items() if reason in (garbage.MOMENTS, garbage.ANSWER)
-    } == {
+    assert {path: reason for path, reason in found.items() if reason in (garbage.MOMENTS, garbage.CELL)} == {
         "f00/moments/old/index/step-00000000.json": garbage.MOMENTS,
         "f00/moments/old/step-00000000.safetensors": garbage.MOMENTS,
-        "cells/0b.parquet": garbage.ANSWER,
+        "cells/0b.parquet": garbage.CELL,
     }
     assert gc.run(store.root, -60.0) == []
     assert store.exists(used)

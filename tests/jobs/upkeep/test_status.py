@@ -52,9 +52,9 @@ def test_watching(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     store.write("runs/odd/00000001-log.jsonl", b'{"time": 3}\n[]\n')
     assert [*status.watched(store)] == [
         ("extract-a", "ended with 4, now", "gone"),
-        ("new", "nothing heard yet", "-"),
-        ("odd", "nothing heard yet", "-"),
-        ("train-m", "heard 90 s ago", "train: 3/9 steps"),
+        ("new", "no log yet", "-"),
+        ("odd", "no log yet", "-"),
+        ("train-m", "last words 90 s ago", "train: 3/9 steps"),
     ]
     looks = []
 
