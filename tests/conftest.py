@@ -19,8 +19,8 @@ from infra.storage.s3 import connect as connect_s3
 from infra.workers.cluster import connect
 from tests.places import REPOSITORY
 
-# A directory for each process that runs tests: where two compile a generalised ufunc of librosa into one directory at the
-# same time, numba keeps halves of both, and whoever loads them crashes.
+# A directory for each process that runs tests: where two compile a generalised ufunc of librosa into one directory at
+# the same time, numba keeps halves of both, and whoever loads them crashes.
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"] = str(REPOSITORY / "build/numba" / _WORKER)  # pyright: ignore
 
