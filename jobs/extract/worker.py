@@ -1,5 +1,7 @@
 """One worker of the extraction: reads tracks ahead, lets the isolated child work, commits whole shards."""
 
+import fcntl
+import itertools
 import json
 import os
 import platform
@@ -12,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +43,7 @@ KEPT_MEMORY = {
 NOT_READ = ("MISSING", "SIZE_MISMATCH", "TOO_LARGE")
 SOURCE_FACTS = ("duration_seconds", "sample_rate", "channels", "decoder", "missing_seconds", "fallback")
 LARGEST_BYTES = 4 << 30  # of a file; it is read whole, and the longest that are used (3 hours) are smaller
+_claimed: dict[Path, TextIO] = {}  # folders of compiled code, by locks that last as long as this process
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -208,9 +211,34 @@ def child_environment(slot: int) -> dict[str, str]:
         **os.environ,
         **dict.fromkeys(threads, "1"),
         **KEPT_MEMORY,
-        "NUMBA_CACHE_DIR": str(_numba_cache() / f"{platform.node()}-{slot}"),
+        "NUMBA_CACHE_DIR": str(_own_cache(slot)),
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
     }
+
+
+def _own_cache(slot: int) -> Path:
+    """A folder that no other living process compiles into, the same one in the next run.
+
+    Of two that compile one of librosa's ufuncs into one folder at the same time numba keeps halves, and who loads them
+    crashes. Where the file system knows no locks there is one folder a slot.
+    """
+    base = _numba_cache()
+    for number in itertools.count():
+        folder = base / (f"{platform.node()}-{slot}" + (f"-{number}" if number else ""))
+        if folder in _claimed:
+            return folder
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        except OSError:
+            pass
+        _claimed[folder] = lock
+        return folder
+    raise AssertionError("unreachable")
 
 
 def _numba_cache() -> Path:

@@ -1,5 +1,7 @@
 """One extraction worker, called directly."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +30,7 @@ from jobs.extract.worker import (
     fetch,
 )
 from tests.jobs.extract.standin import COMMAND
+from tests.places import REPOSITORY
 
 
 @pytest.fixture
@@ -160,6 +163,19 @@ def test_the_child_has_one_thread_and_its_own_cache(monkeypatch: pytest.MonkeyPa
     assert one["NUMBA_CACHE_DIR"] != two["NUMBA_CACHE_DIR"]
     assert child_command(FeatureSpec())[1:] == ["-m", "features.worker", "--spec", "{}"]
     assert child_command(PRESETS["pcm-22050"])[-1] == '{"features": ["pcm"]}'
+
+
+def test_no_two_processes_compile_into_one_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Of two extractions on one machine; the next one finds what is compiled already."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    mine = child_environment(0)["NUMBA_CACHE_DIR"]
+    assert child_environment(0)["NUMBA_CACHE_DIR"] == mine
+    script = "from jobs.extract.worker import child_environment as e; print(e(0)['NUMBA_CACHE_DIR'])"
+    run = [sys.executable, "-c", script]
+    others = [
+        subprocess.run(run, capture_output=True, text=True, check=True, cwd=REPOSITORY) for _ in range(2)
+    ]
+    assert {other.stdout.strip() for other in others} == {f"{mine}-1"}
 
 
 def test_without_a_home_the_cache_is_temporary(monkeypatch: pytest.MonkeyPatch):
