@@ -20,7 +20,7 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Shown:
+class TimelineView:
     """The bands of a song. part: which part of the song they are of, if not all of it; steps: how long the lanes are.
 
     axis: (place in percent, time).
@@ -34,7 +34,7 @@ class Shown:
     axis: tuple[tuple[float, str], ...]
 
 
-def view(song: Song, known: Mapping[int, Component]) -> Shown:
+def view(song: Song, known: Mapping[int, Component]) -> TimelineView:
     """The bands of the song's strongest components."""
     line = song.timeline
     lanes = tuple(
@@ -42,7 +42,7 @@ def view(song: Song, known: Mapping[int, Component]) -> Shown:
         for lane, number in enumerate(line.components)
     )
     steps = f"{line.seconds / line.step_seconds:.2f}"
-    return Shown(lanes, _part(line, song), line.seconds, f"{line.step_seconds:g}", steps, _axis(line))
+    return TimelineView(lanes, _part(line, song), line.seconds, f"{line.step_seconds:g}", steps, _axis(line))
 
 
 def _part(line: Timeline, song: Song) -> str:
