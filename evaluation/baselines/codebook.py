@@ -93,17 +93,25 @@ class VQCodebook:
         """Two rows."""
         return tuple(f"{self.name(n_sampled)} {root}" for root in ("log", "sqrt"))
 
-    def shares(self, sample: np.ndarray, seed: int) -> Transform:
-        """The histogram itself."""
-        book = fit_codebook(sample, self.codewords, seed)
-        return lambda values, offsets: (vq_histogram(book, values, offsets),)
-
     def fit(self, sample: np.ndarray, seed: int) -> Transform:
         """k-means on the sample."""
-        histogram = self.shares(sample, seed)
+        book = fit_codebook(sample, self.codewords, seed)
 
         def transform(values: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, ...]:
-            (found,) = histogram(values, offsets)
+            found = vq_histogram(book, values, offsets)
             return log_floor(found), np.sqrt(found)
 
         return transform
+
+
+class VQWords(VQCodebook):
+    """The histogram itself: the share of each word."""
+
+    def rows(self, n_sampled: int) -> tuple[str, ...]:
+        """One row."""
+        return (self.name(n_sampled),)
+
+    def fit(self, sample: np.ndarray, seed: int) -> Transform:
+        """k-means on the sample."""
+        book = fit_codebook(sample, self.codewords, seed)
+        return lambda values, offsets: (vq_histogram(book, values, offsets),)

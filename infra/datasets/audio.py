@@ -130,11 +130,6 @@ class LeftOut:
         return "" if kind.startswith(".") else f" ({self._first[kind]!a})"
 
 
-def list_audio(music: str) -> list[Found]:
-    """The same as `scan` without what is left out."""
-    return scan(music)[0]
-
-
 def scan(music: str) -> tuple[list[Found], LeftOut]:
     """Audio files below a folder or s3:// prefix, by extension, sorted by name; and what is left out.
 

@@ -216,8 +216,8 @@ def make_visible(store: Store, effect: Effect, fence: Fence | None) -> None:
         fence.commit(effect)
 
 
-def replace_files(store: Store, files: Iterable[tuple[str, bytes]], fence: Fence | None) -> list[str]:
-    """Replace these objects, in their order, once all are written beside; their paths. One at a time is in memory.
+def replace_files(store: Store, files: Iterable[tuple[str, bytes]], fence: Fence | None) -> None:
+    """Replace these objects, in their order, once all are written beside. One at a time is in memory.
 
     Raises TakenOver where another token was taken: then none is replaced.
     """
@@ -230,7 +230,6 @@ def replace_files(store: Store, files: Iterable[tuple[str, bytes]], fence: Fence
         with suppress(StorageError):  # jobs.gc will
             store.delete_many(path for path, _ in staged)
         raise
-    return [path for _, path in staged]
 
 
 def succeed(journal: Journal, head: Entry, entry: Entry) -> Entry | None:

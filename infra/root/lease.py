@@ -53,7 +53,7 @@ class Lease:
         self._within = _outer.get()
         try:
             head = self._take()
-        except BaseException:
+        except BaseException:  # raised again: whatever it was, also an interrupt, this lease is not held
             self._leave_outer()
             raise
         self.tenure, self._mine, self._fence = head.tenure, head, Fence(self._journal, head)

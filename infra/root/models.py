@@ -39,11 +39,6 @@ class Final:
     features: dict[str, Any] = field(default_factory=dict)  # what its frames were made from
 
 
-def prefix(run: str) -> str:
-    """Where a run's files are, relative to the root."""
-    return layout.model(run)
-
-
 def finish(
     store: Store,
     run: str,
@@ -66,21 +61,23 @@ def finish(
         "features": dict(features or {}),
     }
     beside = (
-        (f"{prefix(run)}/history.json", json.dumps(list(history), indent=1)),
-        (f"{prefix(run)}/summary.json", json.dumps(dict(summary))),
+        (layout.model(run, "history.json"), json.dumps(list(history), indent=1)),
+        (layout.model(run, "summary.json"), json.dumps(dict(summary))),
     )
-    marker = (f"{prefix(run)}/final.json", json.dumps(final, indent=1))
+    marker = (layout.model(run, "final.json"), json.dumps(final, indent=1))
     make_visible(store, Effect(write=beside, create=(marker,)), fence)
 
 
 def find(store: Store, run: str) -> Final | None:
     """The finished run of that name, if any."""
     try:
-        return Final(**json.loads(store.read(f"{prefix(run)}/final.json")))
+        return Final(**json.loads(store.read(layout.model(run, "final.json"))))
     except FileNotFoundError:
         return None
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise StorageError(f"{store.uri(prefix(run))}/final.json: cannot be understood ({error})") from error
+        raise StorageError(
+            f"{store.uri(layout.model(run))}/final.json: cannot be understood ({error})"
+        ) from error
 
 
 def finished(store: Store) -> list[Final]:
@@ -99,8 +96,8 @@ def claim(store: Store, run: str) -> bool:
     Written before the names taken are read: gc, which takes the name before it looks for the last time, sees the one
     or is seen.
     """
-    if min((entry.age for entry in store.walk(prefix(run))), default=0.0) > RENEW_SECONDS:
-        store.write(f"{prefix(run)}/used.json", b"{}")
+    if min((entry.age for entry in store.walk(layout.model(run))), default=0.0) > RENEW_SECONDS:
+        store.write(layout.model(run, "used.json"), b"{}")
     return run not in taken(store, PLACE)
 
 
@@ -119,10 +116,10 @@ def choose(store: Store, run: str | None) -> Final:
 
 def read_arrays(store: Store, final: Final) -> dict[str, np.ndarray]:
     """The arrays of the finished model, their digest checked."""
-    found = Checkpoints(store, prefix(final.run)).load(final.step)
+    found = Checkpoints(store, layout.model(final.run)).load(final.step)
     if found is None:
         raise StorageError(
-            f"{store.uri(prefix(final.run))}: the checkpoint of step {final.step} is missing or damaged; delete "
+            f"{store.uri(layout.model(final.run))}: the checkpoint of step {final.step} is missing or damaged; delete "
             f"final.json there and run python -m jobs.train again"
         )
     return found[1]

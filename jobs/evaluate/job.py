@@ -58,7 +58,7 @@ def run(config: Config, model: str | None = None) -> Evaluated:
 
 def _known(config: Config, inputs: Inputs) -> Evaluated | None:
     """What was scored before, with the same inputs and settings."""
-    path = summary_path(inputs.model)
+    path = layout.scores(inputs.model, "summary")
     done = read_summary(inputs.store, path)
     if done is None or done[2] != _key(config, [member for _, member in find_family(inputs)[0]]):
         return None
@@ -70,7 +70,7 @@ def _known(config: Config, inputs: Inputs) -> Evaluated | None:
 
 def _score(config: Config, inputs: Inputs, fence: Fence) -> Evaluated:
     family, notes = find_family(inputs)
-    path, key = summary_path(inputs.model), _key(config, [member for _, member in family])
+    path, key = layout.scores(inputs.model, "summary"), _key(config, [member for _, member in family])
     questions, more = find_questions(config, inputs)
     grid = [
         Work(question, who)
@@ -86,7 +86,7 @@ def _score(config: Config, inputs: Inputs, fence: Fence) -> Evaluated:
     about = {b"hdpgmm": json.dumps(told, ensure_ascii=False).encode()}
     files = [
         (layout.scores(inputs.model, "grid"), encode_grid(cells, about)),
-        (_differences_path(inputs.model), encode_rows(Difference, against, about)),
+        (layout.scores(inputs.model, "differences"), encode_rows(Difference, against, about)),
         (path, encode_rows(Summary, summaries, about)),
     ]
     replace_files(inputs.store, files, fence)
@@ -106,17 +106,8 @@ def _key(config: Config, family: Sequence[Inputs]) -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def _differences_path(model: str) -> str:
-    return layout.scores(model, "differences")
-
-
 def _read_differences(store: Store, model: str) -> list[Difference]:
-    return decode_rows(Difference, decode(store.read(_differences_path(model))))
-
-
-def summary_path(model: str) -> str:
-    """Where a model's scores are summarised, relative to the root."""
-    return layout.scores(model, "summary")
+    return decode_rows(Difference, decode(store.read(layout.scores(model, "differences"))))
 
 
 def read_summary(store: Store, path: str) -> tuple[list[Summary], Notes, str] | None:
@@ -137,7 +128,9 @@ def _about_of(table: pa.Table) -> dict[str, Any]:
 def cells_in_use(store: Store) -> set[str] | None:
     """Paths of the kept cells that the scores under a root consist of; None where some scores do not say."""
     found: set[str] = set()
-    for path in (summary_path(name) for name in store.names(layout.SCORES) if name != layout.CELLS):
+    for path in (
+        layout.scores(name, "summary") for name in store.names(layout.SCORES) if name != layout.CELLS
+    ):
         if store.exists(path):
             about = _about_of(decode(store.read(path)))
             if "cells" not in about:

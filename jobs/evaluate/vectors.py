@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evaluation.baselines.baseline import Baseline
-from evaluation.baselines.codebook import VQCodebook
+from evaluation.baselines.codebook import VQWords
 from evaluation.baselines.sampling import frames_per_song, sample_frames, sample_songs
 from infra.config import EvaluateConfig
 from infra.errors import ConfigError, StorageError
@@ -47,7 +47,8 @@ def baseline_vectors(
         (model, seed, model.fit(samples.get(config.seed + seed, np.empty((0, 0))), config.seed + seed))
         for model, seed in models
     ]
-    rows = {(model, seed): model.rows(n_sampled(inputs, config)) for model, seed in models}
+    drawn = n_sampled(inputs, config)
+    rows = {(model, seed): model.rows(drawn) for model, seed in models}
     place = {track: row for row, track in enumerate(wanted)}
     found: dict[tuple[str, int], np.ndarray | None] = {}
     for block in blocks(inputs.store, songs, place.keys()) if fitted else ():
@@ -60,15 +61,9 @@ def baseline_vectors(
 
 def codebook_shares(inputs: Inputs, wanted: Sequence[str], config: EvaluateConfig) -> tuple[str, np.ndarray]:
     """The name of a VQ codebook and the share of each of its words in the wanted songs, (song, codeword)."""
-    book = VQCodebook(config.model_dump())
-    songs = read_songs(inputs.store, inputs.features)
-    transform = book.shares(_samples(inputs, songs, [config.seed])[config.seed], config.seed)
-    place, found = {track: row for row, track in enumerate(wanted)}, None
-    for block in blocks(inputs.store, songs, place.keys()):
-        found = _put(found, place, block.track_ids, *transform(block.values, block.offsets))
-    if found is None:
-        raise StorageError(f"none of {len(wanted)} songs has frames")
-    return book.name(n_sampled(inputs, config)), _whole(found, wanted)
+    found = baseline_vectors(inputs, wanted, config, [(VQWords(config.model_dump()), 0)])
+    (((name, _), shares),) = found.items()
+    return name, shares
 
 
 def _put(

@@ -18,6 +18,7 @@ import ray
 from infra.config import Config
 from infra.errors import Incomplete, TooManyBadFiles
 from infra.progress import Progress
+from infra.root import layout
 from infra.root.lease import holding
 from infra.root.ledger import Tree
 from infra.root.records import Commit, Snapshot
@@ -40,7 +41,6 @@ from jobs.extract.work import (
     remember_speed,
     require_reasons,
     require_tracks,
-    run_path,
 )
 from jobs.extract.worker import Extractor, Tick, child_command
 
@@ -67,7 +67,9 @@ def run(config: Config, command: Sequence[str] | None = None, retry: Collection[
     store = Store(config.root)
     require_tracks(store, config.corpus)
     require_reasons(retry)
-    with RunFolder(store, run_path(config), f"the extraction of corpus {config.corpus}") as folder:
+    with RunFolder(
+        store, layout.run("extract", config.corpus), f"the extraction of corpus {config.corpus}"
+    ) as folder:
         work = prepare(config, retry)
         folder.begin(config.model_dump(mode="json"))
         work.tree.renew(work.commits)
@@ -221,5 +223,5 @@ def complaint(quarantine: pa.Table, n_tracks: int, max_bad_fraction: float) -> s
 def plan_text(config: Config, retry: Collection[str] = ()) -> str:
     """What --dry-run prints."""
     work = prepare(config, retry)
-    before = events_of(work.tree.store, run_path(config))
+    before = events_of(work.tree.store, layout.run("extract", config.corpus))
     return f"{describe(work)}; {expected_time(work, before, likely_workers(config))}"

@@ -114,11 +114,6 @@ def describe(work: Work) -> str:
     )
 
 
-def run_path(config: Config) -> str:
-    """Where a run over this corpus keeps its records."""
-    return layout.run("extract", config.corpus)
-
-
 def remember_speed(work: Work, folder: RunFolder, workers: int, seconds: float) -> None:
     """Keep how fast a run was that is done, for the estimate of the next; of a short one it says little."""
     if _audio_seconds(work) < LEAST_AUDIO_SECONDS:

@@ -51,7 +51,7 @@ def run(config: Config, model: str | None = None) -> Interpreted:
                 summary, files = _interpret(config, inputs)
                 replace_files(store, files, record.lease.fence)
             record.summary(summary)
-    return Interpreted(_folder(name), summary)
+    return Interpreted(layout.interpretation(name), summary)
 
 
 def plan_text(config: Config, model: str | None = None) -> str:
@@ -61,13 +61,9 @@ def plan_text(config: Config, model: str | None = None) -> str:
     return f"interpret: model {inputs.model}, {len(songs.ids)} songs, {len(songs.members)} labels"
 
 
-def _folder(model: str) -> str:
-    return layout.interpretation(model)
-
-
 def _known(config: Config, inputs: Inputs) -> dict[str, Any] | None:
     """The summary of tables that are there, of the same inputs and settings."""
-    folder = _folder(inputs.model)
+    folder = layout.interpretation(inputs.model)
     try:
         summary = json.loads(inputs.store.read(f"{folder}/summary.json"))
     except FileNotFoundError:
@@ -99,7 +95,7 @@ def _interpret(config: Config, inputs: Inputs) -> tuple[dict[str, Any], list[tup
         "songs": len(songs.ids),
         "units": [one.row() for one in checked],
     }
-    folder = _folder(inputs.model)
+    folder = layout.interpretation(inputs.model)
     files = [(f"{folder}/{name}.parquet", _encoded(rows)) for name, rows in tables.items()]
     return summary, [*files, (f"{folder}/summary.json", json.dumps(summary, indent=1).encode())]
 

@@ -20,7 +20,7 @@ from infra.root.runs import RunFolder, now
 from infra.root.schemas import TRACK_ID, groups_by_track
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs, align, find_inputs
-from jobs.evaluate.job import read_summary, summary_path
+from jobs.evaluate.job import read_summary
 from jobs.evaluate.labels import Labels, read_labels
 from jobs.report.audio import cut_sounds
 from jobs.report.components import make_components, shown_components
@@ -77,7 +77,7 @@ def run(config: Config, model: str | None = None) -> Reported:
 
 def _key(config: Config, inputs: Inputs) -> str:
     """Changes with anything that the pages show."""
-    scored = read_summary(inputs.store, summary_path(inputs.model))
+    scored = read_summary(inputs.store, layout.scores(inputs.model, "summary"))
     settings = {
         "report": config.report.model_dump(mode="json"),
         "min_songs": config.interpret.min_songs,
@@ -129,7 +129,7 @@ def _numbered(store: Store) -> list[str]:
 def build(config: Config, inputs: Inputs, key: str) -> Report:
     """Everything the pages show."""
     labels, sources = read_labels(inputs.tracks), read_sources(inputs)
-    summaries, notes, _ = read_summary(inputs.store, summary_path(inputs.model)) or ([], [], "")
+    summaries, notes, _ = read_summary(inputs.store, layout.scores(inputs.model, "summary")) or ([], [], "")
     shares, components, songs = describe_model(config, inputs, labels, sources)
     return Report(
         model=inputs.model,

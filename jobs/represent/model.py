@@ -49,7 +49,7 @@ def load_model(store: Store, run: str | None, device: str = "cpu") -> LoadedMode
         )
     except (ValueError, KeyError) as error:
         raise StorageError(
-            f"{store.uri(models.prefix(final.run))}: not a model of this version ({error})"
+            f"{store.uri(layout.model(final.run))}: not a model of this version ({error})"
         ) from error
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from infra.config import Config
-from infra.root import layout, models
+from infra.root import layout
 from infra.root.runs import RunFolder
 from infra.storage.store import Store
 from infra.workers.cluster import shared_ray
@@ -65,7 +65,7 @@ def run(points: Sequence[tuple[Point, Sequence[Config]]], name: str) -> Swept:
 
 def _about(store: Store, names: Sequence[str]) -> dict[str, float]:
     """Means over the models of a point: components that carry 99 %, held-out score, updates and epochs of the model."""
-    found = [json.loads(store.read(f"{models.prefix(name)}/summary.json"))["epoch"] for name in names]
+    found = [json.loads(store.read(layout.model(name, "summary.json")))["epoch"] for name in names]
     keys = {"components": "components", "heldout": "heldout", "updates": "step", "epochs": "epoch"}
     values = {name: [np.nan if row[key] is None else row[key] for row in found] for name, key in keys.items()}
     return {name: float(np.mean(value)) for name, value in values.items()}

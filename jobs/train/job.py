@@ -56,7 +56,7 @@ def run(config: Config) -> Trained:
         refuse_mismatch(done.provenance, provenance)
         log.info("train: model %s is complete (step %d), nothing to do", name, done.step)
         return Trained(name, False)
-    assignment = Assignment(store.root, models.prefix(name), snapshot.songs, provenance, config.train)
+    assignment = Assignment(store.root, layout.model(name), snapshot.songs, provenance, config.train)
     with RunFolder(store, layout.run("train", name), f"training of model {name}") as folder:
         if models.find(store, name):
             return Trained(name, False)  # by a run that has just ended
@@ -143,7 +143,7 @@ def _finish(store: Store, name: str, assignment: Assignment, fence: Fence) -> tu
 
     Returns its epoch and how many there were.
     """
-    checkpoints = Checkpoints(store, models.prefix(name))
+    checkpoints = Checkpoints(store, layout.model(name))
     newest = checkpoints.load()
     if newest is None:
         raise Incomplete(f"model {name}: no readable checkpoint after training; run the same command again")

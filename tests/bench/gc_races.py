@@ -259,7 +259,7 @@ def write_model(store: Store, run: str, provenance: dict[str, Any], values: np.n
     whiten = whitening(moments(values))
     frames = torch.from_numpy(whiten(values))
     state = start(Settings(n_components=6), frames, len(values), n_songs, torch.Generator().manual_seed(0))
-    Checkpoints(store, models.prefix(run)).save(1, to_arrays(state, whiten), {"provenance": provenance}, 1)
+    Checkpoints(store, layout.model(run)).save(1, to_arrays(state, whiten), {"provenance": provenance}, 1)
     models.finish(store, run, provenance, [], {}, 1)
 
 

@@ -39,7 +39,7 @@ from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
 from infra.errors import ConfigError, Incomplete
 from infra.progress import console
-from infra.root import models
+from infra.root import layout, models
 from infra.storage.store import Store
 from tests.faults.processes import actors
 from tests.jobs.trees import clustered_songs, commit_songs
@@ -275,7 +275,7 @@ def _model(root: Path) -> Model:
     store = Store(str(root))
     final = models.choose(store, None)
     arrays = {name: part.tobytes() for name, part in models.read_arrays(store, final).items()}
-    rows = json.loads(store.read(f"{models.prefix(final.run)}/history.json"))
+    rows = json.loads(store.read(layout.model(final.run, "history.json")))
     return Model(arrays, [{name: row[name] for name in row.keys() - TIMES} for row in rows])
 
 

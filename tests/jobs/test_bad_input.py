@@ -13,7 +13,7 @@ from hdpgmm.data.kmeans import from_sample
 from hdpgmm.data.whitening import moments, whitening
 from hdpgmm.record import to_arrays
 from infra import cli
-from infra.root import models
+from infra.root import layout, models
 from infra.root.checkpoints import Checkpoints
 from infra.storage.store import Store
 from jobs.__main__ import COMMANDS
@@ -154,5 +154,5 @@ def save_model(store: Store, run: str, songs: list[np.ndarray], fingerprint: str
     prior, generator = whitened_prior(frames.shape[1]), torch.Generator().manual_seed(0)
     state = from_sample(prior, sample, 4, len(frames), len(songs), generator)
     provenance = {"fingerprint": fingerprint, "n_atoms": 3}
-    Checkpoints(store, models.prefix(run)).save(0, to_arrays(state, white), {}, keep=1)
+    Checkpoints(store, layout.model(run)).save(0, to_arrays(state, white), {}, keep=1)
     models.finish(store, run, provenance, [], {}, 0)

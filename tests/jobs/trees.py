@@ -11,7 +11,7 @@ from features.spec import PRESETS, fingerprint
 from hdpgmm.data.whitening import moments, whitening
 from hdpgmm.record import to_arrays
 from hdpgmm.training import Settings, learn, start
-from infra.root import models
+from infra.root import layout, models
 from infra.root.checkpoints import Checkpoints
 from infra.root.ledger import Tree
 from infra.root.records import Commit, Snapshot, quarantine_table, songs_table
@@ -89,9 +89,9 @@ def write_model(
     state = start(settings, whitened[:20_000], len(values), n_songs, torch.Generator().manual_seed(0))
     for _ in range(steps):
         state, _ = learn(state, whitened, ends, n_songs, settings)
-    Checkpoints(store, models.prefix(run)).save(state.step, to_arrays(state, whiten), {}, 1)
+    Checkpoints(store, layout.model(run)).save(state.step, to_arrays(state, whiten), {}, 1)
     provenance = {"fingerprint": FINGERPRINT, "n_atoms": settings.n_atoms}
-    store.delete(f"{models.prefix(run)}/final.json")  # one is finished once
+    store.delete(layout.model(run, "final.json"))  # one is finished once
     models.finish(store, run, provenance, [], {}, state.step)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.datasets.audio import Found, list_audio
+from infra.datasets.audio import Found, scan
 from infra.datasets.duplicates import BLOCK, LOOK, find_duplicates
 from infra.storage.store import Store
 
@@ -28,7 +28,7 @@ def write(folder: Path, files: dict[str, bytes]) -> list[Found]:
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (folder / name).write_bytes(data)
-    return list_audio(str(folder))
+    return scan(str(folder))[0]
 
 
 @settings(max_examples=50, deadline=None)
@@ -50,7 +50,7 @@ def test_links_are_the_same_and_are_not_read(tmp_path: Path):
     os.truncate(tmp_path / "a.mp3", 1 << 40)
     os.link(tmp_path / "a.mp3", tmp_path / "b.mp3")
     (tmp_path / "c.mp3").symlink_to(tmp_path / "a.mp3")
-    found = list_audio(str(tmp_path))
+    found = scan(str(tmp_path))[0]
     assert find_duplicates(found, 1 << 50).groups == (("a.mp3", "b.mp3", "c.mp3"),)
 
 
@@ -82,6 +82,6 @@ def test_objects_are_compared_by_size_and_etag(s3_root: str):
     store = Store(s3_root)
     for name, data in {"a.mp3": b"one", "b/a.mp3": b"one", "c.mp3": b"two", "d.mp3": b"three"}.items():
         store.write(name, data)
-    assert find_duplicates(list_audio(s3_root), 1).groups == (("a.mp3", "b/a.mp3"),)
+    assert find_duplicates(scan(s3_root)[0], 1).groups == (("a.mp3", "b/a.mp3"),)
     own = [Found(f"s3://b/{name}", name, 3, "version 1") for name in ("a.mp3", "b.mp3")]
     assert find_duplicates(own, 1).groups == ()

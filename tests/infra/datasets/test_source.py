@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.datasets.audio import list_audio, scan
+from infra.datasets.audio import scan
 from infra.errors import ConfigError, StorageError
 from infra.storage.store import Store
 
@@ -25,37 +25,37 @@ def music(any_root: str) -> str:
 
 
 def test_audio_is_found_by_extension_in_order(music: str):
-    found = list_audio(music)
+    found = scan(music)[0]
     assert [item.name for item in found] == ["a/Z.WAV", "a/x y#1.flac", "b.mp3", "ü/é.ogg"]
     assert [item.bytes for item in found] == [1, 2, 0, 7]
     assert found[2].uri == Store(music).uri("b.mp3")
-    assert list_audio(music + "/") == found
+    assert scan(music + "/")[0] == found
 
 
 def test_versions_change_with_the_content(music: str):
-    before = {item.name: item.version for item in list_audio(music)}
-    assert before == {item.name: item.version for item in list_audio(music)}
+    before = {item.name: item.version for item in scan(music)[0]}
+    assert before == {item.name: item.version for item in scan(music)[0]}
     Store(music).write("b.mp3", b"other")
-    after = {item.name: item.version for item in list_audio(music)}
+    after = {item.name: item.version for item in scan(music)[0]}
     assert {name for name in after if after[name] != before[name]} == {"b.mp3"}
 
 
 def test_an_s3_version_is_the_etag(s3_root: str):
     Store(s3_root).write("a.mp3", b"abc")
-    assert list_audio(s3_root)[0].version == "900150983cd24fb0d6963f7d28e17f72"  # MD5 of abc
+    assert scan(s3_root)[0][0].version == "900150983cd24fb0d6963f7d28e17f72"  # MD5 of abc
 
 
 def test_a_folder_without_audio(any_root: str):
     Store(any_root).write("notes.txt", b"")
     with pytest.raises(ConfigError, match="no audio files there"):
-        list_audio(any_root)
+        scan(any_root)[0]
 
 
 def test_no_such_place(tmp_path: Path, s3_server: str):
     with pytest.raises(ConfigError, match="no such folder"):
-        list_audio(str(tmp_path / "nowhere"))
+        scan(str(tmp_path / "nowhere"))[0]
     with pytest.raises(StorageError, match="no such bucket"):
-        list_audio("s3://no-such-bucket-here/music")
+        scan("s3://no-such-bucket-here/music")[0]
 
 
 def tree(folder: Path, *names: str) -> Path:
@@ -66,7 +66,7 @@ def tree(folder: Path, *names: str) -> Path:
 
 
 def names_in(folder: Path) -> list[str]:
-    return [item.name for item in list_audio(str(folder))]
+    return [item.name for item in scan(str(folder))[0]]
 
 
 def test_what_the_decoders_read_is_listed(any_root: str):
@@ -74,7 +74,7 @@ def test_what_the_decoders_read_is_listed(any_root: str):
     kinds = "webm weba mka mov 3gp mpga mp2 oga w64 caf bw64 rf64 m4b mkv aac WMA"
     for kind in kinds.split():
         store.write(f"x.{kind}", b"x")
-    assert {item.name for item in list_audio(any_root)} == {f"x.{kind}" for kind in kinds.split()}
+    assert {item.name for item in scan(any_root)[0]} == {f"x.{kind}" for kind in kinds.split()}
 
 
 def test_what_is_left_out_is_counted(any_root: str):
@@ -102,7 +102,7 @@ def test_what_is_left_out_is_counted(any_root: str):
 
 def test_no_audio_but_something_like_it(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"no audio files there \(looked for .*\); left out: 2 \.ape"):
-        list_audio(str(tree(tmp_path, "a.ape", "b.ape")))
+        scan(str(tree(tmp_path, "a.ape", "b.ape")))
 
 
 def test_linked_folders_are_listed_once(tmp_path: Path):

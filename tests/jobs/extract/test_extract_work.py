@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from infra.config import Config
+from infra.root import layout
 from infra.root.runs import RunFolder, events_of
 from infra.storage.store import Store
 from jobs.extract.command import main
-from jobs.extract.work import Work, expected_time, likely_workers, prepare, remember_speed, run_path
+from jobs.extract.work import Work, expected_time, likely_workers, prepare, remember_speed
 from jobs.index import job as index
 from tests.jobs.extract.standin import config_of, write_corpus
 
@@ -36,7 +37,7 @@ def test_time_is_guessed_at_first_and_then_measured(config: Config):
 
 def remembered(config: Config, work: Work) -> list[dict[str, Any]]:
     """What a later run finds after this one."""
-    store, path = Store(config.root), run_path(config)
+    store, path = Store(config.root), layout.run("extract", config.corpus)
     with RunFolder(store, path, "the extraction") as folder:
         folder.begin({})
         remember_speed(work, folder, workers=4, seconds=3600.0)

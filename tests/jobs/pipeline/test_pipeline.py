@@ -10,12 +10,13 @@ from evaluation.compose.corpus import write_corpus
 from features.spec import PRESETS, fingerprint
 from infra import cli
 from infra.config import Config, load
+from infra.root import layout
 from infra.root.ledger import Tree
 from infra.root.records import Snapshot
 from infra.root.songs import read_block, read_quarantine, read_songs
 from infra.storage.s3 import connect as connect_s3
 from infra.storage.store import Store
-from jobs.evaluate.job import read_summary, summary_path
+from jobs.evaluate.job import read_summary
 from jobs.pipeline import job as pipeline
 from jobs.upkeep import audit
 
@@ -88,7 +89,7 @@ def test_one_command_leaves_everything(finished: Path, composed: Path) -> None:
         expected = {row["file"]: row["reason"] for row in csv.DictReader(planted)}
     assert {row["track_id"]: row["reason"] for row in quarantine} == expected
     assert len(expected) == 4
-    scored = read_summary(store, summary_path(run))
+    scored = read_summary(store, layout.scores(run, "summary"))
     assert scored is not None
     assert {"chance", "majority", "G1"} < {row.representation for row in scored[0]}
     assert {row.task for row in scored[0]} == {"style"}

@@ -24,7 +24,7 @@ from hdpgmm.score import completion
 from hdpgmm.training import PAPER
 from infra.config import Config, load
 from infra.errors import ConfigError, Incomplete, JobError
-from infra.root import lease, models
+from infra.root import layout, lease, models
 from infra.root.checkpoints import Checkpoints
 from infra.root.journal import Journal
 from infra.root.lease import Lease
@@ -309,7 +309,7 @@ def test_a_state_that_is_not_finite_is_rolled_back_to_the_last_checkpoint(
     monkeypatch.setattr(training, "learn", breaking)
     events = list(trainer_of(tree(tmp_path), run).train())
     assert [event for event in events if isinstance(event, RolledBack)] == [RolledBack(7, 6)]
-    found = Checkpoints(Store(str(tmp_path)), models.prefix(run)).load()
+    found = Checkpoints(Store(str(tmp_path)), layout.model(run)).load()
     assert found is not None
     assert {name: part.tobytes() for name, part in found[1].items()} == arrays(root, run)
     shutil.rmtree(tmp_path / "models")
@@ -324,7 +324,7 @@ def trainer_of(root: Path, run: str) -> Trainer:
     snapshot, fingerprint = train.training_snapshot(config, Store(str(root)))
     provenance = train.describe(config.train, snapshot, fingerprint)
     worker: Any = ray.remote(num_cpus=0)(DataWorker)
-    assignment = Assignment(str(root), models.prefix(run), snapshot.songs, provenance, config.train)
+    assignment = Assignment(str(root), layout.model(run), snapshot.songs, provenance, config.train)
     return Trainer(assignment, [worker.remote(str(root))], "cpu")
 
 
@@ -363,6 +363,6 @@ def test_the_papers_settings_are_those_of_the_engine() -> None:
 
 
 def meta(root: Path, run: str) -> dict:
-    found = Checkpoints(Store(str(root)), models.prefix(run)).load()
+    found = Checkpoints(Store(str(root)), layout.model(run)).load()
     assert found is not None
     return found[2]

@@ -11,14 +11,13 @@ import pytest
 
 from evaluation.comparison.cells import Summary
 from infra.errors import ConfigError
-from infra.root import models
+from infra.root import layout, models
 from infra.root.checkpoints import Checkpoints
 from infra.root.ledger import Tree
 from infra.root.records import Commit, ShardFile, quarantine_table, songs_table
 from infra.root.taken import take
 from infra.storage.local import Entry
 from infra.storage.store import Store
-from jobs.evaluate import job as evaluate
 from jobs.evaluate.grid import encode_rows
 from jobs.extract import work as extract_work
 from jobs.represent.plan import vectors_shard
@@ -153,14 +152,14 @@ def test_moments_and_answers_of_what_is_superseded_go(store: Store) -> None:
     for path in (used, unused):
         store.write(path, b"cells")
     about = {b"hdpgmm": json.dumps({"key": "k", "notes": [], "cells": [used]}).encode()}
-    store.write(evaluate.summary_path("m"), encode_rows(Summary, [], about))
+    store.write(layout.scores("m", "summary"), encode_rows(Summary, [], about))
     store.write("scores/half/grid.parquet", b"its summary is not there yet")
     for name in ("m", "half", "older"):
         store.write(f"models/{name}/lease.json", b"{}")
     older = encode_rows(Summary, [], {b"hdpgmm": b'{"key": "k", "notes": []}'})
-    store.write(evaluate.summary_path("older"), older)  # does not say of which cells it is
+    store.write(layout.scores("older", "summary"), older)  # does not say of which cells it is
     assert garbage.CELL not in reasons(gc.run(store.root, -60.0)).values()
-    store.delete(evaluate.summary_path("older"))
+    store.delete(layout.scores("older", "summary"))
     found = reasons(gc.run(store.root, -60.0, delete=True))
     assert {path: reason for path, reason in found.items() if reason in (garbage.MOMENTS, garbage.CELL)} == {
         "f00/moments/old/index/step-00000000.json": garbage.MOMENTS,
