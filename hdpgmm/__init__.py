@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hdpgmm.estimator import HDPGMM as HDPGMM
-    from hdpgmm.training import Settings as Settings
+    from hdpgmm.training_step import Settings as Settings
 
     __version__: str
 
-_PUBLIC = {"HDPGMM": "hdpgmm.estimator", "Settings": "hdpgmm.training"}
+_PUBLIC = {"HDPGMM": "hdpgmm.estimator", "Settings": "hdpgmm.training_step"}
 
 
 def __getattr__(name: str) -> Any:

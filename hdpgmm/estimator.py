@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hdpgmm import represent, schedule, training
-from hdpgmm.checks import AT_ONCE, Songs, checked, whitened
+from hdpgmm import represent, schedule, training_step
 from hdpgmm.components.normal_gamma import NormalGamma
 from hdpgmm.components.normal_wishart import NormalWishart
 from hdpgmm.components.prior import Concentration
@@ -24,8 +23,9 @@ from hdpgmm.model.expectations import corpus_weights, prepare
 from hdpgmm.model.state import State, family
 from hdpgmm.moves.merge_delete import Move, Probe
 from hdpgmm.ragged import Ragged
-from hdpgmm.record import from_arrays, to_arrays
 from hdpgmm.score import completion_per_frame
+from hdpgmm.serialization import from_arrays, to_arrays
+from hdpgmm.validation import AT_ONCE, Songs, checked, whitened
 
 Kind = Literal["posterior", "soft", "responsibility", "expected", "fisher"]
 
@@ -69,7 +69,7 @@ class HDPGMM:
         batch_songs: int | None = None,
         max_epochs: int = 20,
         early_stopping: bool = True,
-        settings: training.Settings | None = None,
+        settings: training_step.Settings | None = None,
         seed: int = 0,
         device: str = "cpu",
         callback: Callable[[dict[str, Any]], None] | None = None,
@@ -161,14 +161,14 @@ class HDPGMM:
         batch = self._whitened(given)
         self._songs_seen += len(given)
         total = corpus_songs or self._songs_seen
-        self._state, _ = training.learn(self._state, batch.values, batch.offsets, total, self._settings)
+        self._state, _ = training_step.learn(self._state, batch.values, batch.offsets, total, self._settings)
         first = corpus_songs or schedule.FIRST_MOVES
         if self._settings.moves and schedule.moves_between(
             self._songs_seen - len(given), self._songs_seen, first
         ):
             generator = torch.Generator().manual_seed(self.seed + self._state.step)
             probe = Probe(batch.values, batch.offsets, total)
-            self._state, made = training.improve(self._state, probe, self._settings, generator)
+            self._state, made = training_step.improve(self._state, probe, self._settings, generator)
             self.moves_ += made
         return self
 
@@ -326,7 +326,7 @@ class HDPGMM:
     def _state(self, state: State) -> None:
         self._learned = state
 
-    def _resolved(self) -> training.Settings:
+    def _resolved(self) -> training_step.Settings:
         for name in ("n_components", "n_atoms", "batch_songs", "max_epochs"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -340,7 +340,7 @@ class HDPGMM:
         gamma, alpha0 = (
             Concentration() if c is None else Concentration(c, False) for c in (self.gamma, self.alpha0)
         )
-        return training.Settings(
+        return training_step.Settings(
             n_components=self.n_components,
             n_atoms=self.n_atoms,
             diagonal=self.covariance_type == "diag",
@@ -352,7 +352,7 @@ class HDPGMM:
     def _posterior(self) -> NormalWishart | NormalGamma:
         return family(self._state.prior).posterior(self._state.prior, self._state.stats)
 
-    def _begin(self, settings: training.Settings, whitening: Whitening, state: State) -> None:
+    def _begin(self, settings: training_step.Settings, whitening: Whitening, state: State) -> None:
         self._settings, self._whitening, self._state = settings, whitening, state
         self.history_: list[dict[str, Any]] = []
         self.moves_: list[Move] = []

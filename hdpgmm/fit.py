@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from hdpgmm import schedule, training
+from hdpgmm import schedule, training_step
 from hdpgmm.data.whitening import Whitening
 from hdpgmm.model.bound import corpus_bound
 from hdpgmm.model.expectations import prepare
@@ -35,7 +35,7 @@ class Rules:
     bound_decides: where nothing is held out, the bound does. epochs: at most. seed: of the moves.
     """
 
-    settings: training.Settings
+    settings: training_step.Settings
     epochs: int
     batch_songs: int
     seed: int = 0
@@ -104,7 +104,7 @@ class Ranks(Protocol):
     """The processes that take the same steps, each on its parts of every mini-batch. total: adds up their parts."""
 
     @property
-    def total(self) -> training.Total: ...
+    def total(self) -> training_step.Total: ...
     def share(self, make: Callable[[], T]) -> T:
         """What the first rank makes, on every rank; tensors lie on the CPU."""
         ...
@@ -118,7 +118,7 @@ class Ranks(Protocol):
 class Alone:
     """One process."""
 
-    total: training.Total = training.in_order
+    total: training_step.Total = training_step.in_order
 
     def share(self, make: Callable[[], T]) -> T:
         return make()
@@ -245,7 +245,7 @@ def _step(
     progress: Progress, batch: Batch, corpus_songs: int, rules: Rules, ranks: Ranks
 ) -> tuple[Progress, BatchInfo]:
     songs = batch.songs
-    state, info = training.learn(
+    state, info = training_step.learn(
         progress.state, songs.values, songs.offsets, corpus_songs, rules.settings, ranks.total
     )
     if not _is_finite(state, info):
@@ -256,7 +256,7 @@ def _step(
 def _moved(progress: Progress, songs: Songs, rules: Rules, ranks: Ranks) -> Moves:
     def improved() -> tuple[State, list[Move]]:
         generator = torch.Generator().manual_seed(1_000_003 * rules.seed + progress.step)
-        state, moves = training.improve(progress.state, songs.probe(), rules.settings, generator)
+        state, moves = training_step.improve(progress.state, songs.probe(), rules.settings, generator)
         return state.to("cpu"), moves
 
     state, moves = ranks.share(improved)
@@ -281,7 +281,7 @@ def _ended(
         dependence=prior.dependence,
         prior_dof=prior.dof,
         prior_strength=prior.strength,
-        rho=training.step_size_of(state.step, rules.batch_songs, songs.n_songs, rules.settings),
+        rho=training_step.step_size_of(state.step, rules.batch_songs, songs.n_songs, rules.settings),
     )
     return Progress(state, (*progress.history, row))
 

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hdpgmm import training
-from hdpgmm.checks import check_spread, whitened
+from hdpgmm import training_step
 from hdpgmm.data.order import Order, Turn, heldout_mask, some_groups, some_songs
 from hdpgmm.data.survey import SAMPLE_GROUPS, Survey, sampled_share, survey_group
 from hdpgmm.data.whitening import Whitening
@@ -20,7 +19,8 @@ from hdpgmm.fit import Batch, Progress
 from hdpgmm.model.state import State
 from hdpgmm.moves.merge_delete import Probe
 from hdpgmm.ragged import Ragged
-from hdpgmm.training import Settings
+from hdpgmm.training_step import Settings
+from hdpgmm.validation import check_spread, whitened
 
 GROUP_FRAMES = 4096  # of consecutive songs, unless one alone has more
 HELDOUT_SHARE, HELDOUT_SONGS, FEWEST_FOR_HELDOUT = 0.05, 256, 20
@@ -130,7 +130,9 @@ def first_state(
     """First state and whitening from the songs of these groups."""
     check_spread(songs.values)
     n_songs = sum(map(len, groups.values()))
-    return training.first_state(settings, _surveyed(songs, groups, settings, seed), n_songs, seed, device)
+    return training_step.first_state(
+        settings, _surveyed(songs, groups, settings, seed), n_songs, seed, device
+    )
 
 
 def _surveyed(
@@ -139,7 +141,7 @@ def _surveyed(
     parts = [*groups.values()]
     chosen = set(some_groups(len(parts), seed, SAMPLE_GROUPS).tolist())
     frames = sum(int(songs.lengths[parts[number]].sum()) for number in chosen)
-    share = sampled_share(training.SAMPLE_FRAMES * settings.n_components, frames)
+    share = sampled_share(training_step.SAMPLE_FRAMES * settings.n_components, frames)
     found = Survey()
     for number, (group, part) in enumerate(groups.items()):
         own = share if number in chosen else 0.0

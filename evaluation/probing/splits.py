@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from evaluation.probing.deal import alike, deal_repeats
+from evaluation.probing.group_folds import alike, deal_repeats
 from evaluation.probing.tasks import Task
 
 INNER_FOLDS = 3

@@ -38,7 +38,7 @@ class Prior:
     those of what the components have in common (`relearned`). `dependence`: how many frames say of a component what one
     independent frame would (hdpgmm.data.autocorrelation). `constant`: dimensions in which no frame differs from
     another. There each component has unit variance, as all frames together have in the others: without any, likelihoods
-    would grow without bound, and spoil what is learned of the other dimensions.
+    would grow without bound, and distort what is learned of the other dimensions.
     """
 
     mean: Tensor  # (dim,) float64

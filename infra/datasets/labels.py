@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from infra.config import LabelConfig
 from infra.datasets.keys import find_key
-from infra.datasets.label_lists import (
+from infra.datasets.names import Names
+from infra.datasets.separators import (
     BRACKETS,
     PIPE,
     is_label_name,
@@ -22,7 +23,6 @@ from infra.datasets.label_lists import (
     split,
     unlisted_commas,
 )
-from infra.datasets.names import Names
 from infra.errors import ConfigError
 from infra.root.schemas import MULTI, NUMBER, SINGLE, LabelColumn
 

@@ -28,7 +28,7 @@ from infra.storage.store import Store
 from infra.workers.cluster import connect, n_cpus, patience_seconds
 from infra.workers.isolate import START_SECONDS
 from infra.workers.pool import Pool
-from infra.workers.work_metrics import WorkMetrics
+from infra.workers.pool_metrics import WorkMetrics
 from jobs.extract.packing import Shard
 from jobs.extract.plan import Contents, contents, reasons
 from jobs.extract.specification import specification

@@ -28,7 +28,7 @@ from infra.root.songs import read_songs
 from infra.storage.store import Store
 from infra.workers.cluster import connect, n_cpus, n_gpus, patience_seconds, wants_gpu
 from infra.workers.pool import Pool
-from infra.workers.work_metrics import WorkMetrics
+from infra.workers.pool_metrics import WorkMetrics
 from jobs.represent.kinds import KINDS
 from jobs.represent.model import LoadedModel, features_of, load_model
 from jobs.represent.plan import Known, Unit, contents, living, missing, plan, unfinished

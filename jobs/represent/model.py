@@ -11,8 +11,8 @@ from torch import Tensor
 from hdpgmm.data.whitening import Whitening
 from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import Globals, family, infer, prepare
-from hdpgmm.record import from_arrays
 from hdpgmm.represent import Vectors, represent
+from hdpgmm.serialization import from_arrays
 from infra.errors import ConfigError, StorageError
 from infra.root import layout, models
 from infra.root.ledger import Tree

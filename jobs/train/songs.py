@@ -6,7 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from hdpgmm import fit, training
+from hdpgmm import fit, training_step
 from hdpgmm.data.whitening import Whitening
 from hdpgmm.moves.merge_delete import Probe
 from hdpgmm.ragged import Ragged, concat
@@ -42,7 +42,7 @@ class FedSongs:
     def batches(self, epochs: int, batch_songs: int, done: int) -> Iterator[fit.Batch]:
         window_frames = WINDOW_BYTES // (4 * len(self.whitening.mean))
         remaining = self.plan.batches(epochs, batch_songs, window_frames, done)
-        shares = (batch.share(self.rank, self.n_ranks, training.PART_SONGS) for batch in remaining)
+        shares = (batch.share(self.rank, self.n_ranks, training_step.PART_SONGS) for batch in remaining)
         # `map` keeps no reference to what it gave: the feed asks for others in the place of what is gone.
         return map(_batch, self.feed.batches(shares, self.whitening, self.device, 1.0 - ASIDE))
 

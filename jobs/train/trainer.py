@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from hdpgmm import fit, ranks, schedule, training
+from hdpgmm import distributed, fit, schedule, training_step
 from hdpgmm.components.prior import Concentration
 from hdpgmm.data.whitening import Whitening
 from hdpgmm.fit import Progress
@@ -22,10 +22,10 @@ from infra.errors import JobError
 from infra.root.songs import read_columns
 from infra.storage.store import Store
 from infra.workers.memory import give_back
+from jobs.train.checkpointing import Keeper
 from jobs.train.events import EpochDone, Event, Moved, RolledBack, Started, Stepped, Stopped
 from jobs.train.feed.feed import Feed
 from jobs.train.feed.plan import COLUMNS, Plan
-from jobs.train.keeper import Keeper
 from jobs.train.provenance import Assignment
 from jobs.train.songs import FedSongs
 from jobs.train.survey import SnapshotSurvey
@@ -50,7 +50,9 @@ class Trainer:
         self.rank, self.n_ranks, self.stopping = rank, n_ranks, stopping
         self.ranks: fit.Ranks = fit.Alone()
         if n_ranks > 1:
-            self.ranks = ranks.Group(rank, ranks.fast if config.reduction == "fast" else ranks.deterministic)
+            self.ranks = distributed.Group(
+                rank, distributed.fast if config.reduction == "fast" else distributed.deterministic
+            )
         self.store = Store(assignment.root)
         self.keeper = Keeper(assignment, self.ranks, rank == 0, self.device)
         songs = read_columns(self.store, assignment.songs, COLUMNS)
@@ -96,9 +98,9 @@ class Trainer:
 
     def _first_state(self) -> Generator[Event, None, tuple[State, Whitening]]:
         survey = yield from SnapshotSurvey(self.store, self.assignment.songs, self.plan).run(
-            self.feed, training.SAMPLE_FRAMES * self.config.n_components
+            self.feed, training_step.SAMPLE_FRAMES * self.config.n_components
         )
-        return training.first_state(
+        return training_step.first_state(
             self.rules.settings, survey, self.plan.n_songs, self.config.seed, self.device
         )
 
@@ -183,14 +185,14 @@ class Clock:
         }
 
 
-def settings(config: TrainConfig) -> training.Settings:
+def settings(config: TrainConfig) -> training_step.Settings:
     """What the engine is told of the job's configuration."""
     fields = {
         name: getattr(config, name)
         for name in ("n_components", "n_atoms", "kappa", "tau0", "splash", "learn_prior", "moves")
     }
     learned = config.learn_concentrations
-    return training.Settings(
+    return training_step.Settings(
         **fields,
         diagonal=config.covariance == "diag",
         direct=config.song_level == "direct",

@@ -95,7 +95,7 @@ CHILD_SECONDS = 20.0
 Check = Callable[[np.random.Generator], str]  # -> how it ended
 
 
-def spoil(data: bytes, rng: np.random.Generator, odd: list[bytes]) -> bytes:
+def corrupt(data: bytes, rng: np.random.Generator, odd: list[bytes]) -> bytes:
     """The bytes with one to four injuries."""
     out = bytearray(data)
     for _ in range(int(rng.integers(1, 5))):
@@ -126,7 +126,7 @@ def spoil(data: bytes, rng: np.random.Generator, odd: list[bytes]) -> bytes:
     return bytes(out)
 
 
-def spoil_json(tree: Any, rng: np.random.Generator) -> Any:
+def corrupt_json(tree: Any, rng: np.random.Generator) -> Any:
     """The JSON value with another one somewhere in it, a key lost or a key more."""
     if isinstance(tree, dict) and tree and rng.random() < 0.8:
         key = sorted(tree)[rng.integers(len(tree))]
@@ -134,10 +134,10 @@ def spoil_json(tree: Any, rng: np.random.Generator) -> Any:
             return {name: value for name, value in tree.items() if name != key}
         if rng.random() < 0.1:
             return {**tree, "more": VALUES[rng.integers(len(VALUES))]}
-        return {**tree, key: spoil_json(tree[key], rng)}
+        return {**tree, key: corrupt_json(tree[key], rng)}
     if isinstance(tree, list) and tree and rng.random() < 0.8:
         at = int(rng.integers(len(tree)))
-        return [*tree[:at], spoil_json(tree[at], rng), *tree[at + 1 :]]
+        return [*tree[:at], corrupt_json(tree[at], rng), *tree[at + 1 :]]
     return VALUES[rng.integers(len(VALUES))]
 
 
@@ -198,7 +198,7 @@ class Fuzz:
         return outcome
 
     def _corrupted_sound(self, data: bytes, rng: np.random.Generator) -> bytes:
-        return spoil(data, rng, [*ODD, *(self.sounds[other][:64] for other in sorted(self.sounds))])
+        return corrupt(data, rng, [*ODD, *(self.sounds[other][:64] for other in sorted(self.sounds))])
 
     def _heard(self, name: str, data: bytes) -> tuple[str, float]:
         """How it ended, and the seconds that were heard."""
@@ -227,7 +227,7 @@ class Fuzz:
         return "read"
 
     def table(self, rng: np.random.Generator) -> str:
-        self.store.write("corpus/broken/tracks.parquet", spoil(self.tracks, rng, ODD))
+        self.store.write("corpus/broken/tracks.parquet", corrupt(self.tracks, rng, ODD))
         try:
             prepare(self.config(corpus="broken"))
         finally:
@@ -257,9 +257,9 @@ class Fuzz:
     def _record(self, rng: np.random.Generator, path: str) -> str:
         whole = self.store.read(path)
         corrupted = (
-            spoil(whole, rng, ODD)
+            corrupt(whole, rng, ODD)
             if rng.random() < 0.4
-            else json.dumps(spoil_json(json.loads(whole), rng)).encode()
+            else json.dumps(corrupt_json(json.loads(whole), rng)).encode()
         )
         self.store.write(path, corrupted)
         try:
@@ -272,7 +272,7 @@ class Fuzz:
     def _corrupted(self, rng: np.random.Generator, names: list[str]) -> Path:
         name = sorted(names)[rng.integers(len(names))]
         path = self.folder / name
-        path.write_bytes(spoil(self.valid[name], rng, ODD))
+        path.write_bytes(corrupt(self.valid[name], rng, ODD))
         return path
 
     def _write_ledger(self) -> None:
@@ -344,7 +344,7 @@ def _text(separator: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -
 
 
 def fuzz(inputs: int, first: int = 0, shares: dict[str, float] | None = None) -> dict[str, Any]:
-    """Spoil so many files, of all kinds, and say how they ended."""
+    """Corrupt so many files, of all kinds, and say how they ended."""
     logging.disable(logging.CRITICAL)
     outcomes: dict[str, Counter[str]] = {}
     wrong: list[str] = []
@@ -373,7 +373,7 @@ def fuzz(inputs: int, first: int = 0, shares: dict[str, float] | None = None) ->
 
 
 def main() -> None:
-    """Spoil, try, print."""
+    """Corrupt, try, print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.fuzz", description=__doc__)
     parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--kind", help="one kind alone")

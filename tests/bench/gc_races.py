@@ -34,8 +34,8 @@ import torch
 from moto.server import ThreadedMotoServer
 
 from hdpgmm.data.whitening import moments, whitening
-from hdpgmm.record import to_arrays
-from hdpgmm.training import Settings, start
+from hdpgmm.serialization import to_arrays
+from hdpgmm.training_step import Settings, start
 from infra.config import Config, load
 from infra.errors import ConfigError, Incomplete, StorageError
 from infra.progress import console

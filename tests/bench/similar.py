@@ -6,7 +6,7 @@ same from the shards, as `jobs.similar` does without an index. `build_seconds`, 
 index's; `query_ms` and `recall_at_10` by the number of cells searched, over 200 songs that it does not hold, the recall
 against the exact ten; `indexed_seconds` is a whole `jobs.similar.run --track` with the index there. `audio_seconds` is
 `jobs.similar.run --audio` on 30 s of composed music: `first` in a fresh process with what only it pays for (reading
-the model, compiled code), `next` after it. Times are wall times, `_cpu` processor times, which a busy machine spoils
+the model, compiled code), `next` after it. Times are wall times, `_cpu` processor times, which a busy machine lengthens
 less.
 """
 

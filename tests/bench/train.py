@@ -1,7 +1,7 @@
 """`python -m tests.bench.train`: whether training ever waits, and what it holds in memory, as one JSON line.
 
 Feature tables are generated as real shards: of songs of about 1,000 frames (`--long`), for the share of its time that
-the trainer waits for data and its frames/s as a share of the bare engine's (`hdpgmm.training.learn` on the same
+the trainer waits for data and its frames/s as a share of the bare engine's (`hdpgmm.training_step.learn` on the same
 batches in memory, from the same state, threads alike); the same table in S3 through moto, on the same cores; and of
 `--songs` short songs, for memory. `rss_mb` is the most resident memory of each process, `store_mb` the most that one
 has mapped of Ray's object store, which they share. `start_seconds` is from the command to the first step done of a
@@ -33,9 +33,9 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from features.spec import PRESETS, fingerprint
-from hdpgmm import training
+from hdpgmm import training_step
 from hdpgmm.data.whitening import moments
-from hdpgmm.record import from_arrays
+from hdpgmm.serialization import from_arrays
 from infra.config import Config, load
 from infra.root import models
 from infra.root.lease import Lease
@@ -278,10 +278,10 @@ def engine(config: Config) -> dict[str, Any]:
     threadpool_limits(config.train.threads)
     torch.set_num_threads(config.train.threads)
     batches = [(torch.from_numpy(songs.values), torch.from_numpy(songs.offsets)) for songs in packed]
-    state, _ = training.learn(state, *batches[0], plan.n_songs, settings(config.train))
+    state, _ = training_step.learn(state, *batches[0], plan.n_songs, settings(config.train))
     started = time.perf_counter()
     for values, offsets in batches:
-        state, _ = training.learn(state, values, offsets, plan.n_songs, settings(config.train))
+        state, _ = training_step.learn(state, values, offsets, plan.n_songs, settings(config.train))
     seconds = time.perf_counter() - started
     return {"frames_per_second": sum(len(values) for values, _ in batches) / seconds}
 

@@ -1,8 +1,8 @@
 """`python -m tests.bench.upload --device cuda`: whether a GPU waits for its mini-batches, as one JSON line.
 
 Packed mini-batches (as data workers leave them in Ray's object store: pageable arrays) go through
-`jobs.train.feed.upload.loaded`, pinned memory and a side stream, into `hdpgmm.training.learn`. `step_seconds` is a step
-of that, `bare_seconds` the same step on mini-batches already on the device, `wait_share` how long the trainer's thread
+`jobs.train.feed.upload.loaded`, pinned memory and a side stream, into
+`hdpgmm.training_step.learn`. `step_seconds` is a step of that, `bare_seconds` the same step on mini-batches already on the device, `wait_share` how long the trainer's thread
 waited for the next mini-batch; the first of each is not counted. Needs torch and numpy alone, and pyarrow for the
 packages' imports.
 """
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 
-from hdpgmm import training
+from hdpgmm import training_step
 from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.ragged import Ragged
 from jobs.train.feed.plan import Batch, Places
@@ -44,7 +44,7 @@ def measure(options: argparse.Namespace, device: torch.device) -> dict[str, obje
         (batch, Ragged(np.roll(values, i, 0), offsets)) for i in range(options.batches)
     ]  # memory of their own
     there = [(batch, Ragged(torch.from_numpy(some.values).to(device), corpus.offsets)) for _, some in packed]
-    n_steps, settings = options.steps + 1, training.Settings(n_components=options.components)
+    n_steps, settings = options.steps + 1, training_step.Settings(n_components=options.components)
 
     def cycled(batches: Iterable[Packed | Loaded]) -> Iterator[Packed | Loaded]:
         return itertools.islice(itertools.cycle(batches), n_steps)
@@ -59,7 +59,7 @@ def measure(options: argparse.Namespace, device: torch.device) -> dict[str, obje
             if item is None:
                 return float(np.mean(seconds[1:])), float(np.mean(waited[1:]))
             songs = item[1]
-            now, _ = training.learn(now, songs.values, songs.offsets, 10 * size.songs, settings)
+            now, _ = training_step.learn(now, songs.values, songs.offsets, 10 * size.songs, settings)
             if device.type == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)

@@ -23,7 +23,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from hdpgmm import estimator, schedule, training
+from hdpgmm import estimator, schedule, training_step
 from hdpgmm.estimator import HDPGMM
 from hdpgmm.memory import heldout_songs
 from hdpgmm.model import BatchInfo, State
@@ -513,13 +513,13 @@ def test_training_stops_when_songs_held_out_gain_no_more():
 
 def test_the_model_is_that_of_the_epoch_that_songs_held_out_score_best(monkeypatch: pytest.MonkeyPatch):
     """Steps that make the model worse from the third epoch on leave it as it was."""
-    songs, learn = _small(n_songs=60), training.learn
+    songs, learn = _small(n_songs=60), training_step.learn
 
     def worsening(state: State, *rest: Any) -> tuple[State, BatchInfo]:
         new, info = learn(state, *rest)
         return (new if new.step < 9 else replace(new, stats=new.stats.scaled(1e-3))), info
 
-    monkeypatch.setattr(training, "learn", worsening)
+    monkeypatch.setattr(training_step, "learn", worsening)
     model = HDPGMM(8, batch_songs=16, max_epochs=6).fit(songs)
     scores = [row["heldout"] for row in model.history_]
     best = schedule.best(scores)
@@ -548,7 +548,7 @@ def test_an_interrupted_fit_leaves_the_model_of_its_last_step(tmp_path: Path):
 
 
 def test_a_fit_interrupted_inside_a_step_keeps_the_step_before(monkeypatch: pytest.MonkeyPatch):
-    songs, learn, states = _small(n_songs=60), training.learn, []
+    songs, learn, states = _small(n_songs=60), training_step.learn, []
 
     def until_the_third(*arguments: Any) -> Any:
         if len(states) == 3:
@@ -556,7 +556,7 @@ def test_a_fit_interrupted_inside_a_step_keeps_the_step_before(monkeypatch: pyte
         states.append(learn(*arguments))
         return states[-1]
 
-    monkeypatch.setattr(training, "learn", until_the_third)
+    monkeypatch.setattr(training_step, "learn", until_the_third)
     model = HDPGMM(8, batch_songs=16)
     with pytest.raises(KeyboardInterrupt):
         model.fit(songs)
@@ -573,14 +573,14 @@ def test_a_fit_interrupted_before_its_first_step_keeps_the_model_before(monkeypa
     def interrupted(*arguments: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "start", interrupted)
+    monkeypatch.setattr(training_step, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit([100.0 * song for song in songs])
     assert (_bits(model), model.transform(songs).tobytes()) == before
 
 
 def test_settings_take_the_place_of_arguments():
-    settings = training.Settings(n_components=5, moves=False, direct=False)
+    settings = training_step.Settings(n_components=5, moves=False, direct=False)
     model = HDPGMM(99, settings=settings, max_epochs=2).fit(_small())
     assert model.n_components_ == 5
     assert model.moves_ == []

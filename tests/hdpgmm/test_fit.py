@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hdpgmm import fit, training
-from hdpgmm.checks import checked
+from hdpgmm import fit, training_step
 from hdpgmm.memory import MemoryKeeper, MemorySongs
 from hdpgmm.model import BatchInfo, State
-from hdpgmm.training import Settings
+from hdpgmm.training_step import Settings
+from hdpgmm.validation import checked
 
 RULES = fit.Rules(Settings(n_components=6, n_atoms=4), epochs=3, batch_songs=8)
 
@@ -47,7 +47,7 @@ def last(told: list[fit.Event]) -> fit.Progress:
 
 def breaking(monkeypatch: pytest.MonkeyPatch, *broken: int) -> None:
     """Steps of these numbers end in no numbers, each time that one is listed."""
-    learn, left = training.learn, list(broken)
+    learn, left = training_step.learn, list(broken)
 
     def broken_learn(state: State, *rest: Any) -> tuple[State, BatchInfo]:
         new, info = learn(state, *rest)
@@ -56,7 +56,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch, *broken: int) -> None:
             return replace(new, stats=new.stats.scaled(math.nan)), info
         return new, info
 
-    monkeypatch.setattr(training, "learn", broken_learn)
+    monkeypatch.setattr(training_step, "learn", broken_learn)
 
 
 def test_every_step_every_epoch(songs: MemorySongs):

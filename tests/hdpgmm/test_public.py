@@ -7,7 +7,7 @@ import pytest
 
 import hdpgmm
 from hdpgmm.estimator import HDPGMM
-from hdpgmm.training import Settings
+from hdpgmm.training_step import Settings
 
 
 def test_the_package_has_what_its_users_import():

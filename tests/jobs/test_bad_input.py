@@ -11,7 +11,7 @@ import torch
 from hdpgmm.components.prior import whitened_prior
 from hdpgmm.data.kmeans import from_sample
 from hdpgmm.data.whitening import moments, whitening
-from hdpgmm.record import to_arrays
+from hdpgmm.serialization import to_arrays
 from infra import cli
 from infra.root import layout, models
 from infra.root.checkpoints import Checkpoints

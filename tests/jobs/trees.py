@@ -9,8 +9,8 @@ import torch
 
 from features.spec import PRESETS, fingerprint
 from hdpgmm.data.whitening import moments, whitening
-from hdpgmm.record import to_arrays
-from hdpgmm.training import Settings, learn, start
+from hdpgmm.serialization import to_arrays
+from hdpgmm.training_step import Settings, learn, start
 from infra.root import layout, models
 from infra.root.checkpoints import Checkpoints
 from infra.root.ledger import Tree

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from features.audio.containers import READERS, content, sniff, structure
-from tests.bench.fuzz import ODD, spoil
+from tests.bench.fuzz import ODD, corrupt
 from tests.features import signals
 
 _MONO, _WIDE = signals.chords(0.6, 22050), signals.stereo(signals.chords(0.6, 48000), 48000)
@@ -20,7 +20,7 @@ def test_corrupted_files_have_a_structure(name):
     rng = np.random.default_rng([7, *name.encode()])
     others = [*ODD, *(sound[:64] for sound in _SOUNDS.values())]
     for attempt in range(1500):
-        data = spoil(_SOUNDS[name], rng, others) + _SOUNDS[name] * (attempt % 5 == 0)
+        data = corrupt(_SOUNDS[name], rng, others) + _SOUNDS[name] * (attempt % 5 == 0)
         for kind in {sniff(data), sorted(READERS)[attempt % len(READERS)]}:
             found = structure(content(data, kind), kind)
             assert found.seconds is None or found.seconds >= 0.0

@@ -8,7 +8,7 @@ import pytest
 from hdpgmm.data.autocorrelation import LAGS, Lagged, dependence, lagged
 from hdpgmm.data.whitening import moments, whitening
 from hdpgmm.estimator import HDPGMM
-from hdpgmm.training import Settings
+from hdpgmm.training_step import Settings
 
 
 def autoregressive(n_songs: int, n_frames: int, phi: float, dim: int = 4, seed: int = 0) -> list[np.ndarray]:

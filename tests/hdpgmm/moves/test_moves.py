@@ -15,7 +15,7 @@ import torch
 from scipy.special import gammaln
 from torch import Tensor
 
-from hdpgmm import model, training
+from hdpgmm import model, training_step
 from hdpgmm.components.prior import whitened_prior
 from hdpgmm.data import kmeans as initialise
 from hdpgmm.local_step.posterior import LocalOptions
@@ -306,9 +306,9 @@ def _corners(seed: int, n_songs: int = 60) -> Corpus:
 
 def _improved(corpus: Corpus, state: State, times: int) -> tuple[State, list[Move]]:
     """Moves, then two batch updates, again and again."""
-    settings, generator, made = training.Settings(), torch.Generator().manual_seed(0), []
+    settings, generator, made = training_step.Settings(), torch.Generator().manual_seed(0), []
     for _ in range(times):
-        state, found = training.improve(state, probe_of(corpus), settings, generator)
+        state, found = training_step.improve(state, probe_of(corpus), settings, generator)
         state, made = updated(state, corpus, 2, settings.options), made + found
     return state, made
 
@@ -328,7 +328,7 @@ def test_components_are_in_order_of_falling_mass_after_moves():
     corpus = _corners(seed=1)
     state = updated(started(corpus, 12, 0, True), corpus, 1, LOOSE)
     generator = torch.Generator().manual_seed(0)
-    state, made = training.improve(state, probe_of(corpus), training.Settings(), generator)
+    state, made = training_step.improve(state, probe_of(corpus), training_step.Settings(), generator)
     assert made
     assert state.stats.count.tolist() == sorted(state.stats.count.tolist(), reverse=True)
 
@@ -336,9 +336,10 @@ def test_components_are_in_order_of_falling_mass_after_moves():
 def test_moves_are_those_of_the_seed():
     corpus = _random(3)
     start = updated(started(corpus, 3, 0, True), corpus, 3, LOOSE)
-    probe, settings = probe_of(corpus, 80), training.Settings()
+    probe, settings = probe_of(corpus, 80), training_step.Settings()
     runs = [
-        training.improve(start, probe, settings, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)
+        training_step.improve(start, probe, settings, torch.Generator().manual_seed(seed))
+        for seed in (5, 5, 6)
     ]
     assert runs[0][1] == runs[1][1]
     for one, two in zip(runs[0][0].stats.tensors(), runs[1][0].stats.tensors(), strict=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.workers.work_metrics import DESCRIBED
+from infra.workers.pool_metrics import DESCRIBED
 from jobs.train.progress import METRICS
 
 MONITORING = Path("infra/deploy/monitoring")

@@ -26,7 +26,7 @@ from infra.root.songs import read_block, read_quarantine, read_songs
 from infra.storage.store import Store
 from infra.workers import pool
 from infra.workers.isolate import Refused
-from infra.workers.work_metrics import WorkMetrics
+from infra.workers.pool_metrics import WorkMetrics
 from jobs.extract import job as extract
 from jobs.extract.packing import Shard
 from jobs.extract.work import describe, prepare

@@ -71,7 +71,7 @@ def test_a_timeline_ends_with_its_sound_and_shows_the_strongest_first():
 def test_gaussians_of_a_model_are_its_frames_moments(diagonal: bool, monkeypatch: pytest.MonkeyPatch):
     """Two clusters with many frames: means and covariances are theirs, in whitened units."""
     from hdpgmm.estimator import HDPGMM
-    from hdpgmm.record import to_arrays
+    from hdpgmm.serialization import to_arrays
     from jobs.represent import model
 
     rng = np.random.default_rng(0)

@@ -9,8 +9,8 @@ import pytest
 
 from hdpgmm.estimator import HDPGMM
 from hdpgmm.memory import GROUP_FRAMES, group_bounds, name
-from hdpgmm.record import to_arrays
 from hdpgmm.schedule import Epoch
+from hdpgmm.serialization import to_arrays
 from infra.config import load
 from infra.root import models
 from infra.storage.store import Store

@@ -14,14 +14,14 @@ import pytest
 import ray
 import torch
 
-from hdpgmm import schedule, training
+from hdpgmm import schedule, training_step
 from hdpgmm.data.order import heldout_mask
 from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import BatchInfo, State, batch_statistics, corpus_bound, prepare
-from hdpgmm.record import from_arrays
 from hdpgmm.schedule import plateau
 from hdpgmm.score import completion
-from hdpgmm.training import PAPER
+from hdpgmm.serialization import from_arrays
+from hdpgmm.training_step import PAPER
 from infra.config import Config, load
 from infra.errors import ConfigError, Incomplete, JobError
 from infra.root import layout, lease, models
@@ -215,7 +215,7 @@ def test_a_run_leaves_samples_of_its_steps_and_a_figure(reference: tuple[Path, s
     sample = events(root, run, "step")[0]
     names = {"songs_per_second", "frames_per_second", "wait_share", "batch_bound", "components", "checkpoint"}
     assert names <= sample.keys()
-    (figure,) = root.glob(f"runs/train-{run}/*-training.png")
+    (figure,) = root.glob(f"runs/train-{run}/*-training_step.png")
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
@@ -297,7 +297,7 @@ def test_a_state_that_is_not_finite_is_rolled_back_to_the_last_checkpoint(
 ) -> None:
     """Once: the model is that of an undisturbed run. At the same step again: an error that says where."""
     root, run = reference
-    learn, broken = training.learn, [7]
+    learn, broken = training_step.learn, [7]
 
     def breaking(state: State, *rest: Any) -> tuple[State, BatchInfo]:
         new, info = learn(state, *rest)
@@ -306,7 +306,7 @@ def test_a_state_that_is_not_finite_is_rolled_back_to_the_last_checkpoint(
             return replace(new, stats=new.stats.scaled(math.nan)), info
         return new, info
 
-    monkeypatch.setattr(training, "learn", breaking)
+    monkeypatch.setattr(training_step, "learn", breaking)
     events = list(trainer_of(tree(tmp_path), run).train())
     assert [event for event in events if isinstance(event, RolledBack)] == [RolledBack(7, 6)]
     found = Checkpoints(Store(str(tmp_path)), layout.model(run)).load()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hdpgmm import record
+from hdpgmm import serialization
 from hdpgmm.components.prior import Concentration
 from hdpgmm.data.whitening import Whitening, moments, whitening
 from hdpgmm.model import State
@@ -27,9 +27,9 @@ def _model(diagonal: bool = False, direct: bool = False) -> tuple[State, Whiteni
 def test_round_trip_is_bit_for_bit(diagonal: bool, direct: bool):
     state, transform = _model(diagonal, direct)
     buffer = io.BytesIO()
-    np.savez(buffer, **record.to_arrays(state, transform))  # pyright: ignore[reportArgumentType]
+    np.savez(buffer, **serialization.to_arrays(state, transform))  # pyright: ignore[reportArgumentType]
     buffer.seek(0)
-    again, transform_again = record.from_arrays(dict(np.load(buffer)))
+    again, transform_again = serialization.from_arrays(dict(np.load(buffer)))
     assert (again.step, again.gamma, again.alpha0) == (41, state.gamma, state.alpha0)
     for name in ("gamma", "alpha0", "strength", "dof", "direct", "diagonal"):
         assert getattr(again.prior, name) == getattr(state.prior, name), name
@@ -41,23 +41,23 @@ def test_round_trip_is_bit_for_bit(diagonal: bool, direct: bool):
 
 
 def test_what_was_read_shares_no_memory_with_the_arrays():
-    arrays = record.to_arrays(*_model())
-    state, _ = record.from_arrays(arrays)
+    arrays = serialization.to_arrays(*_model())
+    state, _ = serialization.from_arrays(arrays)
     before = state.stats.count.clone()
     arrays["count"] *= 2.0
     assert torch.equal(state.stats.count, before)
 
 
 def test_every_array_is_float64():
-    assert {array.dtype for array in record.to_arrays(*_model()).values()} == {np.dtype(np.float64)}
+    assert {array.dtype for array in serialization.to_arrays(*_model()).values()} == {np.dtype(np.float64)}
 
 
-@pytest.mark.parametrize("name", sorted(record.to_arrays(*_model())))
+@pytest.mark.parametrize("name", sorted(serialization.to_arrays(*_model())))
 def test_a_missing_array_is_named(name: str):
-    arrays = record.to_arrays(*_model())
+    arrays = serialization.to_arrays(*_model())
     del arrays[name]
     with pytest.raises(ValueError, match=f"^{name}: "):
-        record.from_arrays(arrays)
+        serialization.from_arrays(arrays)
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,14 @@ def test_a_missing_array_is_named(name: str):
     ["count", "first", "second", "atoms", "sticks", "prior_numbers", "prior_mean", "whitening_transform"],
 )
 def test_an_array_of_another_shape_is_named(name: str):
-    arrays = record.to_arrays(*_model())
+    arrays = serialization.to_arrays(*_model())
     arrays[name] = arrays[name].ravel()[:-1]
     with pytest.raises(ValueError, match=f"^{name}: expected an array of shape"):
-        record.from_arrays(arrays)
+        serialization.from_arrays(arrays)
 
 
 def test_a_full_prior_does_not_go_with_diagonal_statistics():
-    arrays = record.to_arrays(*_model())
+    arrays = serialization.to_arrays(*_model())
     arrays["second"] = np.diagonal(arrays["second"], axis1=1, axis2=2)
     with pytest.raises(ValueError, match=r"^prior_scale_inv: expected an array of shape"):
-        record.from_arrays(arrays)
+        serialization.from_arrays(arrays)

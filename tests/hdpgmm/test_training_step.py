@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from hdpgmm import model, schedule, training
+from hdpgmm import model, schedule, training_step
 from hdpgmm.components.prior import Concentration
 from hdpgmm.components.statistics import Statistics
 from hdpgmm.model import BatchInfo, State
-from hdpgmm.training import PAPER, Part, Settings
+from hdpgmm.training_step import PAPER, Part, Settings
 from tests.hdpgmm.corpora import Corpus, mixture
 
 SETTINGS = Settings(n_components=6, n_atoms=5, direct=False)
@@ -25,7 +25,7 @@ def _corpus() -> Corpus:
 def _start(corpus: Corpus, settings: Settings = SETTINGS) -> State:
     generator = torch.Generator().manual_seed(0)
     n_songs = len(corpus.offsets) - 1
-    return training.start(settings, corpus.values, len(corpus.values), n_songs, generator)
+    return training_step.start(settings, corpus.values, len(corpus.values), n_songs, generator)
 
 
 def _statistics(state: State, corpus: Corpus, settings: Settings, splash: float = 0.0) -> Statistics:
@@ -36,7 +36,7 @@ def _statistics(state: State, corpus: Corpus, settings: Settings, splash: float 
 def _learnt(
     state: State, corpus: Corpus, songs: int, settings: Settings = SETTINGS
 ) -> tuple[State, BatchInfo]:
-    return training.learn(state, corpus.values, corpus.offsets, songs, settings)
+    return training_step.learn(state, corpus.values, corpus.offsets, songs, settings)
 
 
 def _assert_close(found: Statistics, expected: Statistics, rtol: float = 1e-12) -> None:
@@ -72,7 +72,7 @@ def test_the_first_step_on_the_whole_corpus_is_nearly_the_batch_update():
     found, _ = _learnt(state, corpus, 23, replace(SETTINGS, tau0=0.0))
     _assert_close(found.stats, _statistics(state, corpus, SETTINGS))
     rho = 2.0**-0.6
-    assert training.step_size_of(1, 23, 23, SETTINGS) == pytest.approx(rho, rel=1e-12)
+    assert training_step.step_size_of(1, 23, 23, SETTINGS) == pytest.approx(rho, rel=1e-12)
 
 
 @pytest.mark.parametrize(("songs", "corpus_songs", "share"), [(8, 1000, 1 / 16), (128, 1000, 1.0), (512, 1000, 1.0),
@@ -81,7 +81,7 @@ def test_small_batches_take_smaller_steps(songs: int, corpus_songs: int, share: 
     """After the same number of songs the same number of full steps has been taken, so rho is its share of theirs."""
     for full_steps in (1, 10, 1000):
         step = round(full_steps / share)
-        found = training.step_size_of(step, songs, corpus_songs, SETTINGS)
+        found = training_step.step_size_of(step, songs, corpus_songs, SETTINGS)
         assert found == pytest.approx(share * (1.0 + full_steps) ** -0.6, rel=1e-12)
 
 
@@ -90,8 +90,8 @@ def test_songs_without_frames_are_songs_of_the_corpus():
     corpus = _corpus().take([0, 1, 2, 3])
     state = _start(_corpus())
     offsets = torch.cat([corpus.offsets, corpus.offsets[-1:].repeat(4)])
-    found, info = training.learn(state, corpus.values, offsets, 1000, SETTINGS)
-    rho = training.step_size_of(1, 8, 1000, SETTINGS)
+    found, info = training_step.learn(state, corpus.values, offsets, 1000, SETTINGS)
+    rho = training_step.step_size_of(1, 8, 1000, SETTINGS)
     assert info.songs == 8
     _assert_close(found.stats, _mixed(state, _statistics(state, corpus, SETTINGS), rho, 1000 / 8))
 
@@ -104,7 +104,9 @@ def test_the_splash_decays_as_the_papers(step: int):
     settings = replace(SETTINGS, splash=0.2)
     found, _ = _learnt(state, corpus, 23, settings)
     batch = _statistics(state, corpus, settings, splash=0.2 * 1000 / (step + 1 + 1000))
-    _assert_close(found.stats, _mixed(state, batch, training.step_size_of(step + 1, 23, 23, settings), 1.0))
+    _assert_close(
+        found.stats, _mixed(state, batch, training_step.step_size_of(step + 1, 23, 23, settings), 1.0)
+    )
     none, _ = _learnt(state, corpus, 23)
     assert float((none.stats.count - found.stats.count).abs().max()) > 1e-5
 
@@ -120,8 +122,8 @@ def test_the_papers_settings_are_the_papers():
     )
     assert (PAPER.gamma, PAPER.alpha0) == (Concentration(1.0, False), Concentration(1.0, False))
     assert PAPER.splash == 0.1
-    assert training.step_size_of(1, 1024, 200_000, PAPER) == pytest.approx(65.0**-0.6)
-    assert training.step_size_of(900, 1024, 200_000, PAPER) == pytest.approx(964.0**-0.6)
+    assert training_step.step_size_of(1, 1024, 200_000, PAPER) == pytest.approx(65.0**-0.6)
+    assert training_step.step_size_of(900, 1024, 200_000, PAPER) == pytest.approx(964.0**-0.6)
 
 
 def test_the_papers_settings_train():
@@ -153,9 +155,9 @@ def test_ranks_are_added_up_before_the_step():
 
     def of_two(parts: Iterable[Part], nothing: Part) -> Part:
         parts = list(parts)
-        return training.in_order([*parts, *parts], nothing)
+        return training_step.in_order([*parts, *parts], nothing)
 
-    found, info = training.learn(state, half.values, half.offsets, 1000, SETTINGS, of_two)
+    found, info = training_step.learn(state, half.values, half.offsets, 1000, SETTINGS, of_two)
     expected, whole = _learnt(state, twice, 1000)
     assert (info.songs, info.frames) == (whole.songs, whole.frames)
     assert info.bound == pytest.approx(whole.bound, rel=1e-12)

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-from evaluation.probing.deal import alike, alike_alone, deal, deal_repeats
+from evaluation.probing.group_folds import alike, alike_alone, deal, deal_repeats
 
 FOLDS = 5
 Corpus = tuple[np.ndarray, np.ndarray]  # the label of each song, and its group

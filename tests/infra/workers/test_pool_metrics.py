@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from infra.workers.metrics import Metrics
-from infra.workers.work_metrics import DESCRIBED, WorkMetrics
+from infra.workers.pool_metrics import DESCRIBED, WorkMetrics
 
 
 class Pool:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hdpgmm.components.statistics import Statistics
 from hdpgmm.model.statistics import BatchInfo
-from hdpgmm.training import Part, Total, in_order
+from hdpgmm.training_step import Part, Total, in_order
 
 T = TypeVar("T")
 

@@ -120,8 +120,8 @@ def learn(
 ) -> tuple[State, BatchInfo]:
     """One step on a mini-batch of whitened songs: values (frame, dim), offsets (song + 1,).
 
-    The songs' statistics are made in parts of PART_SONGS, which `total` adds up; that of `hdpgmm.ranks` adds those of
-    other ranks, each of which has some of the mini-batch's parts.
+    The songs' statistics are made in parts of PART_SONGS, which `total` adds up; that of `hdpgmm.distributed` adds
+    those of other ranks, each of which has some of the mini-batch's parts.
     """
     splash = settings.splash * SPLASH_DECAY / (state.step + 1 + SPLASH_DECAY)
     model = prepare(state, values.dtype)

@@ -8,11 +8,11 @@ import torch
 import torch.distributed
 from torch.multiprocessing.spawn import spawn
 
-from hdpgmm import ranks, training
+from hdpgmm import distributed, training_step
 from hdpgmm.data.whitening import Whitening
 from hdpgmm.model import State
-from hdpgmm.record import from_arrays, to_arrays
-from hdpgmm.training import Settings
+from hdpgmm.serialization import from_arrays, to_arrays
+from hdpgmm.training_step import Settings
 from tests.hdpgmm.corpora import Corpus, mixture
 
 SETTINGS = Settings(n_components=6, n_atoms=5, splash=0.1)
@@ -32,7 +32,7 @@ def _corpus() -> Corpus:
 def _start() -> State:
     corpus = _corpus()
     generator = torch.Generator().manual_seed(0)
-    return training.start(SETTINGS, corpus.values, len(corpus.values), CORPUS_SONGS, generator)
+    return training_step.start(SETTINGS, corpus.values, len(corpus.values), CORPUS_SONGS, generator)
 
 
 def _none(corpus: Corpus) -> tuple[torch.Tensor, torch.Tensor]:
@@ -48,19 +48,19 @@ def _train(rank: int, world: int, folder: str) -> None:
     for parts in PARTS[world]:
         own = corpus.take(parts[rank]) if parts[rank] else None
         frames = (own.values, own.offsets) if own else _none(corpus)
-        state, info = training.learn(state, *frames, CORPUS_SONGS, SETTINGS, ranks.fast)
+        state, info = training_step.learn(state, *frames, CORPUS_SONGS, SETTINGS, distributed.fast)
         infos.append(info)
     torch.save((to_arrays(state, _no_whitening()), infos), Path(folder) / f"{rank}-of-{world}.pt")
-    shared = _in_parts(rank, world, ranks.deterministic)
+    shared = _in_parts(rank, world, distributed.deterministic)
     torch.save(to_arrays(shared, _no_whitening()), Path(folder) / f"parts-{rank}-of-{world}.pt")
-    flags = [ranks.anywhere(rank == one) for one in (world - 1, world)]
+    flags = [distributed.anywhere(rank == one) for one in (world - 1, world)]
     torch.save(flags, Path(folder) / f"flags-{rank}-of-{world}.pt")
     torch.distributed.destroy_process_group()
 
 
-def _in_parts(rank: int, world: int, total: training.Total) -> State:
+def _in_parts(rank: int, world: int, total: training_step.Total) -> State:
     """Three steps in float32 on mini-batches of ten songs and one of two, each rank with its parts of two songs."""
-    training.PART_SONGS = 2
+    training_step.PART_SONGS = 2
     whole, state = _corpus(), _start()
     corpus = Corpus(whole.values.float(), whole.offsets, whole.labels)
     for batch in ([*range(10)], [17, 18], [*range(9, 19)]):
@@ -68,7 +68,7 @@ def _in_parts(rank: int, world: int, total: training.Total) -> State:
         own = [song for part in parts[rank::world] for song in part]
         frames = corpus.take(own) if own else None
         values, offsets = (frames.values, frames.offsets) if frames else _none(corpus)
-        state, _ = training.learn(state, values, offsets, CORPUS_SONGS, SETTINGS, total)
+        state, _ = training_step.learn(state, values, offsets, CORPUS_SONGS, SETTINGS, total)
     return state
 
 
@@ -106,7 +106,7 @@ def test_all_ranks_have_the_state_of_one_process(world: int, folder: Path):
     corpus, state = _corpus(), _start()
     for parts, seen in zip(PARTS[world], found[0][1], strict=True):
         batch = corpus.take([song for part in parts for song in part])
-        state, info = training.learn(state, batch.values, batch.offsets, CORPUS_SONGS, SETTINGS)
+        state, info = training_step.learn(state, batch.values, batch.offsets, CORPUS_SONGS, SETTINGS)
         assert (seen.songs, seen.frames, seen.refreshes) == (info.songs, info.frames, info.refreshes)
         assert seen.bound == pytest.approx(info.bound, rel=1e-12)
     together, _ = from_arrays(found[0][0])
@@ -120,8 +120,8 @@ def test_all_ranks_have_the_state_of_one_process(world: int, folder: Path):
 def test_deterministic_sums_are_bit_for_bit_those_of_one_process(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(training, "PART_SONGS", 2)
-    alone = to_arrays(_in_parts(0, 1, training.in_order), _no_whitening())
+    monkeypatch.setattr(training_step, "PART_SONGS", 2)
+    alone = to_arrays(_in_parts(0, 1, training_step.in_order), _no_whitening())
     for world in (2, 3):
         for rank in range(world):
             found = torch.load(folder / f"parts-{rank}-of-{world}.pt", weights_only=False)

@@ -8,8 +8,8 @@ import torch
 from hdpgmm.data.whitening import Whitening
 from hdpgmm.fit import Progress, Ranks
 from hdpgmm.model.statistics import BatchInfo
-from hdpgmm.record import from_arrays, to_arrays
 from hdpgmm.schedule import chosen
+from hdpgmm.serialization import from_arrays, to_arrays
 from infra.root.checkpoints import Checkpoints
 from infra.root.runs import versions
 from infra.storage.retry import with_retries

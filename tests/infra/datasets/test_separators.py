@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.config import LabelConfig
-from infra.datasets.label_lists import BRACKETS, is_plural, separator_of, split
 from infra.datasets.labels import LabelFile, attach
 from infra.datasets.names import Names
+from infra.datasets.separators import BRACKETS, is_plural, separator_of, split
 from infra.datasets.tables import read_table
 
 SETS = [["pop", "rock"], ["rock"], ["rock", "indie rock"], ["pop"], ["indie rock", "pop"], ["pop", "rock"]]
