@@ -24,7 +24,7 @@ from infra.datasets.separators import (
     unlisted_commas,
 )
 from infra.errors import ConfigError
-from infra.root.schemas import MULTI, NUMBER, SINGLE, LabelColumn
+from infra.root.schemas import GROUP, MULTI, NUMBER, SINGLE, TRACK_ID, LabelColumn
 
 log = logging.getLogger(__name__)
 
@@ -229,7 +229,7 @@ def attach(
 
     A track without one has nulls. Of tags the file's `top` most frequent are kept.
     """
-    track_ids = tracks["track_id"].to_pylist()
+    track_ids = tracks[TRACK_ID].to_pylist()
     rows = file.rows(columns.key, names or Names(track_ids))
     places = [rows.get(row) for row in range(len(track_ids))]
 
@@ -254,7 +254,7 @@ def attach(
         laid = [None if place is None else numbers[place] for place in places]
         tracks = _with(tracks, LabelColumn(NUMBER, column), laid)
     groups = map(_joined, lay(columns.group)) if columns.group else [None] * len(places)
-    return tracks.append_column("group", pa.array(groups, pa.string())), len(rows)
+    return tracks.append_column(GROUP, pa.array(groups, pa.string())), len(rows)
 
 
 def _with(tracks: pa.Table, labels: LabelColumn, values: Iterable[Any]) -> pa.Table:

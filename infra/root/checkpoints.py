@@ -19,6 +19,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from infra.errors import StorageError
+from infra.root import layout
 from infra.root.journal import Effect, Fence
 from infra.storage.store import Store
 
@@ -70,12 +71,12 @@ class Checkpoints:
         best: int | None = None,
     ) -> None:
         """Write a checkpoint, then forget all but the newest `keep` and that of step `best`."""
-        name = _name(step) + (f"-{self.fence.label()}" if self.fence else "")
+        name = layout.checkpoint_name(step) + (f"-{self.fence.label()}" if self.fence else "")
         data = save_tensors({key: np.ascontiguousarray(value) for key, value in tensors.items()})
-        file = f"{name}.safetensors"
+        file = layout.tensors(name)
         entry = {"step": step, "files": {file: hashlib.sha256(data).hexdigest()}, "meta": dict(meta)}
-        self.store.write(f"{self.prefix}/{file}", data)
-        marker = ((f"{self.prefix}/index/{name}.json", json.dumps(entry, sort_keys=True)),)
+        self.store.write(layout.listed(self.prefix, file), data)
+        marker = ((layout.checkpoint_entry(self.prefix, name), json.dumps(entry, sort_keys=True)),)
         old = self._superseded(sorted({*self._names(), name}), keep, best)
         if self.fence:
             self.fence.commit(Effect(create=marker, delete=old))
@@ -86,9 +87,14 @@ class Checkpoints:
     def _superseded(self, names: list[str], keep: int, best: int | None) -> tuple[str, ...]:
         """Files of all but the newest, that of step `best`, and what an older token may still be about to commit."""
         kept = {*names[-keep:], *(_late(names, self.fence.token) if self.fence else ())}
-        old = [name for name in names if name not in kept and _step(name) != best]
+        old = [name for name in names if name not in kept and layout.step_of(name) != best]
         return tuple(
-            f"{self.prefix}/{file}" for name in old for file in (f"index/{name}.json", f"{name}.safetensors")
+            path
+            for name in old
+            for path in (
+                layout.checkpoint_entry(self.prefix, name),
+                layout.listed(self.prefix, layout.tensors(name)),
+            )
         )
 
     def load(self, step: int | None = None) -> tuple[int, dict[str, np.ndarray], dict[str, Any]] | None:
@@ -97,7 +103,7 @@ class Checkpoints:
         Damaged ones are passed over.
         """
         self.damaged = []
-        for name in reversed([name for name in self._names() if step in (None, _step(name))]):
+        for name in reversed([name for name in self._names() if step in (None, layout.step_of(name))]):
             found = self._read(name)
             if found is not None:
                 return found
@@ -105,30 +111,20 @@ class Checkpoints:
         return None
 
     def _names(self) -> list[str]:
-        return [name.removesuffix(".json") for name in self.store.names(f"{self.prefix}/index")]
+        return layout.json_stems(self.store.names(layout.checkpoint_entries(self.prefix)))
 
     def _read(self, name: str) -> tuple[int, dict[str, np.ndarray], dict[str, Any]] | None:
         try:
-            entry = json.loads(self.store.read(f"{self.prefix}/index/{name}.json"))
+            entry = json.loads(self.store.read(layout.checkpoint_entry(self.prefix, name)))
             tensors: dict[str, np.ndarray] = {}
             for file, digest in entry["files"].items():
-                data = self.store.read(f"{self.prefix}/{file}")
+                data = self.store.read(layout.listed(self.prefix, file))
                 if hashlib.sha256(data).hexdigest() != digest:
                     return None
                 tensors |= load_tensors(data)
         except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, SafetensorError):
             return None
         return entry["step"], tensors, entry["meta"]
-
-
-def _name(step: int) -> str:
-    return f"step-{step:08d}"
-
-
-def _step(name: str) -> int | None:
-    """Of a checkpoint by its name."""
-    digits = name.removeprefix("step-").partition("-")[0]
-    return int(digits) if digits.isdigit() else None
 
 
 def _late(names: Sequence[str], token: int) -> list[str]:

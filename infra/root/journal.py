@@ -45,6 +45,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from infra.errors import StorageError, TakenOver
+from infra.root import layout
 from infra.root.owner import described
 from infra.storage.store import Store
 
@@ -133,7 +134,7 @@ class Journal:
 
     def numbers(self) -> list[int]:
         """Of the entries that are there, ascending."""
-        stems = (name.removesuffix(".json") for name in self.store.names(self.path))
+        stems = layout.json_stems(self.store.names(self.path))
         return sorted(int(stem) for stem in stems if stem.isdigit())
 
     def _prune(self, numbers: list[int]) -> None:
@@ -153,7 +154,7 @@ class Journal:
             return Entry(number, what="damaged")
 
     def _path(self, number: int) -> str:
-        return f"{self.path}/{number:08d}.json"
+        return layout.lease_entry(self.path, number)
 
 
 class Fence:

@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from infra.errors import Incomplete, StorageError, TakenOver
 from infra.progress import waiting
+from infra.root import layout
 from infra.root.journal import NOTHING, Entry, Fence, Journal, succeed, taken_over
 from infra.root.owner import described, is_gone, this_process
 from infra.storage.store import Store
@@ -167,7 +168,7 @@ class Lease:
             return b""
 
     def _beats(self, tenure: int) -> str:
-        return f"{self.path}/beat-{tenure:08d}.json"
+        return layout.beat(self.path, tenure)
 
 
 def holding(lease: Lease, items: Iterable[T]) -> Iterator[T]:

@@ -91,7 +91,7 @@ class Tree:
         digest = hashlib.sha256(data).hexdigest()
         mine = Commit(
             shard=shard,
-            path=f"{self.prefix}/{layout.DATA}/{shard}/{digest}.parquet",
+            path=layout.data(self.prefix, shard, digest),
             digest=digest,
             rows=table.num_rows,
             bytes=len(data),
@@ -133,9 +133,7 @@ class Tree:
         if not wanted:
             return
         old = [
-            entry.path
-            for entry in self.store.walk(f"{self.prefix}/{layout.COMMITS}")
-            if entry.age > RENEW_SECONDS
+            entry.path for entry in self.store.walk(layout.commits(self.prefix)) if entry.age > RENEW_SECONDS
         ]
         for path in wanted.intersection(old):
             with suppress(FileNotFoundError):  # taken by gc and deleted since; `publish` will say so
@@ -167,8 +165,8 @@ class Tree:
                 )
             content = {
                 "shards": listed,
-                "songs": self._write_table(corpus, "songs", songs, gone),
-                "quarantine": self._write_table(corpus, "quarantine", quarantine, gone),
+                "songs": self._write_table(corpus, layout.SONGS, songs, gone),
+                "quarantine": self._write_table(corpus, layout.QUARANTINE, quarantine, gone),
                 "n_songs": songs.num_rows,
                 N_FRAMES: sum(songs[N_FRAMES].to_numpy().tolist()),
                 "n_quarantined": quarantine.num_rows,
@@ -182,7 +180,7 @@ class Tree:
                     f"{self.store.uri(self.prefix)}: corpus {corpus} changed meanwhile; run again"
                 )
             mine = Snapshot(number=number + 1, digest=digest, **content)
-            path = self._snapshot_path(corpus, mine.number)
+            path = self.snapshot_path(corpus, mine.number)
             make_visible(self.store, Effect(create=((path, as_json(mine).decode()),)), fence)
             if self._is_there(corpus, mine):
                 return mine
@@ -197,15 +195,19 @@ class Tree:
 
     def corpora(self) -> list[str]:
         """Names of the corpora that have snapshots or fences."""
-        return self.store.names(f"{self.prefix}/{layout.SNAPSHOTS}")
+        return self.store.names(layout.snapshots(self.prefix))
 
     def snapshot_files(self, corpus: str) -> str:
         """The folder of a corpus' snapshots and their tables."""
-        return f"{self.prefix}/{layout.SNAPSHOTS}/{corpus}"
+        return layout.snapshots(self.prefix, corpus)
+
+    def snapshot_path(self, corpus: str, number: int) -> str:
+        """Where a snapshot of a corpus lies."""
+        return layout.snapshot(self.prefix, corpus, number)
 
     def shards(self) -> list[str]:
         """Names of all committed shards."""
-        return [name.removesuffix(".json") for name in self.store.names(f"{self.prefix}/{layout.COMMITS}")]
+        return layout.json_stems(self.store.names(layout.commits(self.prefix)))
 
     def latest(self, corpus: str) -> Snapshot | None:
         """The newest snapshot of a corpus, if any."""
@@ -217,7 +219,7 @@ class Tree:
         for snapshot in held if found else ():
             if snapshot is not None:
                 found -= {item.shard for item in snapshot.shards}
-                found -= {path.rpartition("/")[2] for path in (snapshot.songs, snapshot.quarantine)}
+                found -= {layout.name_of(path) for path in (snapshot.songs, snapshot.quarantine)}
         return found
 
     def fence(self, corpus: str) -> Snapshot | None:
@@ -225,23 +227,23 @@ class Tree:
         while True:
             latest, number = self._newest(corpus)
             newest = latest.number if latest else 0
-            if self.store.create(self._snapshot_path(corpus, number + 1), as_json({"still": newest})):
+            if self.store.create(self.snapshot_path(corpus, number + 1), as_json({"still": newest})):
                 if number > newest:  # another fence
-                    self.store.delete(self._snapshot_path(corpus, number))
+                    self.store.delete(self.snapshot_path(corpus, number))
                 return latest
 
     def read_snapshot(self, corpus: str, number: int) -> Snapshot:
         """One snapshot; FileNotFoundError if there is none, StorageError if it is damaged."""
-        return self._snapshot(corpus, number, self.store.read(self._snapshot_path(corpus, number)))
+        return self._snapshot(corpus, number, self.store.read(self.snapshot_path(corpus, number)))
 
     def _snapshot(self, corpus: str, number: int, data: bytes) -> Snapshot:
-        return from_json(SNAPSHOT, data, self.store.uri(self._snapshot_path(corpus, number)), "snapshot")
+        return from_json(SNAPSHOT, data, self.store.uri(self.snapshot_path(corpus, number)), "snapshot")
 
     def _newest(self, corpus: str) -> tuple[Snapshot | None, int]:
         """The newest snapshot and the highest number, which may be a fence's; 0 where there is none."""
         before = 0
         while True:
-            stems = (name.removesuffix(".json") for name in self.store.names(self.snapshot_files(corpus)))
+            stems = layout.json_stems(self.store.names(self.snapshot_files(corpus)))
             number = max((int(stem) for stem in stems if stem.isdigit()), default=0)
             try:
                 return (self._standing(corpus, number) if number else None), number
@@ -252,7 +254,7 @@ class Tree:
 
     def _standing(self, corpus: str, number: int) -> Snapshot | None:
         """The newest snapshot: that of the highest number, or the one that the fence there names, if any."""
-        data = self.store.read(self._snapshot_path(corpus, number))
+        data = self.store.read(self.snapshot_path(corpus, number))
         digits = data.removeprefix(_STILL).removesuffix(b"}")
         if not (data.startswith(_STILL) and digits.isdigit()):
             return self._snapshot(corpus, number, data)
@@ -270,23 +272,20 @@ class Tree:
 
     def _write_table(self, corpus: str, name: str, table: pa.Table, gone: Collection[str]) -> str:
         data = encode(table, [table.num_rows] if table.num_rows else [])
-        digests = {item.removeprefix(f"{name}-").removesuffix(".parquet") for item in gone}
+        digests = {layout.digest_of(name, item) for item in gone}
         digest = unused(hashlib.sha256(data).hexdigest()[:32], digests)
-        path = f"{self.snapshot_files(corpus)}/{name}-{digest}.parquet"
+        path = layout.snapshot_table(self.prefix, corpus, name, digest)
         if not self.store.exists(path):
             self.store.write(path, data)
         return path
 
     def _commit_path(self, shard: str) -> str:
-        return f"{self.prefix}/{layout.COMMITS}/{shard}.json"
-
-    def _snapshot_path(self, corpus: str, number: int) -> str:
-        return f"{self.snapshot_files(corpus)}/{number}.json"
+        return layout.commit(self.prefix, shard)
 
 
 def trees(store: Store, folder: str) -> list[Tree]:
     """The trees in `layout.FEATURES` or `layout.VECTORS`, by name."""
-    return [Tree(store, f"{folder}/{name}") for name in store.names(folder)]
+    return [Tree(store, layout.listed(folder, name)) for name in store.names(folder)]
 
 
 def newest_snapshots(store: Store, folder: str) -> Iterator[tuple[Tree, str, Snapshot]]:

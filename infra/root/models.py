@@ -24,7 +24,7 @@ from infra.root.runs import now
 from infra.root.taken import taken
 from infra.storage.store import Store
 
-PLACE = "models"  # of the names of models
+PLACE = layout.MODELS  # of the names of models
 RENEW_SECONDS = 86_400.0
 
 
@@ -61,23 +61,21 @@ def finish(
         "features": dict(features or {}),
     }
     beside = (
-        (layout.model(run, "history.json"), json.dumps(list(history), indent=1)),
-        (layout.model(run, "summary.json"), json.dumps(dict(summary))),
+        (layout.history(run), json.dumps(list(history), indent=1)),
+        (layout.model_summary(run), json.dumps(dict(summary))),
     )
-    marker = (layout.model(run, "final.json"), json.dumps(final, indent=1))
+    marker = (layout.final(run), json.dumps(final, indent=1))
     make_visible(store, Effect(write=beside, create=(marker,)), fence)
 
 
 def find(store: Store, run: str) -> Final | None:
     """The finished run of that name, if any."""
     try:
-        return Final(**json.loads(store.read(layout.model(run, "final.json"))))
+        return Final(**json.loads(store.read(layout.final(run))))
     except FileNotFoundError:
         return None
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise StorageError(
-            f"{store.uri(layout.model(run))}/final.json: cannot be understood ({error})"
-        ) from error
+        raise StorageError(f"{store.uri(layout.final(run))}: cannot be understood ({error})") from error
 
 
 def finished(store: Store) -> list[Final]:
@@ -97,7 +95,7 @@ def claim(store: Store, run: str) -> bool:
     or is seen.
     """
     if min((entry.age for entry in store.walk(layout.model(run))), default=0.0) > RENEW_SECONDS:
-        store.write(layout.model(run, "used.json"), b"{}")
+        store.write(layout.used(run), b"{}")
     return run not in taken(store, PLACE)
 
 
@@ -106,11 +104,15 @@ def choose(store: Store, run: str | None) -> Final:
     if run is not None:
         found = None if run in taken(store, PLACE) else find(store, run)
         if found is None:
-            raise ConfigError(f"--model {run}: no finished model of that name under {store.uri('models')}")
+            raise ConfigError(
+                f"--model {run}: no finished model of that name under {store.uri(layout.MODELS)}"
+            )
         return found
     finals = finished(store)
     if not finals:
-        raise ConfigError(f"no finished model under {store.uri('models')}: run python -m jobs.train first")
+        raise ConfigError(
+            f"no finished model under {store.uri(layout.MODELS)}: run python -m jobs.train first"
+        )
     return max(finals, key=lambda final: (final.finished, final.run))
 
 

@@ -20,6 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from infra.errors import JobError, StorageError
+from infra.root import layout
 from infra.root.lease import Lease
 from infra.storage.store import Store
 
@@ -48,10 +49,10 @@ class RunLog(logging.Handler):
     is written with a later one: a log is no reason to fail.
     """
 
-    def __init__(self, store: Store, path: str, records: Sequence[str] = ()) -> None:
-        """`records`: of earlier runs, the newest first."""
+    def __init__(self, store: Store, path: str, earlier: Sequence[str] = ()) -> None:
+        """`earlier`: the logs of earlier runs, the newest first."""
         super().__init__(logging.INFO)
-        self.store, self.path, self.records = store, path, records
+        self.store, self.path, self._logs = store, path, earlier
         self._lines: deque[str] = deque(maxlen=LOG_LINES)
         self._said = self._kept = 0
         self._earlier: list[str] | None = None
@@ -98,7 +99,7 @@ class RunLog(logging.Handler):
             return
         try:
             if self._earlier is None:
-                self._earlier = _lines(self.store, self.records, self.path.rpartition("-")[2])
+                self._earlier = _lines(self.store, self._logs)
             text = "\n".join([*self._earlier, *lines][-LOG_LINES:]) + "\n"
             self.store.write(self.path, text.encode(errors="backslashreplace"))
             self._kept = said
@@ -116,7 +117,7 @@ class RunFolder:
 
     def __init__(self, store: Store, path: str, what: str) -> None:
         self.store, self.path = store, path
-        self.lease = Lease(store, f"{path}/lease", what)
+        self.lease = Lease(store, layout.lease(path), what)
         self._events: list[str] | None = None
         self._flushed = 0.0
         self._sampled: dict[str, float] = {}
@@ -141,7 +142,7 @@ class RunFolder:
         except StorageError:
             if error is None:
                 raise
-            log.warning("%s: how it ended could not be written", self.store.uri(self._record))
+            log.warning("%s: how it ended could not be written", self.store.uri(self._file("")))
         finally:
             kept.end()
 
@@ -158,17 +159,17 @@ class RunFolder:
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """The record begins: resolved configuration, versions, and an event that says so. Older ones go but one."""
-        self._earlier = _records(self.store, self.path)
-        self._record = f"{self.path}/{self.lease.tenure:08d}-"
-        self._log = RunLog(self.store, f"{self._record}log.jsonl", self._earlier)
+        self._earlier = _tenures(self.store, self.path)
+        logs = _files(self.path, self._earlier, layout.LOG_JSONL)
+        self._log = RunLog(self.store, self._file(layout.LOG_JSONL), logs)
         self._log.begin()
-        self._write("config.json", config)
-        self._write("versions.json", versions())
+        self._write(layout.CONFIG_JSON, config)
+        self._write(layout.VERSIONS_JSON, versions())
         self.event("begin")
         self.flush()
         for name in self.store.names(self.path):
-            if f"{self.path}/{name}".startswith(tuple(self._earlier[1:])):
-                self.store.delete(f"{self.path}/{name}")
+            if layout.tenure_of(name) in self._earlier[1:]:
+                self.store.delete(layout.listed(self.path, name))
 
     def event(self, kind: str, **fields: Any) -> None:
         """Something that happened: {"time": ..., "kind": kind, **fields}."""
@@ -186,7 +187,7 @@ class RunFolder:
 
     def file(self, name: str, data: bytes) -> None:
         """A file of the record, replaced whole."""
-        self.store.write(f"{self._record}{name}", data)
+        self.store.write(self._file(name), data)
 
     def events(self) -> list[dict[str, Any]]:
         """All events so far, those of earlier runs under this name included."""
@@ -200,16 +201,16 @@ class RunFolder:
     def flush(self) -> None:
         """Write the events that are not written yet."""
         if self._events:
-            self.store.write(f"{self._record}events.jsonl", ("\n".join(self._events) + "\n").encode())
+            self.store.write(self._file(layout.EVENTS_JSONL), ("\n".join(self._events) + "\n").encode())
         self._flushed = time.monotonic()
 
     def _end(self, fields: Mapping[str, Any]) -> None:
         self.event("end", **fields)
-        self._write("summary.json", {"time": now(), **fields})
+        self._write(layout.SUMMARY_JSON, {"time": now(), **fields})
 
     def _load(self) -> list[str]:
         if self._events is None:
-            self._events = _lines(self.store, self._earlier, "events.jsonl")
+            self._events = _lines(self.store, _files(self.path, self._earlier, layout.EVENTS_JSONL))
         return self._events
 
     def _thin(self, kind: str) -> None:
@@ -219,39 +220,47 @@ class RunFolder:
             gone = set(alike[1::2])
             self._events = [line for place, line in enumerate(events) if place not in gone]
 
+    def _file(self, name: str) -> str:
+        return layout.record(self.path, self.lease.tenure, name)
+
     def _write(self, name: str, tree: Mapping[str, Any]) -> None:
         self.file(name, json.dumps(tree, indent=1, ensure_ascii=False).encode())
 
 
 def events_of(store: Store, path: str) -> list[dict[str, Any]]:
     """The events of the runs under a path so far."""
-    return [json.loads(line) for line in _lines(store, _records(store, path), "events.jsonl")]
+    files = _files(path, _tenures(store, path), layout.EVENTS_JSONL)
+    return [json.loads(line) for line in _lines(store, files)]
 
 
 def read_record(store: Store, path: str, name: str) -> bytes:
     """A file of the newest record under a path. Raises FileNotFoundError where it has none."""
-    records = _records(store, path)
-    if not records:
+    tenures = _tenures(store, path)
+    if not tenures:
         raise FileNotFoundError(store.uri(path))
-    return store.read(f"{records[0]}{name}")
+    return store.read(layout.record(path, tenures[0], name))
 
 
 def has_record(store: Store, path: str) -> bool:
     """Whether a run under a path has begun."""
-    return bool(_records(store, path))
+    return bool(_tenures(store, path))
 
 
-def _records(store: Store, path: str) -> list[str]:
-    """What the paths of their files begin with, the newest first."""
-    numbers = {name.partition("-")[0] for name in store.names(path)}
-    return [f"{path}/{number}-" for number in sorted(numbers, reverse=True) if number.isdigit()]
+def _tenures(store: Store, path: str) -> list[int]:
+    """Of the runs that have a record, the newest first."""
+    numbers = {layout.tenure_of(name) for name in store.names(path)}
+    return sorted((number for number in numbers if number is not None), reverse=True)
 
 
-def _lines(store: Store, records: Sequence[str], name: str) -> list[str]:
-    """Of the newest record that has that file; a run that was killed at its start has none."""
-    for record in records:
+def _files(path: str, tenures: Sequence[int], name: str) -> list[str]:
+    return [layout.record(path, tenure, name) for tenure in tenures]
+
+
+def _lines(store: Store, files: Sequence[str]) -> list[str]:
+    """Of the first of these files that is there; a run that was killed at its start has none."""
+    for file in files:
         with suppress(FileNotFoundError):
-            return store.read(f"{record}{name}").decode(errors="replace").splitlines()
+            return store.read(file).decode(errors="replace").splitlines()
     return []
 
 

@@ -1,10 +1,11 @@
-"""What all tables under a root have in common: their columns, and what a label column's name means.
+"""The columns of all tables under a root, and what a label column's name means.
 
 A row of any table of tracks or songs is named by TRACK_ID, and VERSION says of which content of the file it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,34 +16,122 @@ SHARD, PATH, ROW_GROUP, ROW = (
     "path",
     "row_group",
     "row",
-)  # where a song's row is; ROW counts in the row group
+)  # where a song is; ROW counts in the row group
 N_FRAMES, FRAMES = "n_frames", "frames"
+STAGE, REASON, MESSAGE = (
+    "stage",
+    "reason",
+    "message",
+)  # why a track is quarantined: where it failed, code and words
+ATTEMPTS, FIRST_SEEN, LAST_SEEN = "attempts", "first_seen", "last_seen"
+DURATION, SAMPLE_RATE, CHANNELS = (
+    "duration_seconds",
+    "sample_rate",
+    "channels",
+)  # of the file that frames are of
+DECODER, MISSING, FALLBACK = "decoder", "missing_seconds", "fallback"  # how it was read
+LOG_LIKELIHOOD, TOP_COMPONENTS, TOP_SHARES = "log_likelihood", "top_components", "top_shares"
 
-TRACKS = pa.schema([(TRACK_ID, pa.string()), (URI, pa.string()), (BYTES, pa.int64()), (VERSION, pa.string())])
+TEXT, YES_NO, COUNT, REAL = pa.string(), pa.bool_(), pa.int32(), pa.float64()
+_REALS, _LONG = pa.list_(pa.float64()), pa.int64()
+
+TRACKS = pa.schema([(TRACK_ID, TEXT), (URI, TEXT), (BYTES, _LONG), (VERSION, TEXT)])
 SONGS = pa.schema(
     [
-        (TRACK_ID, pa.string()),
-        (VERSION, pa.string()),
-        (SHARD, pa.string()),
-        (PATH, pa.string()),
-        (ROW_GROUP, pa.int32()),
-        (ROW, pa.int32()),
-        (N_FRAMES, pa.int32()),
+        *((TRACK_ID, TEXT), (VERSION, TEXT), (SHARD, TEXT), (PATH, TEXT)),
+        *((ROW_GROUP, COUNT), (ROW, COUNT), (N_FRAMES, COUNT)),
     ]
 )
 QUARANTINE = pa.schema(
     [
-        (TRACK_ID, pa.string()),
-        (VERSION, pa.string()),
-        (SHARD, pa.string()),
-        ("stage", pa.string()),
-        ("reason", pa.string()),
-        ("message", pa.string()),
-        ("attempts", pa.int32()),
-        ("first_seen", pa.string()),
-        ("last_seen", pa.string()),
+        *((TRACK_ID, TEXT), (VERSION, TEXT), (SHARD, TEXT), (STAGE, TEXT), (REASON, TEXT), (MESSAGE, TEXT)),
+        *((ATTEMPTS, COUNT), (FIRST_SEEN, TEXT), (LAST_SEEN, TEXT)),
     ]
 )
+SOURCE_FACTS = pa.schema(
+    [
+        *((DURATION, REAL), (SAMPLE_RATE, COUNT), (CHANNELS, COUNT)),
+        *((DECODER, TEXT), (MISSING, REAL), (FALLBACK, TEXT)),
+    ]
+)
+INDEXED = pa.schema([(TRACK_ID, TEXT)])  # the tracks of the numbers of an index of similar songs
+
+# Scores. Their columns are the fields of the records in evaluation.comparison.cells.
+_ANSWER = (("representation", TEXT), ("task", TEXT), ("metric", TEXT))
+_TESTED = (("n_songs", COUNT), ("n_classes", COUNT), ("splits", TEXT))
+_INTERVAL = (("mean", REAL), ("sd", REAL), ("low", REAL), ("high", REAL))
+CELLS = pa.schema(
+    [
+        *_ANSWER,
+        ("seed", COUNT),
+        *_TESTED,
+        ("values", _REALS),
+        ("draws", _REALS),
+        ("alike", REAL),
+        ("ours", YES_NO),
+    ]
+)
+GRID = pa.schema([*_ANSWER, ("seed", COUNT), *_TESTED, ("repeat", COUNT), ("value", REAL)])
+SUMMARIES = pa.schema([*_ANSWER, *_INTERVAL, *_TESTED, ("models", COUNT), ("alike", REAL), ("ours", YES_NO)])
+DIFFERENCES = pa.schema(
+    [
+        *(("representation", TEXT), ("other", TEXT), ("task", TEXT), ("metric", TEXT)),
+        *(("mean", REAL), ("low", REAL), ("high", REAL)),
+    ]
+)
+STUDY = pa.schema(  # a row of SUMMARIES at one point of a study
+    [
+        *(("x", TEXT), ("series", TEXT), ("settings", TEXT)),
+        *(("components", REAL), ("heldout", REAL), ("updates", REAL), ("epochs", REAL)),
+        *(("representation", TEXT), ("ours", YES_NO), ("task", TEXT), ("metric", TEXT), ("models", _LONG)),
+        *_INTERVAL,
+    ]
+)
+
+# Interpretation.
+ASSOCIATIONS = pa.schema(  # the fields of evaluation.interpretation.association.Association
+    [
+        *(("component", _LONG), ("label", TEXT), ("songs", _LONG), ("lift", REAL)),
+        *(("low", REAL), ("high", REAL), ("npmi", REAL), ("p", REAL)),
+    ]
+)
+CLASSES = pa.schema([("task", TEXT), ("class", TEXT), ("component", _LONG), ("weight", REAL)])
+
+
+def components(features: Sequence[str]) -> pa.Schema:
+    """The components of a model's interpretation, of features of these names."""
+    names = pa.struct([("label", TEXT), ("heldout_auroc", REAL), ("heldout_npmi", REAL)])
+    each = pa.struct([(name, REAL) for name in features])
+    counted = [("component", _LONG), ("share", REAL), ("songs", _LONG), ("names", pa.list_(names))]
+    return pa.schema([*counted, ("mean", each), ("sd", each)])
+
+
+def feature_shard(value: pa.DataType, n_features: int) -> pa.Schema:
+    """A song's frames, lists of `n_features` values, and what is known of its file."""
+    frames = pa.list_(pa.list_(value, n_features))
+    return pa.schema([(TRACK_ID, TEXT), (VERSION, TEXT), (N_FRAMES, COUNT), (FRAMES, frames), *SOURCE_FACTS])
+
+
+def vector_shard(widths: Mapping[str, int]) -> pa.Schema:
+    """A song's vectors: a column of so many float32 for each kind, and its largest components."""
+    return pa.schema(
+        [
+            *((TRACK_ID, TEXT), (VERSION, TEXT), (N_FRAMES, COUNT)),
+            *((column, pa.list_(pa.float32(), width)) for column, width in widths.items()),
+            (LOG_LIKELIHOOD, REAL),
+            (TOP_COMPONENTS, pa.list_(pa.int32())),
+            (TOP_SHARES, pa.list_(pa.float32())),
+        ]
+    )
+
+
+def table_of(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """The rows as a table. Raises ValueError where one has not exactly the columns of the schema."""
+    for row in rows:
+        if odd := set(schema.names).symmetric_difference(row):
+            raise ValueError(f"a row with other columns than its schema: {', '.join(sorted(odd))}")
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+
 
 SINGLE, MULTI, NUMBER = "label", "tags", "value"  # what the name of a label column begins with, and its type
 LABEL_TYPES = {SINGLE: pa.string(), MULTI: pa.list_(pa.string()), NUMBER: pa.float64()}

@@ -15,7 +15,6 @@ from collections.abc import Collection, Iterable
 from infra.root import layout
 from infra.storage.store import Store
 
-FOLDER = layout.gc("taken")
 MOST_FILES = 16  # of a place, before they become one
 
 
@@ -26,11 +25,11 @@ def taken(store: Store, place: str) -> frozenset[str]:
 
 def take(store: Store, place: str, names: Iterable[str]) -> str:
     """Take these names; the path of the record, for `give_back`. Other records of the place become one if many."""
-    path = f"{FOLDER}/{place}/{secrets.token_hex(8)}.json"
+    path = layout.taken(place, secrets.token_hex(8))
     found = _read(store, place)
     _write(store, path, names)
     if len(found) >= MOST_FILES:
-        _write(store, f"{FOLDER}/{place}/{secrets.token_hex(8)}.json", frozenset().union(*found.values()))
+        _write(store, layout.taken(place, secrets.token_hex(8)), frozenset().union(*found.values()))
         store.delete_many(found)
     return path
 
@@ -59,7 +58,8 @@ def _write(store: Store, path: str, names: Iterable[str]) -> None:
 def _read(store: Store, place: str) -> dict[str, frozenset[str]]:
     """The records of a place by their paths."""
     while True:
-        paths = [f"{FOLDER}/{place}/{name}" for name in store.names(f"{FOLDER}/{place}")]
+        folder = layout.taken(place)
+        paths = [layout.listed(folder, name) for name in store.names(folder)]
         try:
             return {path: frozenset(json.loads(store.read(path))["names"]) for path in paths}
         except FileNotFoundError:

@@ -21,7 +21,7 @@ import termios
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -290,5 +290,5 @@ class _Child:
 
 def _extracted(answer: Mapping[str, Any], payload: bytearray) -> Extracted:
     frames = np.frombuffer(payload, answer["dtype"]).reshape(answer["shape"])
-    names = ("duration_seconds", "sample_rate", "channels", "decoder", "missing_seconds", "fallback")
-    return Extracted(frames, **{name: answer[name] for name in names})
+    _, *facts = fields(Extracted)
+    return Extracted(frames, **{fact.name: answer[fact.name] for fact in facts})

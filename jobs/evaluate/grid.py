@@ -16,12 +16,13 @@ import pyarrow as pa
 import ray
 from ray.exceptions import RayTaskError
 
-from evaluation.comparison.cells import Cell
+from evaluation.comparison.cells import Cell, Difference, Summary
 from evaluation.comparison.questions import Question
 from infra.code import digest_of_code
 from infra.config import Config
 from infra.progress import Progress
 from infra.root import layout
+from infra.root.schemas import CELLS, DIFFERENCES, GRID, SUMMARIES, table_of
 from infra.storage.parquet import decode, encode
 from infra.storage.store import Store
 from infra.workers.cluster import connect
@@ -34,12 +35,11 @@ CODE = (
     *("evaluation.baselines", "evaluation.comparison", "evaluation.probing", "evaluation.recommendation"),
     *("jobs.evaluate", "jobs.represent.kinds"),
 )
-VALUES = pa.list_(pa.float64())
 DESCRIBED = {
     "cells_total": "cells of the table of scores answered since the command began",
     "cells_waiting": "cells that are not answered yet",
 }
-TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int32(), float: pa.float64(), tuple[float, ...]: VALUES}
+SCHEMAS: dict[type[Any], pa.Schema] = {Cell: CELLS, Summary: SUMMARIES, Difference: DIFFERENCES}
 
 
 @dataclass(frozen=True)
@@ -128,23 +128,20 @@ def _kept_cells(store: Store, path: str) -> list[Cell] | None:
 
 def encode_grid(cells: Sequence[Cell], about: Mapping[bytes, bytes]) -> bytes:
     """One row per representation, task, metric, split, seed and repeat."""
-    columns = ("representation", "task", "metric", "seed", "n_songs", "n_classes", "splits")
+    columns = [name for name in GRID.names if name in CELLS.names]
     rows = [
         {**{name: getattr(cell, name) for name in columns}, "repeat": repeat, "value": _null(value)}
         for cell in cells
         for repeat, value in enumerate(cell.values)
     ]
-    names = {name: TYPES[field.type] for field in fields(Cell) if (name := field.name) in columns}  # pyright: ignore
-    schema = pa.schema({**names, "repeat": pa.int32(), "value": pa.float64()})
-    table = pa.Table.from_pylist(rows, schema=schema).replace_schema_metadata(dict(about))
+    table = table_of(GRID, rows).replace_schema_metadata(dict(about))
     return encode(table, [len(rows)] if rows else [])
 
 
 def encode_rows(record: type[Any], rows: Sequence[Any], about: Mapping[bytes, bytes]) -> bytes:
-    """Records of one dataclass as a Parquet table, one column per field."""
-    schema = pa.schema([(field.name, TYPES[field.type]) for field in fields(record)])  # pyright: ignore
+    """Records of one dataclass of SCHEMAS as a Parquet table, one column per field."""
     records = [{name: _null(value) for name, value in asdict(row).items()} for row in rows]
-    table = pa.Table.from_pylist(records, schema=schema)
+    table = table_of(SCHEMAS[record], records)
     return encode(table.replace_schema_metadata(dict(about)), [len(rows)] if rows else [])
 
 

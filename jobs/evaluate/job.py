@@ -58,7 +58,7 @@ def run(config: Config, model: str | None = None) -> Evaluated:
 
 def _known(config: Config, inputs: Inputs) -> Evaluated | None:
     """What was scored before, with the same inputs and settings."""
-    path = layout.scores(inputs.model, "summary")
+    path = layout.scores(inputs.model, layout.SUMMARY)
     done = read_summary(inputs.store, path)
     if done is None or done[2] != _key(config, [member for _, member in find_family(inputs)[0]]):
         return None
@@ -70,7 +70,7 @@ def _known(config: Config, inputs: Inputs) -> Evaluated | None:
 
 def _score(config: Config, inputs: Inputs, fence: Fence) -> Evaluated:
     family, notes = find_family(inputs)
-    path, key = layout.scores(inputs.model, "summary"), _key(config, [member for _, member in family])
+    path, key = layout.scores(inputs.model, layout.SUMMARY), _key(config, [member for _, member in family])
     questions, more = find_questions(config, inputs)
     grid = [
         Work(question, who)
@@ -85,8 +85,8 @@ def _score(config: Config, inputs: Inputs, fence: Fence) -> Evaluated:
     told = {"key": key, "notes": notes, "cells": kept, "features": features}
     about = {b"hdpgmm": json.dumps(told, ensure_ascii=False).encode()}
     files = [
-        (layout.scores(inputs.model, "grid"), encode_grid(cells, about)),
-        (layout.scores(inputs.model, "differences"), encode_rows(Difference, against, about)),
+        (layout.scores(inputs.model, layout.GRID), encode_grid(cells, about)),
+        (layout.scores(inputs.model, layout.DIFFERENCES), encode_rows(Difference, against, about)),
         (path, encode_rows(Summary, summaries, about)),
     ]
     replace_files(inputs.store, files, fence)
@@ -107,7 +107,7 @@ def _key(config: Config, family: Sequence[Inputs]) -> str:
 
 
 def _read_differences(store: Store, model: str) -> list[Difference]:
-    return decode_rows(Difference, decode(store.read(layout.scores(model, "differences"))))
+    return decode_rows(Difference, decode(store.read(layout.scores(model, layout.DIFFERENCES))))
 
 
 def read_summary(store: Store, path: str) -> tuple[list[Summary], Notes, str] | None:
@@ -129,7 +129,7 @@ def cells_in_use(store: Store) -> set[str] | None:
     """Paths of the kept cells that the scores under a root consist of; None where some scores do not say."""
     found: set[str] = set()
     for path in (
-        layout.scores(name, "summary") for name in store.names(layout.SCORES) if name != layout.CELLS
+        layout.scores(name, layout.SUMMARY) for name in store.names(layout.SCORES) if name != layout.CELLS
     ):
         if store.exists(path):
             about = _about_of(decode(store.read(path)))

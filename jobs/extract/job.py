@@ -23,7 +23,7 @@ from infra.root.lease import holding
 from infra.root.ledger import Tree
 from infra.root.records import Commit, Snapshot
 from infra.root.runs import RunFolder, events_of
-from infra.root.schemas import TRACK_ID
+from infra.root.schemas import MESSAGE, REASON, TRACK_ID
 from infra.storage.store import Store
 from infra.workers.cluster import connect, n_cpus, patience_seconds
 from infra.workers.isolate import START_SECONDS
@@ -164,7 +164,7 @@ def _collect(
             if isinstance(item, Commit):
                 commits[shard.name] = item
                 done, bad = done + item.inputs, bad + len(item.quarantined)
-                metrics.quarantined(Counter(record["reason"] for record in item.quarantined))
+                metrics.quarantined(Counter(record[REASON] for record in item.quarantined))
                 _stop_early(work, done, bad, commits, config.extract.max_bad_fraction)
             else:
                 total += item - ticks.get(shard.name, Tick())
@@ -213,10 +213,10 @@ def _judge(quarantine: pa.Table, n_tracks: int, max_bad_fraction: float) -> None
 def complaint(quarantine: pa.Table, n_tracks: int, max_bad_fraction: float) -> str:
     """Why the job stops, with the most frequent reason and one example."""
     (reason, count), *_ = reasons(quarantine).most_common(1)
-    example = next(row for row in quarantine.to_pylist() if row["reason"] == reason)
+    example = next(row for row in quarantine.to_pylist() if row[REASON] == reason)
     return (
         f"{quarantine.num_rows} of {n_tracks} tracks are unusable, extract.max_bad_fraction is {max_bad_fraction:g}; "
-        f"most often {reason} ({count}), for one {example[TRACK_ID]!r}: {example['message']}"
+        f"most often {reason} ({count}), for one {example[TRACK_ID]!r}: {example[MESSAGE]}"
     )
 
 

@@ -10,7 +10,18 @@ import pyarrow.compute
 
 from infra.config import ExtractConfig
 from infra.root.records import Commit, ShardFile, quarantine_table, songs_table
-from infra.root.schemas import BYTES, QUARANTINE, SHARD, SONGS, TRACK_ID, URI, VERSION
+from infra.root.schemas import (
+    ATTEMPTS,
+    BYTES,
+    FIRST_SEEN,
+    QUARANTINE,
+    REASON,
+    SHARD,
+    SONGS,
+    TRACK_ID,
+    URI,
+    VERSION,
+)
 from jobs.extract.packing import Shard, Track, pack
 
 pc: Any = pyarrow.compute  # its functions are made at run time, where a type checker cannot see them
@@ -34,7 +45,7 @@ class Covered:
 
     def without(self, reasons: Collection[str]) -> "Covered":
         """Tracks quarantined for one of these reasons are no longer covered."""
-        again = pc.is_in(self.quarantine["reason"], pa.array(reasons, pa.string()))
+        again = pc.is_in(self.quarantine[REASON], pa.array(reasons, pa.string()))
         kept = self.quarantine.filter(pc.invert(again))
         retried = pa.concat_tables([self.retried, self.quarantine.filter(again)])
         return replace(self, quarantine=kept, retried=retried)
@@ -64,7 +75,7 @@ def plan(
 ) -> list[Shard]:
     """The shards of what is pending of a track list; `feature_bytes` of a track by its seconds."""
     history = ((row[TRACK_ID], row[VERSION], row) for row in covered.retried.to_pylist())
-    tried = {(name, version): (row["attempts"], row["first_seen"]) for name, version, row in history}
+    tried = {(name, version): (row[ATTEMPTS], row[FIRST_SEEN]) for name, version, row in history}
     wanted = pending(tracks, covered)
     columns = [wanted[name].to_pylist() for name in (TRACK_ID, URI, BYTES, VERSION)]
     listed = (Track(*row, *tried.get((row[0], row[3]), ())) for row in zip(*columns, strict=True))
@@ -85,7 +96,7 @@ def contents(tracks: pa.Table, covered: Covered, commits: Iterable[Commit]) -> C
 
 def reasons(quarantine: pa.Table) -> Counter[str]:
     """How many tracks are quarantined for each reason."""
-    return Counter(quarantine["reason"].to_pylist())
+    return Counter(quarantine[REASON].to_pylist())
 
 
 def _living(table: pa.Table, tracks: pa.Table) -> pa.Table:

@@ -24,7 +24,18 @@ from infra.errors import StorageError
 from infra.root.ledger import Tree
 from infra.root.records import Commit
 from infra.root.runs import now
-from infra.root.schemas import FRAMES, N_FRAMES, TRACK_ID, VERSION
+from infra.root.schemas import (
+    ATTEMPTS,
+    FIRST_SEEN,
+    FRAMES,
+    LAST_SEEN,
+    N_FRAMES,
+    SOURCE_FACTS,
+    STAGE,
+    TRACK_ID,
+    VERSION,
+    feature_shard,
+)
 from infra.storage.retry import with_retries
 from infra.storage.store import Store, read_uri
 from infra.workers.isolate import Extracted, Isolated, Refused
@@ -41,7 +52,6 @@ KEPT_MEMORY = {
     "MALLOC_TOP_PAD_": str(16 << 20),
 }
 NOT_READ = ("MISSING", "SIZE_MISMATCH", "TOO_LARGE")
-SOURCE_FACTS = ("duration_seconds", "sample_rate", "channels", "decoder", "missing_seconds", "fallback")
 LARGEST_BYTES = 4 << 30  # of a file; it is read whole, and the longest that are used (3 hours) are smaller
 _claimed: dict[Path, TextIO] = {}  # folders of compiled code, by locks that last as long as this process
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -154,31 +164,17 @@ def quarantine_record(track: Track, stage: str, refused: Refused) -> dict[str, A
     return {
         TRACK_ID: track.track_id,
         VERSION: track.version,
-        "stage": stage,
+        STAGE: stage,
         **asdict(refused),
-        "attempts": track.attempts + refused.attempts,
-        "first_seen": track.first_seen or seen,
-        "last_seen": seen,
+        ATTEMPTS: track.attempts + refused.attempts,
+        FIRST_SEEN: track.first_seen or seen,
+        LAST_SEEN: seen,
     }
 
 
 def feature_schema(spec: FeatureSpec) -> pa.Schema:
     """The columns of a feature shard."""
-    value = pa.from_numpy_dtype(spec.dtype)
-    return pa.schema(
-        [
-            (TRACK_ID, pa.string()),
-            (VERSION, pa.string()),
-            (N_FRAMES, pa.int32()),
-            (FRAMES, pa.list_(pa.list_(value, spec.n_features))),
-            ("duration_seconds", pa.float64()),
-            ("sample_rate", pa.int32()),
-            ("channels", pa.int32()),
-            ("decoder", pa.string()),
-            ("missing_seconds", pa.float64()),
-            ("fallback", pa.string()),
-        ]
-    )
+    return feature_shard(pa.from_numpy_dtype(spec.dtype), spec.n_features)
 
 
 def feature_table(rows: Sequence[tuple[Track, Extracted]], spec: FeatureSpec) -> pa.Table:
@@ -192,7 +188,7 @@ def feature_table(rows: Sequence[tuple[Track, Extracted]], spec: FeatureSpec) ->
         VERSION: [track.version for track, _ in rows],
         N_FRAMES: lengths,
         FRAMES: pa.ListArray.from_arrays(offsets, values),
-        **{name: [getattr(result, name) for _, result in rows] for name in SOURCE_FACTS},
+        **{name: [getattr(result, name) for _, result in rows] for name in SOURCE_FACTS.names},
     }
     return pa.table(columns, schema=feature_schema(spec))
 

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from infra import cli
 from infra.config import Config
+from infra.root import layout
 from infra.storage.parquet import decode
 from infra.storage.store import Store
 from jobs.interpret.job import Interpreted, plan_text, run
@@ -25,8 +26,10 @@ def main(config: Config, model: cli.Model = None, dry_run: cli.DryRun = False) -
 
 def show(store: Store, found: Interpreted, shown: int) -> None:
     """The most used components with what they go with, then how well names hold."""
-    components = decode(store.read(f"{found.folder}/components.parquet")).to_pylist()
-    associations = decode(store.read(f"{found.folder}/associations.parquet")).to_pylist()
+    components = decode(store.read(layout.interpretation_table(found.model, layout.COMPONENTS))).to_pylist()
+    associations = decode(
+        store.read(layout.interpretation_table(found.model, layout.ASSOCIATIONS))
+    ).to_pylist()
     table = Table(title="Components, most used first: labels by NPMI (lift [95 %], p)", title_justify="left")
     for head in ("component", "of all frames", "goes with", "AUROC on other songs"):
         table.add_column(head)

@@ -2,16 +2,15 @@
 
 import json
 import logging
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pyarrow as pa
-
+from features.spec import columns
 from infra.config import Config
 from infra.root import layout
 from infra.root.journal import replace_files
 from infra.root.runs import RunFolder
+from infra.root.schemas import ASSOCIATIONS, CLASSES, components, table_of
 from infra.storage.parquet import encode
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs, find_inputs
@@ -27,10 +26,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Interpreted:
-    """Where the tables of a model are, relative to the root, and their summary."""
+    """The model whose tables are there, and their summary."""
 
-    folder: str
+    model: str
     summary: dict[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """Where they lie, relative to the root."""
+        return layout.interpretation(self.model)
 
 
 def run(config: Config, model: str | None = None) -> Interpreted:
@@ -51,7 +55,7 @@ def run(config: Config, model: str | None = None) -> Interpreted:
                 summary, files = _interpret(config, inputs)
                 replace_files(store, files, record.lease.fence)
             record.summary(summary)
-    return Interpreted(layout.interpretation(name), summary)
+    return Interpreted(name, summary)
 
 
 def plan_text(config: Config, model: str | None = None) -> str:
@@ -63,14 +67,15 @@ def plan_text(config: Config, model: str | None = None) -> str:
 
 def _known(config: Config, inputs: Inputs) -> dict[str, Any] | None:
     """The summary of tables that are there, of the same inputs and settings."""
-    folder = layout.interpretation(inputs.model)
     try:
-        summary = json.loads(inputs.store.read(f"{folder}/summary.json"))
+        summary = json.loads(inputs.store.read(layout.interpretation_summary(inputs.model)))
     except FileNotFoundError:
         return None
     if summary.get("key") != _key(config, inputs):
         return None
-    log.info("interpret: %s is up to date, nothing to do", inputs.store.uri(folder))
+    log.info(
+        "interpret: %s is up to date, nothing to do", inputs.store.uri(layout.interpretation(inputs.model))
+    )
     return summary
 
 
@@ -86,20 +91,28 @@ def _interpret(config: Config, inputs: Inputs) -> tuple[dict[str, Any], list[tup
     songs = gather(inputs, labels, config.interpret)
     checked = check(config, inputs, songs)
     tables = {
-        "associations": [asdict(row) for row in associations(songs, labels, config.interpret)],
-        "components": component_rows(config, inputs, songs, labels, checked[0]),
-        "classes": class_rows(config, inputs),
+        layout.ASSOCIATIONS: table_of(
+            ASSOCIATIONS, [asdict(row) for row in associations(songs, labels, config.interpret)]
+        ),
+        layout.COMPONENTS: table_of(
+            components(columns(inputs.specification)),
+            component_rows(config, inputs, songs, labels, checked[0]),
+        ),
+        layout.CLASSES: table_of(CLASSES, class_rows(config, inputs)),
     }
     summary = {
         "key": _key(config, inputs),
         "songs": len(songs.ids),
         "units": [one.row() for one in checked],
     }
-    folder = layout.interpretation(inputs.model)
-    files = [(f"{folder}/{name}.parquet", _encoded(rows)) for name, rows in tables.items()]
-    return summary, [*files, (f"{folder}/summary.json", json.dumps(summary, indent=1).encode())]
-
-
-def _encoded(rows: Sequence[dict[str, Any]]) -> bytes:
-    table = pa.Table.from_pylist(list(rows))
-    return encode(table, [table.num_rows] if rows else [])
+    files = [
+        (
+            layout.interpretation_table(inputs.model, name),
+            encode(table, [table.num_rows] * bool(table.num_rows)),
+        )
+        for name, table in tables.items()
+    ]
+    return summary, [
+        *files,
+        (layout.interpretation_summary(inputs.model), json.dumps(summary, indent=1).encode()),
+    ]

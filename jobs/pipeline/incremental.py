@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from infra.config import Config
-from infra.root import models
+from infra.root import layout, models
 from infra.root.models import Final
 from infra.root.records import Snapshot
 from infra.root.schemas import TRACK_ID, VERSION
@@ -43,7 +43,7 @@ def find_kept(config: Config) -> Kept | None:
         for name, value in describe(config.train, snapshot, fingerprint).items()
         if name != "songs"
     }
-    folder = snapshot.songs.rpartition("/")[0]
+    folder = layout.folder_of(snapshot.songs)
     same = [
         final
         for final in models.finished(store)
@@ -54,12 +54,14 @@ def find_kept(config: Config) -> Kept | None:
         return None
     chosen = max(same, key=lambda final: (final.finished, final.run))
     return Kept(
-        chosen.run, _new_songs(store, snapshot, f"{folder}/{chosen.provenance['songs']}"), snapshot.n_songs
+        chosen.run,
+        _new_songs(store, snapshot, layout.listed(folder, chosen.provenance["songs"])),
+        snapshot.n_songs,
     )
 
 
 def _is_of(store: Store, folder: str, final: Final) -> bool:
-    return store.exists(f"{folder}/{final.provenance['songs']}")
+    return store.exists(layout.listed(folder, final.provenance["songs"]))
 
 
 def _new_songs(store: Store, snapshot: Snapshot, trained_on: str) -> int:

@@ -9,18 +9,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evaluation.report.records import Corpus, Histogram, LabelColumn, Quarantined
-from infra.root.schemas import PATH, TRACK_ID
+from infra.root.schemas import CHANNELS, DURATION, MESSAGE, PATH, REASON, SAMPLE_RATE, TRACK_ID
 from infra.root.songs import read_quarantine, read_songs
 from jobs.evaluate.inputs import Inputs
 from jobs.evaluate.labels import Labels
 
-SOURCE_COLUMNS = ("duration_seconds", "sample_rate", "channels")
+SOURCE_COLUMNS = (DURATION, SAMPLE_RATE, CHANNELS)
 BINS = 24
 
 
 def describe_corpus(inputs: Inputs, labels: Labels, sources: pa.Table) -> Corpus:
     """The corpus section of the page; sources as `read_sources` gives."""
-    seconds = sources["duration_seconds"].to_numpy()
+    seconds = sources[DURATION].to_numpy()
     living = sources[TRACK_ID].to_pylist()
     counts, edges = np.histogram(seconds, bins=_edges(seconds))
     quarantine = read_quarantine(inputs.store, inputs.features).to_pylist()
@@ -30,9 +30,9 @@ def describe_corpus(inputs: Inputs, labels: Labels, sources: pa.Table) -> Corpus
         n_songs=len(living),
         seconds=float(seconds.sum()),
         formats=_count(_extension(track) for track in living),
-        sample_rates=_count(f"{rate / 1000:g} kHz" for rate in sources["sample_rate"].to_pylist()),
+        sample_rates=_count(f"{rate / 1000:g} kHz" for rate in sources[SAMPLE_RATE].to_pylist()),
         channels=_count(
-            {1: "mono", 2: "stereo"}.get(n, f"{n} channels") for n in sources["channels"].to_pylist()
+            {1: "mono", 2: "stereo"}.get(n, f"{n} channels") for n in sources[CHANNELS].to_pylist()
         ),
         durations=Histogram(tuple(edges.tolist()), tuple(counts.tolist())),
         labels=tuple(_label_column(name, values) for name, values in labels.columns),
@@ -67,7 +67,7 @@ def _edges(seconds: np.ndarray) -> np.ndarray:
 
 def _quarantined(row: dict[str, Any]) -> Quarantined:
     name = row[TRACK_ID]
-    return Quarantined(name, row["reason"], row["message"].removeprefix(f"{name}: "))
+    return Quarantined(name, row[REASON], row[MESSAGE].removeprefix(f"{name}: "))
 
 
 def _label_column(name: str, values: Sequence[tuple[str, ...] | None]) -> LabelColumn:

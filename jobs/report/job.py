@@ -17,7 +17,7 @@ from infra.errors import StorageError
 from infra.root import layout, models
 from infra.root.journal import NOTHING, Fence, make_visible, replace_files
 from infra.root.runs import RunFolder, now
-from infra.root.schemas import TRACK_ID, groups_by_track
+from infra.root.schemas import DURATION, TRACK_ID, groups_by_track
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs, align, find_inputs
 from jobs.evaluate.job import read_summary
@@ -39,8 +39,7 @@ CODE = (  # what makes the pages: by other code they are made again
 log = logging.getLogger(__name__)
 
 PATH = layout.report(INDEX)
-FILES = "files.json"  # {"files": paths in these folders, whose files come and go}
-_FOLDERS = ("audio/", "component/", "song/", "study/")
+_FOLDERS = ("audio/", "component/", "song/", "study/")  # below the report, whose files come and go
 SEARCHED_SONGS = 5  # songs searched for a component's segments; the local step of long songs costs
 MIN_SHARE = 0.003  # of a component in a song, below which its segments are not representative
 
@@ -77,7 +76,7 @@ def run(config: Config, model: str | None = None) -> Reported:
 
 def _key(config: Config, inputs: Inputs) -> str:
     """Changes with anything that the pages show."""
-    scored = read_summary(inputs.store, layout.scores(inputs.model, "summary"))
+    scored = read_summary(inputs.store, layout.scores(inputs.model, layout.SUMMARY))
     settings = {
         "report": config.report.model_dump(mode="json"),
         "min_songs": config.interpret.min_songs,
@@ -92,7 +91,7 @@ def _is_made(store: Store, key: str) -> bool:
     if not store.exists(PATH) or inputs_of(store.read(PATH)) != key:
         return False
     try:
-        names = json.loads(store.read(layout.report(FILES)))["files"]
+        names = json.loads(store.read(layout.report_files()))["files"]
     except FileNotFoundError:
         return False
     return set(names) <= set(_numbered(store))
@@ -110,7 +109,7 @@ def write(store: Store, report: Report, fence: Fence | None = None) -> tuple[int
         for path, content in render(report):
             if path == INDEX:
                 numbered = [name for name in sizes if name.startswith(_FOLDERS)]
-                yield layout.report(FILES), json.dumps({"files": numbered}).encode()
+                yield layout.report_files(), json.dumps({"files": numbered}).encode()
             sizes[path] = len(content)
             yield layout.report(path), content
 
@@ -129,7 +128,11 @@ def _numbered(store: Store) -> list[str]:
 def build(config: Config, inputs: Inputs, key: str) -> Report:
     """Everything the pages show."""
     labels, sources = read_labels(inputs.tracks), read_sources(inputs)
-    summaries, notes, _ = read_summary(inputs.store, layout.scores(inputs.model, "summary")) or ([], [], "")
+    summaries, notes, _ = read_summary(inputs.store, layout.scores(inputs.model, layout.SUMMARY)) or (
+        [],
+        [],
+        "",
+    )
     shares, components, songs = describe_model(config, inputs, labels, sources)
     return Report(
         model=inputs.model,
@@ -170,14 +173,14 @@ def describe_model(
     )  # fmt: skip
     songs = make_songs(
         sample, counts, shown, found.steps, sounds.songs, similar_songs(inputs, counts, SIMILAR), labels,
-        dict(zip(sources[TRACK_ID].to_pylist(), sources["duration_seconds"].to_pylist(), strict=True)),
+        dict(zip(sources[TRACK_ID].to_pylist(), sources[DURATION].to_pylist(), strict=True)),
     )  # fmt: skip
     return usage(counts.songs), components, songs
 
 
 def read_history(store: Store, model: str) -> tuple[Epoch, ...]:
     """The epochs of the training run, () where it left no history."""
-    path = layout.model(model, "history.json")
+    path = layout.history(model)
     try:
         rows = json.loads(store.read(path))
         step = models.choose(store, model).step

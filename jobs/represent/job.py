@@ -23,7 +23,7 @@ from infra.root.lease import Lease, holding
 from infra.root.ledger import Tree
 from infra.root.records import Commit, Snapshot, quarantine_table, songs_table
 from infra.root.runs import RunFolder
-from infra.root.schemas import SHARD
+from infra.root.schemas import LOG_LIKELIHOOD, SHARD
 from infra.root.songs import read_songs
 from infra.storage.store import Store
 from infra.workers.cluster import connect, n_cpus, n_gpus, patience_seconds, wants_gpu
@@ -135,7 +135,7 @@ def describe(model: LoadedModel) -> dict[str, object]:
         "features": model.features,
         "n_components": model.n_components,
         **{column: kind.meaning for column, kind in KINDS.items()},
-        "log_likelihood": "nats per frame, posterior predictive, feature units",
+        LOG_LIKELIHOOD: "nats per frame, posterior predictive, feature units",
     }
 
 

@@ -12,7 +12,15 @@ from torch import Tensor
 
 from hdpgmm.represent import Vectors
 from infra.root.ledger import Tree
-from infra.root.schemas import N_FRAMES, TRACK_ID, VERSION
+from infra.root.schemas import (
+    LOG_LIKELIHOOD,
+    N_FRAMES,
+    TOP_COMPONENTS,
+    TOP_SHARES,
+    TRACK_ID,
+    VERSION,
+    vector_shard,
+)
 from infra.root.songs import SongBlock, joined, shard_blocks
 from infra.storage.retry import with_retries
 from infra.storage.store import Store
@@ -118,17 +126,18 @@ def batches(parts: Iterable[Part], most_bytes: int) -> Iterator[list[Part]]:
 def vector_table(songs: SongBlock, vectors: Vectors, top: int) -> pa.Table:
     """Rows of the vectors table; vectors are fixed-size lists of float32. `top`: largest components listed per song."""
     shares, components = torch.topk(vectors.responsibility, min(top, vectors.responsibility.shape[1]))
-    return pa.table(
-        {
-            TRACK_ID: pa.array(songs.track_ids, pa.string()),
-            VERSION: pa.array(songs.versions, pa.string()),
-            N_FRAMES: pa.array(np.diff(songs.offsets).astype(np.int32)),
-            **{column: _lists(kind.compute(vectors)) for column, kind in KINDS.items()},
-            "log_likelihood": pa.array(vectors.log_likelihood.numpy()),
-            "top_components": _lists(components.int()).cast(pa.list_(pa.int32())),
-            "top_shares": _lists(shares).cast(pa.list_(pa.float32())),
-        }
-    )
+    kinds = {column: _lists(kind.compute(vectors)) for column, kind in KINDS.items()}
+    schema = vector_shard({column: lists.type.list_size for column, lists in kinds.items()})
+    columns = {
+        TRACK_ID: songs.track_ids,
+        VERSION: songs.versions,
+        N_FRAMES: pa.array(np.diff(songs.offsets).astype(np.int32)),
+        **kinds,
+        LOG_LIKELIHOOD: pa.array(vectors.log_likelihood.numpy()),
+        TOP_COMPONENTS: _lists(components.int()).cast(schema.field(TOP_COMPONENTS).type),
+        TOP_SHARES: _lists(shares).cast(schema.field(TOP_SHARES).type),
+    }
+    return pa.table(columns, schema=schema)
 
 
 def _lists(matrix: Tensor) -> pa.FixedSizeListArray:

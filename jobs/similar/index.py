@@ -23,7 +23,7 @@ from evaluation.neighbours.exact import Block, Neighbour, directions, mean_vecto
 from infra.code import digest_of_code
 from infra.config import SimilarConfig
 from infra.root import layout
-from infra.root.schemas import PATH, ROW, ROW_GROUP, TRACK_ID
+from infra.root.schemas import INDEXED, PATH, ROW, ROW_GROUP, TRACK_ID
 from infra.root.songs import read_columns
 from infra.storage.parquet import decode, encode
 from infra.storage.store import Store
@@ -45,11 +45,11 @@ class Prepared:
 
     @property
     def index(self) -> str:
-        return f"{self.prefix}/index-{self.key[:KEY_DIGITS]}.faiss"
+        return layout.similar_index(self.prefix, self.key[:KEY_DIGITS])
 
     @property
     def ids(self) -> str:
-        return f"{self.prefix}/ids-{self.key[:KEY_DIGITS]}.parquet"
+        return layout.similar_ids(self.prefix, self.key[:KEY_DIGITS])
 
 
 def blocks(inputs: Inputs, kind: str) -> Iterator[Block]:
@@ -89,7 +89,7 @@ def known(inputs: Inputs, config: SimilarConfig) -> Prepared | None:
     """What is there already for these vectors and settings."""
     prefix = layout.similar(inputs.model, config.kind)
     try:
-        about: dict[str, Any] = json.loads(inputs.store.read(f"{prefix}/about.json"))
+        about: dict[str, Any] = json.loads(inputs.store.read(layout.similar_about(prefix)))
     except FileNotFoundError:
         return None
     if about["key"] != _key(inputs, config):
@@ -108,10 +108,10 @@ def prepare(inputs: Inputs, config: SimilarConfig) -> Prepared:
     made = Prepared(prefix, _key(inputs, config), np.zeros(0), indexed)
     mean = _write_index(inputs, config, made) if indexed else mean_vector(blocks(inputs, config.kind))
     about = {"key": made.key, "indexed": indexed, "mean": mean.tolist()}
-    inputs.store.write(f"{prefix}/about.json", json.dumps(about).encode())
-    mine = {path.rpartition("/")[2] for path in (made.index, made.ids)} if indexed else set[str]()
-    others = {name for name in inputs.store.names(prefix) if name.startswith(("index", "ids"))} - mine
-    inputs.store.delete_many(f"{prefix}/{name}" for name in sorted(others))
+    inputs.store.write(layout.similar_about(prefix), json.dumps(about).encode())
+    mine = {layout.name_of(path) for path in (made.index, made.ids)} if indexed else set[str]()
+    others = {name for name in inputs.store.names(prefix) if layout.is_of_index(name)} - mine
+    inputs.store.delete_many(layout.listed(prefix, name) for name in sorted(others))
     return replace(made, mean=mean)
 
 
@@ -166,7 +166,7 @@ def _write_index(inputs: Inputs, config: SimilarConfig, made: Prepared) -> np.nd
     cells = cells if len(rows) >= cells else approximate.cells_for(len(rows))
     index = approximate.build(rows, all_directions(), cells, config.seed)
     inputs.store.write(made.index, approximate.to_bytes(index))
-    table = pa.table({TRACK_ID: pa.array(ids, pa.string())})
+    table = pa.table({TRACK_ID: ids}, schema=INDEXED)
     inputs.store.write(made.ids, encode(table, [len(ids)]))
     return mean
 

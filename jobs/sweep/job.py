@@ -59,13 +59,13 @@ def run(points: Sequence[tuple[Point, Sequence[Config]]], name: str) -> Swept:
             trained += names
             about = {"name": name, "corpus": points[0][1][0].corpus, "models": trained}
             write_study(store, folder, rows, about, record.lease.fence)
-        record.summary({"points": len(points), "table": store.uri(f"{folder}/table.parquet")})
-    return Swept(folder, rows, store.uri(f"{folder}/sweep.png"))
+        record.summary({"points": len(points), "table": store.uri(layout.study_table(folder))})
+    return Swept(folder, rows, store.uri(layout.study_figure(folder)))
 
 
 def _about(store: Store, names: Sequence[str]) -> dict[str, float]:
     """Means over the models of a point: components that carry 99 %, held-out score, updates and epochs of the model."""
-    found = [json.loads(store.read(layout.model(name, "summary.json")))["epoch"] for name in names]
+    found = [json.loads(store.read(layout.model_summary(name)))["epoch"] for name in names]
     keys = {"components": "components", "heldout": "heldout", "updates": "step", "epochs": "epoch"}
     values = {name: [np.nan if row[key] is None else row[key] for row in found] for name, key in keys.items()}
     return {name: float(np.mean(value)) for name, value in values.items()}

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from evaluation.figures.sweep import sweep_figure
 from evaluation.report.studies import Study
 from infra.root import layout
 from infra.root.journal import Fence, replace_files
+from infra.root.schemas import STUDY, table_of
 from infra.storage.parquet import decode, encode
 from infra.storage.store import Store
 
@@ -34,11 +34,11 @@ def write_study(
     fence: Fence | None = None,
 ) -> None:
     """Its table, its figure and, last, what makes it a study: about.json with its name, corpus and models."""
-    table = pa.Table.from_pylist([{k: _null(v) for k, v in row.items()} for row in rows])
+    table = table_of(STUDY, [{k: _null(v) for k, v in row.items()} for row in rows])
     files = [
-        (f"{folder}/table.parquet", encode(table, [table.num_rows])),
-        (f"{folder}/sweep.png", sweep_figure(rows, about["name"])),
-        (f"{folder}/about.json", json.dumps(about).encode()),
+        (layout.study_table(folder), encode(table, [table.num_rows])),
+        (layout.study_figure(folder), sweep_figure(rows, about["name"])),
+        (layout.study_about(folder), json.dumps(about).encode()),
     ]
     replace_files(store, files, fence)
 
@@ -53,11 +53,11 @@ def find_studies(store: Store, corpus: str) -> list[Kept]:
     for name in store.names(layout.STUDIES):
         folder = layout.study(name)
         try:
-            about = json.loads(store.read(f"{folder}/about.json"))
+            about = json.loads(store.read(layout.study_about(folder)))
         except FileNotFoundError:
             continue  # no point is done yet
         if about["corpus"] == corpus:
-            digest = hashlib.sha256(store.read(f"{folder}/table.parquet")).hexdigest()
+            digest = hashlib.sha256(store.read(layout.study_table(folder))).hexdigest()
             found.append(Kept(folder, about["name"], digest))
     return found
 
@@ -67,7 +67,7 @@ def models_of_studies(store: Store) -> set[str] | None:
     found: set[str] = set()
     for name in store.names(layout.STUDIES):
         try:
-            about = json.loads(store.read(layout.study(name, "about.json")))
+            about = json.loads(store.read(layout.study_about(layout.study(name))))
         except FileNotFoundError:
             continue
         if "models" not in about:
@@ -78,6 +78,6 @@ def models_of_studies(store: Store) -> set[str] | None:
 
 def read_study(store: Store, kept: Kept) -> Study:
     """Its rows and its figure."""
-    rows = decode(store.read(f"{kept.folder}/table.parquet")).to_pylist()
+    rows = decode(store.read(layout.study_table(kept.folder))).to_pylist()
     known = [{"ours": False, **row} for row in rows]  # a study of before does not say which rows are ours
-    return Study(kept.name, store.read(f"{kept.folder}/sweep.png"), tuple(known))
+    return Study(kept.name, store.read(layout.study_figure(kept.folder)), tuple(known))

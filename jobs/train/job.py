@@ -116,7 +116,7 @@ def _follow(assignment: Assignment, folder: RunFolder, wait_seconds: float) -> l
     wait_seconds: how long the cluster may take to make room for them.
     Ranks that die are started again, from the last checkpoint. Ctrl-C and SIGTERM leave a checkpoint.
     """
-    progress = TrainingProgress(folder, assignment.prefix.rpartition("/")[2])
+    progress = TrainingProgress(folder, layout.name_of(assignment.prefix))
     failures, step = 0, -1
     with RankGroup(assignment, wait_seconds) as group:
         while True:

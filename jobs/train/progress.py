@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from infra.progress import Progress
+from infra.root import layout
 from infra.root.runs import RunFolder
 from infra.workers.metrics import Metrics
 from jobs.train.events import (
@@ -118,7 +119,7 @@ class TrainingProgress:
         if self.history:
             from evaluation.figures.training import training_figure
 
-            self.folder.file("training.png", training_figure([to_fields(row) for row in self.history]))
+            self.folder.file(layout.TRAINING_PNG, training_figure([to_fields(row) for row in self.history]))
 
 
 def _written(event: Event) -> dict[str, Any]:

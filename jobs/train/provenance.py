@@ -9,6 +9,7 @@ from typing import Any
 
 from infra.config import TrainConfig
 from infra.errors import ConfigError
+from infra.root import layout
 from infra.root.journal import Fence
 from infra.root.records import Snapshot
 
@@ -47,7 +48,7 @@ def describe(train: TrainConfig, snapshot: Snapshot, fingerprint: str) -> dict[s
         fields.pop("subset")
     if train.reduction == "fast":
         fields["reduction"] = "fast"
-    return {"songs": snapshot.songs.rpartition("/")[2], "fingerprint": fingerprint, **fields}
+    return {"songs": layout.name_of(snapshot.songs), "fingerprint": fingerprint, **fields}
 
 
 def refuse_mismatch(found: dict[str, Any], wanted: dict[str, Any]) -> None:

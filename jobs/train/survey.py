@@ -22,7 +22,7 @@ class SnapshotSurvey:
     """
 
     def __init__(self, store: Store, songs: str, plan: Plan) -> None:
-        self._songs = songs.rpartition("/")[2]
+        self._songs = layout.name_of(songs)
         key = hashlib.sha256(self._songs.encode() + plan.heldout.tobytes()).hexdigest()
         self._kept = Checkpoints(store, layout.moments(layout.tree_of(songs), key[:32]))
         self._plan = plan

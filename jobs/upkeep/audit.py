@@ -20,7 +20,7 @@ from infra.progress import Progress
 from infra.root import layout, models
 from infra.root.ledger import Tree, trees
 from infra.root.records import Commit, Placed, ShardFile
-from infra.root.schemas import SHARD, TRACK_ID, VERSION
+from infra.root.schemas import MESSAGE, REASON, SHARD, TRACK_ID, VERSION
 from infra.root.songs import read_quarantine, read_songs
 from infra.root.taken import taken
 from infra.storage.store import Store
@@ -214,11 +214,14 @@ def checkpoint_digests(store: Store, names: Iterable[str]) -> tuple[Digests, lis
     digests: Digests = {}
     problems: list[str] = []
     for model in names:
-        for name in store.names(layout.model(model, "index")):
-            path = layout.model(model, f"index/{name}")
+        entries = layout.checkpoint_entries(layout.model(model))
+        for name in store.names(entries):
+            path = layout.listed(entries, name)
             try:
                 files = json.loads(store.read(path))["files"]
-                digests |= {layout.model(model, file): digest for file, digest in files.items()}
+                digests |= {
+                    layout.listed(layout.model(model), file): digest for file, digest in files.items()
+                }
             except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError):
                 problems.append(f"{path}: not a checkpoint index entry")
     return digests, problems
@@ -276,9 +279,9 @@ def quarantine_lines(quarantine: pa.Table | None) -> Iterator[str]:
         return
     for reason, count in reasons(quarantine).most_common():
         yield f"{reason}: {count}"
-        rows = [row for row in quarantine.to_pylist() if row["reason"] == reason]
+        rows = [row for row in quarantine.to_pylist() if row[REASON] == reason]
         for row in rows[:LISTED_FILES]:
-            yield f"  {row[TRACK_ID]}: {row['message'].removeprefix(row[TRACK_ID] + ': ')}"
+            yield f"  {row[TRACK_ID]}: {row[MESSAGE].removeprefix(row[TRACK_ID] + ': ')}"
         if count > LISTED_FILES:
             yield f"  and {count - LISTED_FILES} more"
 

@@ -72,7 +72,7 @@ class Carried:
 
     @property
     def model(self) -> str:
-        return self.tree.prefix.rpartition("/")[2]
+        return layout.name_of(self.tree.prefix)
 
 
 def run(config: Config) -> Compacted:
@@ -186,7 +186,7 @@ def vector_trees(corpus: str, work: Work) -> list[Carried]:
             continue
         vectors = Tree(store, layout.vectors(name))
         latest = vectors.latest(corpus)
-        if latest is None or vectors.read_spec()["fingerprint"] != work.tree.prefix.rpartition("/")[2]:
+        if latest is None or vectors.read_spec()["fingerprint"] != layout.name_of(work.tree.prefix):
             continue
         songs, names = read_songs(store, latest), vectors.taken(latest)
         wanted = represent.living(work.snapshot, work.songs, names)

@@ -10,7 +10,7 @@ import pyarrow.compute
 
 from infra.config import ExtractConfig
 from infra.root.records import Snapshot
-from infra.root.schemas import SHARD, TRACK_ID, VERSION
+from infra.root.schemas import ATTEMPTS, PATH, SHARD, TRACK_ID, VERSION
 from jobs.extract.packing import cut, fair_tracks
 
 pc: Any = pyarrow.compute  # its functions are made at run time, where a type checker cannot see them
@@ -84,8 +84,8 @@ def _merged(
         if row < 0
     )
     digest = hashlib.sha256(f"compact\0{fingerprint}".encode())
-    for row in songs.select([TRACK_ID, VERSION, "path"]).to_pylist():
+    for row in songs.select([TRACK_ID, VERSION, PATH]).to_pylist():
         digest.update("\0".join(row.values()).encode() + b"\n")
     for record in quarantined:
-        digest.update(f"{record[TRACK_ID]}\0{record[VERSION]}\0{record['attempts']}\n".encode())
+        digest.update(f"{record[TRACK_ID]}\0{record[VERSION]}\0{record[ATTEMPTS]}\n".encode())
     return Merged(digest.hexdigest()[:24], songs, quarantined)

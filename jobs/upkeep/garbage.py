@@ -6,7 +6,6 @@ checkpoint that is a finished model. Everything else of trees, models and scores
 One listing, an object at a time: in memory are what living snapshots name, and the garbage.
 """
 
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -87,7 +86,7 @@ def look(
     if places is None or models.PLACE in places:
         for name, entries in gone.items():
             for entry in entries:
-                reason = MODEL if entry.path.startswith(f"{layout.MODELS}/") else MADE
+                reason = MODEL if layout.is_below(layout.MODELS, entry.path) else MADE
                 yield Garbage(entry.path, entry.bytes, reason, entry.version, models.PLACE, name)
     if places is None:
         yield from elsewhere(store, older_than, known, gone)
@@ -100,11 +99,11 @@ def of_tree(tree: Tree, older_than: float, keep: int, songs: Songs) -> Iterator[
     young: set[str] = set()
     orphans: list[Entry] = []
     for entry in tree.store.walk(tree.prefix):
-        folder = entry.path.removeprefix(f"{tree.prefix}/").partition("/")[0]
+        folder = layout.below(tree.prefix, entry.path).partition("/")[0]
         if _is_temporary(entry):
             yield from _left(entry, older_than)
         elif folder == layout.COMMITS and entry.age <= older_than:
-            young.add(_stem(entry.path))
+            young.add(layout.stem(entry.path))
         elif entry.age <= older_than or not living.paths or entry.path in living.paths:
             continue
         elif folder == layout.DATA:
@@ -112,7 +111,7 @@ def of_tree(tree: Tree, older_than: float, keep: int, songs: Songs) -> Iterator[
         else:
             yield from _of_record(tree, entry, living, songs.trained, gone)
     for entry in orphans:
-        shard = entry.path.split("/")[-2]
+        shard = layout.shard_of(entry.path)
         if shard in living.shards:  # of data that lost the race for a commit, which stays
             yield Garbage(*entry[:2], DATA, entry.version)
         elif shard not in young:
@@ -123,13 +122,13 @@ def _of_record(
     tree: Tree, entry: Entry, living: Living, trained: Collection[str], gone: Collection[str]
 ) -> Iterator[Garbage]:
     """Of an old commit, snapshot, table or file of moments that no living snapshot names."""
-    folder, _, name = entry.path.removeprefix(f"{tree.prefix}/").partition("/")
-    file = name.rpartition("/")[2]
-    if folder == layout.COMMITS and _stem(file) not in living.shards:
-        yield Garbage(*entry[:2], COMMIT, entry.version, tree.prefix, _stem(file))
-    elif folder == layout.SNAPSHOTS and file.endswith(".json"):
+    folder, _, name = layout.below(tree.prefix, entry.path).partition("/")
+    file = layout.name_of(name)
+    if folder == layout.COMMITS and layout.stem(file) not in living.shards:
+        yield Garbage(*entry[:2], COMMIT, entry.version, tree.prefix, layout.stem(file))
+    elif folder == layout.SNAPSHOTS and layout.is_json(file):
         yield Garbage(*entry[:2], SNAPSHOT, entry.version)
-    elif folder == layout.SNAPSHOTS and file.endswith(".parquet") and file not in trained:
+    elif folder == layout.SNAPSHOTS and layout.is_table(file) and file not in trained:
         yield Garbage(*entry[:2], TABLE, entry.version, tree.prefix, file)
     elif folder == layout.MOMENTS and name.partition("/")[0] in gone:
         yield Garbage(*entry[:2], MOMENTS, entry.version)
@@ -142,18 +141,20 @@ def find_living(tree: Tree, older_than: float, keep: int, songs: Songs) -> Livin
     names: set[str] = set()
     highest: set[str] = set()
     for corpus in tree.corpora():
-        start = f"{tree.snapshot_files(corpus)}/"
+        folder = tree.snapshot_files(corpus)
         written = {
-            int(_stem(entry.path)): entry
-            for entry in tree.store.walk(start.rstrip("/"))
-            if re.fullmatch(r"\d+\.json", entry.path.removeprefix(start))
+            int(layout.stem(entry.path)): entry
+            for entry in tree.store.walk(folder)
+            if layout.is_snapshot(layout.below(folder, entry.path))
         }
         for snapshot in living_snapshots(tree, corpus, written, older_than, keep, songs.reading):
             shards.update(item.shard for item in snapshot.shards)
             paths.update(item.path for item in snapshot.shards)
-            paths |= {snapshot.songs, snapshot.quarantine, f"{start}{snapshot.number}.json"}
-            names.add(snapshot.songs.rpartition("/")[2])
-        highest |= {f"{start}{number}.json" for number in [*sorted(written)][-1:]}  # a snapshot or a fence
+            paths |= {snapshot.songs, snapshot.quarantine, tree.snapshot_path(corpus, snapshot.number)}
+            names.add(layout.name_of(snapshot.songs))
+        highest |= {
+            tree.snapshot_path(corpus, number) for number in [*sorted(written)][-1:]
+        }  # a snapshot or a fence
     return Living(frozenset(shards), frozenset(paths | highest if paths else ()), frozenset(names))
 
 
@@ -183,7 +184,7 @@ def living_snapshots(
         late = place < keep or newer not in written or written[newer].age <= older_than
         if late or reading:
             snapshot = _read(tree, corpus, number)
-            if snapshot and (late or snapshot.songs.rpartition("/")[2] in reading):
+            if snapshot and (late or layout.name_of(snapshot.songs) in reading):
                 yield snapshot
 
 
@@ -197,8 +198,8 @@ def _read(tree: Tree, corpus: str, number: int) -> Snapshot | None:
 def _gone_moments(tree: Tree, songs: Collection[str]) -> set[str]:
     """Of songs that no snapshot and no model has; not those that do not say of which, or are not whole."""
     found = {
-        key: Checkpoints(tree.store, f"{tree.prefix}/{layout.MOMENTS}/{key}").load()
-        for key in tree.store.names(f"{tree.prefix}/{layout.MOMENTS}")
+        key: Checkpoints(tree.store, layout.moments(tree.prefix, key)).load()
+        for key in tree.store.names(layout.moments(tree.prefix))
     }
     return {key for key, kept in found.items() if kept and kept[2].get("songs") not in (None, *songs)}
 
@@ -217,8 +218,7 @@ def elsewhere(
             elif entry.age <= older_than or (kind in layout.OF_MODELS and name in gone):
                 continue
             elif kind == layout.MODELS and name in steps:
-                step = re.search(r"/step-(\d+)[\d-]*\.(json|safetensors)$", entry.path)
-                if step and int(step[1]) != steps[name]:
+                if layout.checkpoint_step(entry.path) not in (None, steps[name]):
                     yield Garbage(*entry[:2], CHECKPOINT, entry.version)
             elif (
                 (kind, name) == (layout.SCORES, layout.CELLS) and used is not None and entry.path not in used
@@ -232,8 +232,4 @@ def _left(entry: Entry, older_than: float) -> Iterator[Garbage]:
 
 
 def _is_temporary(entry: Entry) -> bool:
-    return entry.path.rpartition("/")[2].startswith(TEMPORARY)
-
-
-def _stem(path: str) -> str:
-    return path.rpartition("/")[2].rpartition(".")[0]
+    return layout.name_of(entry.path).startswith(TEMPORARY)

@@ -47,7 +47,6 @@ from jobs.upkeep.garbage import ORDER, Garbage, look
 
 log = logging.getLogger(__name__)
 
-MARKS = layout.gc("marks")
 UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 AT_ONCE = 1000  # objects deleted
 Key = tuple[str, str]  # path and version
@@ -90,14 +89,14 @@ def collect(store: Store, older_than: float, keep: int, wait: float) -> list[Gar
 
 def mark(store: Store, found: Sequence[Garbage], wait: float) -> tuple[set[Key], list[str]]:
     """Mark what is not marked yet, and wait until all marks are old enough; what is marked, and where the marks are."""
-    marks = {entry.path: entry.age for entry in store.walk(MARKS) if entry.path.endswith(".json")}
+    marks = {entry.path: entry.age for entry in store.walk(layout.marks()) if layout.is_json(entry.path)}
     known = {path: _read(store, path) for path in marks}
     marked = set().union(*known.values())
     fresh = [item for item in found if _key(item) not in marked]
     wanted = {_key(item) for item in found}
     left = max((wait - marks[path] for path, keys in known.items() if keys & wanted), default=0.0)
     if fresh:
-        path, left = f"{MARKS}/{secrets.token_hex(8)}.json", wait
+        path, left = layout.marks(secrets.token_hex(8)), wait
         store.write(path, json.dumps([_key(item) for item in fresh]).encode())
         marks[path] = 0.0
     if found and left > 0.0:

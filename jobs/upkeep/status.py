@@ -27,7 +27,7 @@ from jobs.extract.work import read_tracks
 from jobs.upkeep.audit import quarantine_lines
 
 LOG_WIDTH = 160
-STEP = len("step-00000000")  # what names of checkpoints begin with
+STEP = len(layout.checkpoint_name(0))  # what names of checkpoints begin with
 WATCH_SECONDS = 5.0
 Watch = Annotated[
     bool, typer.Option("--watch", help="What each run does and said last, again and again until Ctrl-C.")
@@ -105,8 +105,9 @@ def quarantined(store: Store) -> Iterator[tuple[str]]:
 def models(store: Store) -> Iterator[tuple[str, ...]]:
     """Each model with its checkpoints."""
     for name in store.names(layout.MODELS):
-        steps = [step.removesuffix(".json")[:STEP] for step in store.names(layout.model(name, "index"))]
-        finished = store.exists(layout.model(name, "final.json"))
+        entries = layout.json_stems(store.names(layout.checkpoint_entries(layout.model(name))))
+        steps = [entry[:STEP] for entry in entries]
+        finished = store.exists(layout.final(name))
         yield name, str(len(steps)), max(steps, default="-"), "yes" if finished else "no"
 
 
@@ -159,12 +160,12 @@ def watch(store: Store) -> None:
 
 def _recorded(store: Store) -> list[str]:
     """Names of runs that have a record; one that was refused has none."""
-    return [name for name in store.names(layout.RUNS) if has_record(store, f"{layout.RUNS}/{name}")]
+    return [name for name in store.names(layout.RUNS) if has_record(store, layout.listed(layout.RUNS, name))]
 
 
 def _summary(store: Store, run: str) -> dict[str, Any]:
     try:
-        found = json.loads(read_record(store, f"{layout.RUNS}/{run}", "summary.json"))
+        found = json.loads(read_record(store, layout.listed(layout.RUNS, run), layout.SUMMARY_JSON))
     except (FileNotFoundError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -172,7 +173,8 @@ def _summary(store: Store, run: str) -> dict[str, Any]:
 
 def _last_line(store: Store, run: str) -> dict[str, Any]:
     try:
-        found = json.loads(read_record(store, f"{layout.RUNS}/{run}", "log.jsonl").splitlines()[-1])
+        lines = read_record(store, layout.listed(layout.RUNS, run), layout.LOG_JSONL).splitlines()
+        found = json.loads(lines[-1])
         return found if datetime.fromisoformat(found["time"]).tzinfo else {}
     except (FileNotFoundError, ValueError, IndexError, TypeError, KeyError):
         return {}

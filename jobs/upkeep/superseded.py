@@ -7,7 +7,6 @@ files are as old and its songs are no longer those of a corpus. What lies under 
 """
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -48,17 +47,19 @@ def read_models(store: Store) -> list[Model]:
 
 
 def _read(store: Store, name: str, entries: Iterable[Entry]) -> Model:
-    ages = {entry.path.removeprefix(layout.model(name) + "/"): entry.age for entry in entries}
-    final = models.find(store, name) if "final.json" in ages else None
+    ages = {entry.path: entry.age for entry in entries}
+    final = models.find(store, name) if layout.final(name) in ages else None
     provenance = final.provenance if final else _begun(store, name, ages)
-    return Model(name, min(ages.values()), final, ages.get("final.json", 0.0), provenance)
+    return Model(name, min(ages.values()), final, ages.get(layout.final(name), 0.0), provenance)
 
 
 def _begun(store: Store, name: str, files: Iterable[str]) -> Mapping[str, Any]:
     """The provenance that the newest checkpoint says."""
-    newest = max((file for file in files if re.fullmatch(r"index/step-[\d-]+\.json", file)), default=None)
+    newest = max(
+        (file for file in files if layout.is_checkpoint_entry(layout.model(name), file)), default=None
+    )
     try:
-        return json.loads(store.read(layout.model(name, newest)))["meta"]["provenance"] if newest else {}
+        return json.loads(store.read(newest))["meta"]["provenance"] if newest else {}
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return {}
 
@@ -85,7 +86,7 @@ def _families(store: Store, known: Iterable[Model]) -> Iterator[tuple[list[Model
     for tree in trees(store, layout.FEATURES):
         for corpus in tree.corpora():
             for name in store.names(tree.snapshot_files(corpus)):
-                where[name].append(f"{tree.prefix}/{corpus}")
+                where[name].append(layout.snapshots(tree.prefix, corpus))
     alike: dict[str, dict[str, list[Model]]] = defaultdict(lambda: defaultdict(list))
     for model in known:
         if model.final is not None:
@@ -117,7 +118,7 @@ def _given_up(store: Store, model: Model) -> bool:
         return False
     tree = Tree(store, layout.features(model.provenance["fingerprint"]))
     newest = map(tree.latest, tree.corpora())
-    return all(not snapshot or snapshot.songs.rpartition("/")[2] != model.songs for snapshot in newest)
+    return all(not snapshot or layout.name_of(snapshot.songs) != model.songs for snapshot in newest)
 
 
 def belongings(store: Store, gone: Collection[str], older_than: float) -> Iterator[tuple[str, list[Entry]]]:
@@ -131,7 +132,10 @@ def belongings(store: Store, gone: Collection[str], older_than: float) -> Iterat
     for name in sorted(set().union(*there.values())):
         if name in before or name in gone or name not in there[layout.MODELS]:
             entries = [
-                e for kind in layout.OF_MODELS if name in there[kind] for e in store.walk(f"{kind}/{name}")
+                e
+                for kind in layout.OF_MODELS
+                if name in there[kind]
+                for e in store.walk(layout.listed(kind, name))
             ]
             if name in before or all(entry.age > older_than for entry in entries):
                 yield name, entries

@@ -11,6 +11,8 @@ from jobs.represent.kinds.responsibility import EXPECTED, RESPONSIBILITY
 from jobs.represent.kinds.soft import SOFT
 
 KINDS: dict[str, Kind] = {kind.column: kind for kind in (LOG, SQRT, SOFT, RESPONSIBILITY, EXPECTED)}
+SHARES = RESPONSIBILITY  # what a song has of each component
+SEARCHED = SOFT  # by what songs are compared where nobody asks for another kind
 COMPARED = [kind for kind in KINDS.values() if kind.row]
 
 

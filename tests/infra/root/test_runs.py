@@ -156,14 +156,14 @@ def test_what_is_said_is_kept_as_lines(any_root: str, told: logging.Logger, monk
 
 def test_a_name_that_is_no_utf8_is_kept_too(tmp_path: Path):
     store = Store(str(tmp_path))
-    log = runs.RunLog(store, "runs/x/1-log.jsonl")
+    log = runs.RunLog(store, "runs/x/00000001-log.jsonl")
     log.begin()
     log.emit(logging.makeLogRecord({"msg": "a name \ud800"}))  # pytest's own handlers do not take it
     log.end()
     assert [line["message"] for line in logged(store)] == ["a name \ud800"]
-    store.delete("runs/x/1-log.jsonl")
+    store.delete("runs/x/00000001-log.jsonl")
     log._write()
-    assert not store.exists("runs/x/1-log.jsonl")  # nothing was said since
+    assert not store.exists("runs/x/00000001-log.jsonl")  # nothing was said since
 
 
 def until(there: Callable[[], bool]) -> None:

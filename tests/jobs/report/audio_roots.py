@@ -37,6 +37,7 @@ def add_study(root: Path) -> None:
         "components": 5.0,
         "updates": 9.0,
         "heldout": -70.0,
+        "epochs": 3.0,
         "models": 3,
         "sd": float("nan"),
     }

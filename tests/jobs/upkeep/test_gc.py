@@ -364,13 +364,13 @@ def test_what_was_marked_goes_after_the_wait_and_what_was_written_again_stays(
     monkeypatch.setattr("jobs.upkeep.gc.time.sleep", sleep)
     with pytest.raises(KeyboardInterrupt):
         gc.run(store.root, -60.0, delete=True, wait=600.0)
-    assert len(store.names(gc.MARKS)) == 1
+    assert len(store.names(layout.marks())) == 1
     assert tree.read_commits(["s0", "s1"]).keys() == {"s0", "s1"}
     gc.run(store.root, -60.0, delete=True, wait=600.0)  # goes on: waits the rest
     assert 500.0 < slept[1] < 600.0
     assert tree.read_commits(["s0", "s1"]).keys() == {"s0"}
     assert store.exists(one.path)
-    assert store.names(gc.MARKS) == []
+    assert store.names(layout.marks()) == []
     assert tree.taken() >= {"s1"}
     assert "s0" not in tree.taken()
 
