@@ -50,7 +50,7 @@ ASKING |= {
     "rename_columns",
     "schema",
 }
-ASKING |= {"read_columns", "from_pydict", "from_arrays", "group_by"}
+ASKING |= {"read_columns", "from_pydict", "from_arrays", "group_by", "table"}
 
 TABLES = {layout.SONGS, layout.QUARANTINE, layout.SUMMARY, layout.GRID, layout.DIFFERENCES}
 TABLES |= {layout.ASSOCIATIONS, layout.COMPONENTS, layout.CLASSES}
@@ -113,6 +113,12 @@ def pattern(node: ast.AST) -> str:
             return re.sub(r"\{[^}]*\}", HOLE, text)
         case ast.Call(func=ast.Attribute(attr="join", value=ast.Constant(value=str() as text))):
             return HOLE + text + HOLE
+        case ast.Call(
+            func=ast.Attribute(attr="join", value=ast.Name(id="posixpath") | ast.Attribute(attr="path"))
+        ):
+            return f"{HOLE}/{HOLE}"
+        case ast.Call(func=ast.Name(id="PurePosixPath"), args=[_, _, *_]):
+            return f"{HOLE}/{HOLE}"
     return HOLE
 
 

@@ -5,6 +5,7 @@ import math
 from rich.console import Console
 from rich.table import Table
 
+from evaluation.interpretation.association import Association
 from infra import cli
 from infra.config import Config
 from infra.root import layout
@@ -27,16 +28,15 @@ def main(config: Config, model: cli.Model = None, dry_run: cli.DryRun = False) -
 def show(store: Store, found: Interpreted, shown: int) -> None:
     """The most used components with what they go with, then how well names hold."""
     components = decode(store.read(layout.interpretation_table(found.model, layout.COMPONENTS))).to_pylist()
-    associations = decode(
-        store.read(layout.interpretation_table(found.model, layout.ASSOCIATIONS))
-    ).to_pylist()
+    kept = decode(store.read(layout.interpretation_table(found.model, layout.ASSOCIATIONS)))
+    associations = [Association(**row) for row in kept.to_pylist()]
     table = Table(title="Components, most used first: labels by NPMI (lift [95 %], p)", title_justify="left")
     for head in ("component", "of all frames", "goes with", "AUROC on other songs"):
         table.add_column(head)
     for row in sorted(components, key=lambda row: -row["share"])[:shown]:
-        mine = [one for one in associations if one["component"] == row["component"] and one["p"] <= 0.05][:3]
+        mine = [one for one in associations if one.component == row["component"] and one.p <= 0.05][:3]
         words = "\n".join(
-            f"{o['label']} {o['lift']:.1f} {_interval(o['low'], o['high'])}, {o['p']:.3f}" for o in mine
+            f"{one.label} {one.lift:.1f} {_interval(one.low, one.high)}, {one.p:.3f}" for one in mine
         )
         auroc = ", ".join(
             f"{'not tested' if one['heldout_auroc'] is None else format(one['heldout_auroc'], '.2f')} ({one['label']})"
