@@ -275,7 +275,7 @@ def _model(root: Path) -> Model:
     store = Store(str(root))
     final = models.choose(store, None)
     arrays = {name: part.tobytes() for name, part in models.read_arrays(store, final).items()}
-    rows = json.loads(store.read(layout.model(final.run, "history.json")))
+    rows = json.loads(store.read(layout.history(final.run)))
     return Model(arrays, [{name: row[name] for name in row.keys() - TIMES} for row in rows])
 
 

@@ -91,7 +91,7 @@ def write_model(
         state, _ = learn(state, whitened, ends, n_songs, settings)
     Checkpoints(store, layout.model(run)).save(state.step, to_arrays(state, whiten), {}, 1)
     provenance = {"fingerprint": FINGERPRINT, "n_atoms": settings.n_atoms}
-    store.delete(layout.model(run, "final.json"))  # one is finished once
+    store.delete(layout.final(run))  # one is finished once
     models.finish(store, run, provenance, [], {}, state.step)
 
 

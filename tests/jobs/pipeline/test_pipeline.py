@@ -89,7 +89,7 @@ def test_one_command_leaves_everything(finished: Path, composed: Path) -> None:
         expected = {row["file"]: row["reason"] for row in csv.DictReader(planted)}
     assert {row["track_id"]: row["reason"] for row in quarantine} == expected
     assert len(expected) == 4
-    scored = read_summary(store, layout.scores(run, "summary"))
+    scored = read_summary(store, layout.scores(run, layout.SUMMARY))
     assert scored is not None
     assert {"chance", "majority", "G1"} < {row.representation for row in scored[0]}
     assert {row.task for row in scored[0]} == {"style"}

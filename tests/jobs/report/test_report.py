@@ -157,7 +157,7 @@ def test_they_are_made_once_and_again_when_scores_arrive(root: Path):
         for n, m in (("chance", 0.5), ("HDPGMM a", 0.75))
     ]
     about = {b"hdpgmm": b'{"key": "k", "notes": [["style", "a note"]]}'}
-    store.write(layout.scores("m1", "summary"), evaluate.encode_rows(Summary, rows, about))
+    store.write(layout.scores("m1", layout.SUMMARY), evaluate.encode_rows(Summary, rows, about))
     assert report.run(config).made
     assert "the right style is found for 75 % of the songs; guessing gets 50 %" in page_of(root)
     assert "a note" in page_of(root, "scores.html")

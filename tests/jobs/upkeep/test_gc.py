@@ -152,14 +152,14 @@ def test_moments_and_answers_of_what_is_superseded_go(store: Store) -> None:
     for path in (used, unused):
         store.write(path, b"cells")
     about = {b"hdpgmm": json.dumps({"key": "k", "notes": [], "cells": [used]}).encode()}
-    store.write(layout.scores("m", "summary"), encode_rows(Summary, [], about))
+    store.write(layout.scores("m", layout.SUMMARY), encode_rows(Summary, [], about))
     store.write("scores/half/grid.parquet", b"its summary is not there yet")
     for name in ("m", "half", "older"):
         store.write(f"models/{name}/lease.json", b"{}")
     older = encode_rows(Summary, [], {b"hdpgmm": b'{"key": "k", "notes": []}'})
-    store.write(layout.scores("older", "summary"), older)  # does not say of which cells it is
+    store.write(layout.scores("older", layout.SUMMARY), older)  # does not say of which cells it is
     assert garbage.CELL not in reasons(gc.run(store.root, -60.0)).values()
-    store.delete(layout.scores("older", "summary"))
+    store.delete(layout.scores("older", layout.SUMMARY))
     found = reasons(gc.run(store.root, -60.0, delete=True))
     assert {path: reason for path, reason in found.items() if reason in (garbage.MOMENTS, garbage.CELL)} == {
         "f00/moments/old/index/step-00000000.json": garbage.MOMENTS,
