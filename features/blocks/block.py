@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from features.parameters import Parameters
 
-# What a block is computed from: Mel, Power, Waveform or Part of features.blocks.sources.
-Source = Literal["mel", "power", "waveform", "part"]
+# What a block is computed from: Mel, Power, Waveform or Part of features.blocks.sources; or Gathered, "spectrogram".
+Source = Literal["mel", "power", "spectrogram", "waveform", "part"]
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 # Fields of the parameters that blocks have in common.
@@ -21,7 +21,8 @@ MEL = STFT | {"n_mels", "mel_fmin_hz", "mel_fmax_hz", "power_floor", "top_db"}
 class Block:
     """Columns of a frame under one name: librosa's, or the field's.
 
-    compute: the source -> (column, frame), as librosa returns it. columns: their names. fields: of `Parameters`, those
+    compute: the source -> (column, frame), as librosa returns it; of "spectrogram" (parameters, n_frames) -> Gathered,
+    which sees the spectrogram once, block by block. columns: their names. fields: of `Parameters`, those
     that bear on the values, beside those of the waveform; parameters: further ones, which this block alone has.
     libraries: packages whose versions bear on the values, beside those that every block needs. min_frames: that a track
     must have. samplewise: a frame is a sample, as a 16-bit integer; such a block has no others beside it.
@@ -29,7 +30,7 @@ class Block:
 
     name: str
     source: Source
-    compute: Callable[[Any], NDArray[Any]]
+    compute: Callable[..., Any]
     columns: Callable[[Parameters], Sequence[str]]
     fields: frozenset[str]
     parameters: Mapping[str, Any] = field(default_factory=dict)

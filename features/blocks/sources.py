@@ -42,6 +42,18 @@ class PowerBlocks(Protocol):
         ...
 
 
+class Gathered(Protocol):
+    """What a block gathers from the power spectrogram as it passes, in one pass for all blocks."""
+
+    def add(self, start: int, power: Floats) -> None:
+        """A block (group, bin, lane) of |STFT|^2, whose first frame is `start`; the last one ends in silent frames."""
+        ...
+
+    def values(self) -> NDArray[Any]:
+        """(column, frame), once all have passed."""
+        ...
+
+
 @dataclass(frozen=True)
 class Power:
     """The power spectrogram of a whole track, and its tuning: the deviation from A440 in fractions of a chroma bin."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.blocks.block import Source
+from features.blocks.block import Block, Source
 from features.blocks.sources import Mel, Power, Waveform, parts
 from features.spec import FeatureSpec
 from features.spectral.fft import LANES
@@ -33,7 +33,7 @@ def frame_features(samples: Frames, spec: FeatureSpec) -> NDArray[Any]:
         raise ValueError(f"{n_frames} frames, the features need at least {spec.min_frames}")
     out = np.empty((n_frames, spec.n_features), spec.dtype)
     sources = {block.source for block in spec.blocks}
-    if sources & {"mel", "power"}:
+    if sources & {"mel", "power", "spectrogram"}:
         _put_spectral(samples, spec, sources, out)
     track = Waveform(samples, spec)
     if "waveform" in sources:
@@ -49,22 +49,35 @@ def _put(source: Source, given: Any, spec: FeatureSpec, out: NDArray[Any]) -> No
     for block in spec.blocks:
         if block.source != source:
             continue
-        values, place = block.compute(given), out[:, spec.block(block.name)]
-        if values.shape != place.shape[::-1]:
-            raise ValueError(f"{block.name}: {values.shape} values, expected {place.shape[::-1]}")
-        place[:] = values.T
+        _put_block(block, block.compute(given), spec, out)
+
+
+def _put_block(block: Block, values: NDArray[Any], spec: FeatureSpec, out: NDArray[Any]) -> None:
+    place = out[:, spec.block(block.name)]
+    if values.shape != place.shape[::-1]:
+        raise ValueError(f"{block.name}: {values.shape} values, expected {place.shape[::-1]}")
+    place[:] = values.T
 
 
 def _put_spectral(samples: Frames, spec: FeatureSpec, sources: Collection[str], out: NDArray[Any]) -> None:
-    """The blocks of mel bands and of power, both gathered in one pass over the spectrogram."""
+    """The blocks of mel bands, of power and of the spectrogram, all gathered in one pass over it."""
     spectra, banks = Spectra(samples, spec), bands(spec)
     mel = np.empty((spec.n_mels if "mel" in sources else 0, spectra.n_padded), np.float32)
     peaks = Peaks(spec) if "power" in sources else None
+    gathering = [
+        (block, block.compute(spec, spectra.n_frames))
+        for block in spec.blocks
+        if block.source == "spectrogram"
+    ]
     for start, power in spectra.blocks():
         if len(mel):
             filtered(power, *banks, mel[:, start:])
         if peaks:
             peaks.add(power, min(len(power) * LANES, spectra.n_frames - start))
+        for _, gathered in gathering:
+            gathered.add(start, power)
+    for block, gathered in gathering:
+        _put_block(block, gathered.values(), spec, out)
     if len(mel):
         _put("mel", Mel(power_to_db(mel[:, : spectra.n_frames], spec), spec), spec, out)
     del mel
