@@ -161,13 +161,13 @@ class HDPGMM:
         batch = self._whitened(given)
         self._songs_seen += len(given)
         total = corpus_songs or self._songs_seen
-        self._state, _ = training_step.learn(self._state, batch.values, batch.offsets, total, self._settings)
+        self._state, _ = training_step.learn(self._state, batch, total, self._settings)
         first = corpus_songs or schedule.FIRST_MOVES
         if self._settings.moves and schedule.moves_between(
             self._songs_seen - len(given), self._songs_seen, first
         ):
             generator = torch.Generator().manual_seed(self.seed + self._state.step)
-            probe = Probe(batch.values, batch.offsets, total)
+            probe = Probe(batch, total)
             self._state, made = training_step.improve(self._state, probe, self._settings, generator)
             self.moves_ += made
         return self
@@ -186,8 +186,8 @@ class HDPGMM:
         given = self._whitened(checked(songs, self.n_features_in_))
         model, options = prepare(self._state), self._settings.options
         if kind == "fisher":
-            return fisher(model, self._state, given.values, given.offsets, options).cpu().numpy()
-        return getattr(represent.represent(model, given.values, given.offsets, options), kind).cpu().numpy()
+            return fisher(model, self._state, given, options).cpu().numpy()
+        return getattr(represent.represent(model, given, options), kind).cpu().numpy()
 
     def fit_transform(self, songs: Songs, y: object = None) -> np.ndarray:
         """fit, then transform."""

@@ -13,9 +13,10 @@ from hdpgmm.model.expectations import Globals
 from hdpgmm.model.inference import posterior_of
 from hdpgmm.model.state import State, family
 from hdpgmm.model.threads import by_group
+from hdpgmm.ragged import Ragged
 
 
-def fisher(model: Globals, state: State, values: Tensor, offsets: Tensor, options: LocalOptions) -> Tensor:
+def fisher(model: Globals, state: State, songs: Ragged[Tensor], options: LocalOptions) -> Tensor:
     """Improved Fisher vectors, (song, 2 * comp * dim) float32, of length one; zero for songs without frames.
 
     With w_k = E[beta_k] normalised, m_k the mean and L_k the Cholesky factor of the expected covariance of component k,
@@ -32,7 +33,7 @@ def fisher(model: Globals, state: State, values: Tensor, offsets: Tensor, option
     """
     whitener = _whitener(state)
     scale = (model.beta / model.beta.sum()).rsqrt()[:, None]
-    found = values.new_zeros(len(offsets) - 1, 2, *whitener.mean.shape, dtype=torch.float32)
+    found = songs.values.new_zeros(len(songs), 2, *whitener.mean.shape, dtype=torch.float32)
 
     def one(group: Group) -> None:
         song = posterior_of(model, group, options)
@@ -45,7 +46,7 @@ def fisher(model: Globals, state: State, values: Tensor, offsets: Tensor, option
             improved = gradients.sign() * gradients.abs().sqrt()
             found[place][:, comps] = (improved / improved.norm()).float()
 
-    for _ in by_group(one, values, offsets):
+    for _ in by_group(one, songs):
         pass
     return found.flatten(1)
 

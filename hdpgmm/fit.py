@@ -244,10 +244,7 @@ def _steps(
 def _step(
     progress: Progress, batch: Batch, corpus_songs: int, rules: Rules, ranks: Ranks
 ) -> tuple[Progress, BatchInfo]:
-    songs = batch.songs
-    state, info = training_step.learn(
-        progress.state, songs.values, songs.offsets, corpus_songs, rules.settings, ranks.total
-    )
+    state, info = training_step.learn(progress.state, batch.songs, corpus_songs, rules.settings, ranks.total)
     if not _is_finite(state, info):
         raise NotFinite(state.step)
     return replace(progress, state=state, partial=progress.partial + info), info

@@ -18,7 +18,7 @@ from hdpgmm.data.whitening import Whitening
 from hdpgmm.fit import Batch, Progress
 from hdpgmm.model.state import State
 from hdpgmm.moves.merge_delete import Probe
-from hdpgmm.ragged import Ragged
+from hdpgmm.ragged import Ragged, offsets_of
 from hdpgmm.training_step import Settings
 from hdpgmm.validation import check_spread, whitened
 
@@ -41,7 +41,7 @@ class MemorySongs:
         bounds = group_bounds(songs.lengths)
         self.training = np.flatnonzero(~heldout)
         groups = members(bounds, self.training)
-        self.starts = np.cumsum([0, *map(len, groups.values())])
+        self.starts = offsets_of([*map(len, groups.values())])
         self.state, self.whitening = first_state(songs, groups, settings, seed, device)
         values = whitened(self.whitening, songs, songs.offsets[bounds].tolist())
         self.songs = Ragged(torch.from_numpy(values).to(device), torch.from_numpy(songs.offsets))
@@ -60,8 +60,7 @@ class MemorySongs:
 
     def probe(self) -> Probe:
         chosen = np.sort(self.training[some_songs(self.starts, self.seed, self.probe_songs)])
-        songs = self._take(chosen)
-        return Probe(songs.values, songs.offsets, self.n_songs)
+        return Probe(self._take(chosen), self.n_songs)
 
     def _batch(self, turn: Turn) -> Batch:
         return Batch(turn.epoch, turn.last, self._take(self.training[turn.songs]))

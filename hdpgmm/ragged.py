@@ -1,6 +1,6 @@
 """Songs of any length one after the other: one array of frames, and where each song begins."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
@@ -47,6 +47,11 @@ class Ragged(Generic[A]):
         return (self.values[start:stop] for start, stop in pairwise(self.offsets.tolist()))
 
     @property
+    def starts(self) -> A:
+        """The first frame of every song, (song,) int64."""
+        return self.offsets[:-1]
+
+    @property
     def lengths(self) -> A:
         """Frames of every song, (song,) int64."""
         return self.offsets[1:] - self.offsets[:-1]
@@ -58,16 +63,13 @@ class Ragged(Generic[A]):
     def take(self, songs: A) -> "Ragged[A]":
         """The songs at `songs` (song,) int64, on the CPU, in that order; a copy."""
         numbers = np.asarray(songs)
-        bounds = np.asarray(self.offsets)
-        lengths = np.diff(bounds)[numbers]
-        offsets = _offsets(lengths)
-        frames = np.arange(offsets[-1]) + np.repeat(bounds[:-1][numbers] - offsets[:-1], lengths)
-        values: Any = self.values
-        if isinstance(values, np.ndarray):
-            return Ragged(values[frames], offsets)  # pyright: ignore[reportReturnType]
-        import torch
+        starts, lengths = np.asarray(self.starts)[numbers], np.asarray(self.lengths)[numbers]
+        frames: Any = np.arange(lengths.sum()) + np.repeat(starts - offsets_of(lengths)[:-1], lengths)
+        if not isinstance(self.values, np.ndarray):
+            import torch
 
-        return Ragged(values[torch.from_numpy(frames).to(values.device)], torch.from_numpy(offsets))  # pyright: ignore[reportReturnType]
+            frames = torch.from_numpy(frames).to(self.values.device)
+        return ragged(lengths, self.values[frames])
 
     def split(self, songs: int) -> Iterator["Ragged[A]"]:
         """So many songs at a time, in order; without a copy."""
@@ -79,22 +81,37 @@ def concat(parts: Iterable[Ragged[A]]) -> Ragged[A]:
     parts = list(parts)
     if not parts:
         raise ValueError("expected at least one part")
-    values: Any = [part.values for part in parts]
-    offsets: Any = _offsets(np.concatenate([np.diff(np.asarray(part.offsets)) for part in parts]))
-    if isinstance(values[0], np.ndarray):
-        return Ragged(np.concatenate(values), offsets)  # pyright: ignore[reportReturnType]
-    import torch
-
-    return Ragged(torch.cat(values), torch.from_numpy(offsets))  # pyright: ignore[reportReturnType]
+    lengths = np.concatenate([np.asarray(part.lengths) for part in parts])
+    return ragged(lengths, _one_array([part.values for part in parts]))
 
 
-def ragged(lengths: np.ndarray, values: np.ndarray) -> Ragged[np.ndarray]:
+def packed(songs: Sequence[A]) -> Ragged[A]:
+    """Songs (frame, ...) of a list, one after the other; a copy. Raises ValueError where there are none."""
+    if not songs:
+        raise ValueError("expected at least one song")
+    return ragged([len(song) for song in songs], _one_array(songs))
+
+
+def ragged(lengths: "Sequence[int] | np.ndarray | Tensor", values: A) -> Ragged[A]:
     """Songs of these lengths (song,) in values (frame, ...). Raises ValueError where they have other frames in all."""
-    offsets = _offsets(lengths)
+    offsets: Any = offsets_of(lengths)
     if offsets[-1] != len(values):
         raise ValueError(f"songs of {offsets[-1]} frames in all, found {len(values)}")
+    if not isinstance(values, np.ndarray):
+        import torch
+
+        offsets = torch.from_numpy(offsets)
     return Ragged(values, offsets)
 
 
-def _offsets(lengths: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+def offsets_of(lengths: "Sequence[int] | np.ndarray | Tensor") -> np.ndarray:
+    """Where each of what has these lengths (n,) begins, one after another, and where the last ends, (n + 1,) int64."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.asarray(lengths), dtype=np.int64)])
+
+
+def _one_array(parts: Sequence[A]) -> A:
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)  # pyright: ignore[reportReturnType, reportCallIssue, reportArgumentType]
+    import torch
+
+    return torch.cat(parts)  # pyright: ignore[reportReturnType, reportArgumentType]

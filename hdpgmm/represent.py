@@ -18,6 +18,7 @@ from hdpgmm.local_step.posterior import LocalOptions, Posterior
 from hdpgmm.model.expectations import Globals, log_likelihoods
 from hdpgmm.model.inference import posterior_given
 from hdpgmm.model.threads import by_group
+from hdpgmm.ragged import Ragged
 from hdpgmm.score import component_weights, log_likelihood
 
 FLOOR = 1e-8  # of the paper's logarithm
@@ -46,21 +47,21 @@ class Vectors:
         return self.posterior, self.responsibility, self.expected, self.soft, self.log_likelihood
 
 
-def represent(model: Globals, values: Tensor, offsets: Tensor, options: LocalOptions) -> Vectors:
-    """The vectors of a batch, in its order: values (frame, dim) of all songs, offsets (song + 1,) int64 on the CPU."""
-    n_songs = len(offsets) - 1
+def represent(model: Globals, songs: Ragged[Tensor], options: LocalOptions) -> Vectors:
+    """The vectors of a batch of whitened songs (frame, dim), in its order."""
+    n_songs, device = len(songs), songs.values.device
     unseen = (model.beta / model.beta.sum()).float().expand(n_songs, -1)
-    nats = torch.full((n_songs,), math.nan, dtype=torch.float64, device=values.device)
+    nats = torch.full((n_songs,), math.nan, dtype=torch.float64, device=device)
     found = Vectors(unseen.clone(), unseen.clone(), unseen.clone(), unseen.clone(), nats)
 
     def one(group: Group) -> tuple[Tensor, tuple[Tensor, ...]]:
         log_lik = log_likelihoods(model, group.values)
         song = posterior_given(model, group, log_lik, options)
-        return group.songs.to(values.device), _of_group(model, group, log_lik, song)
+        return group.songs.to(device), _of_group(model, group, log_lik, song)
 
-    for songs, parts in by_group(one, values, offsets):
+    for places, parts in by_group(one, songs):
         for whole, part in zip(found.tensors(), parts, strict=True):
-            whole[songs] = part.to(whole.dtype)
+            whole[places] = part.to(whole.dtype)
     return found
 
 

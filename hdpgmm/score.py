@@ -6,7 +6,7 @@ from torch import Tensor
 from hdpgmm.local_step.posterior import LocalOptions, Posterior
 from hdpgmm.model.expectations import Globals, log_likelihoods, unseen_log_density
 from hdpgmm.model.inference import infer
-from hdpgmm.ragged import Ragged
+from hdpgmm.ragged import Ragged, ragged
 
 
 def component_weights(model: Globals, posterior: Posterior) -> Tensor:
@@ -32,27 +32,23 @@ def log_likelihood(model: Globals, values: Tensor, log_lik: Tensor, weights: Ten
     return torch.logaddexp(known, unseen_log_density(model, values) + unseen[:, None])
 
 
-def completion(model: Globals, values: Tensor, offsets: Tensor, options: LocalOptions) -> tuple[float, int]:
+def completion(model: Globals, songs: Ragged[Tensor], options: LocalOptions) -> tuple[float, int]:
     """Held-out document completion: (log-likelihood in nats, frames scored).
 
     A song's weights come from its even frames; its odd frames are scored. Songs under two frames are passed over.
     """
-    lengths = offsets.diff()
-    place = torch.arange(len(values)) - torch.repeat_interleave(offsets[:-1], lengths)
+    values, lengths = songs.values, songs.lengths
+    place = torch.arange(len(values)) - torch.repeat_interleave(songs.starts, lengths)
     odd = (place % 2 == 1).to(values.device)
-    scored = lengths // 2
-    starts = torch.cat([torch.zeros(1, dtype=torch.int64), scored.cumsum(0)])
     long_enough = torch.repeat_interleave(lengths >= 2, lengths).to(values.device)
-    seen_offsets = torch.cat(
-        [torch.zeros(1, dtype=torch.int64), ((lengths + 1) // 2 * (lengths >= 2)).cumsum(0)]
-    )
-    unseen, total = values[odd], 0.0
-    for group, posterior in infer(model, values[~odd & long_enough], seen_offsets, options):
+    seen = ragged((lengths + 1) // 2 * (lengths >= 2), values[~odd & long_enough])
+    unseen, total = ragged(lengths // 2, values[odd]), 0.0
+    for group, posterior in infer(model, seen, options):
         weights = component_weights(model, posterior)
         for song, weight in zip(group.songs.tolist(), weights, strict=True):
-            frames = unseen[starts[song] : starts[song + 1]][None]
+            frames = unseen[song][None]
             total += float(log_likelihood(model, frames, log_likelihoods(model, frames), weight[None]).sum())
-    return total, int(scored.sum())
+    return total, len(unseen.values)
 
 
 def completion_per_frame(
@@ -62,5 +58,5 @@ def completion_per_frame(
 
     log_det: of the whitening.
     """
-    total, frames = completion(model, songs.values, songs.offsets, options)
+    total, frames = completion(model, songs, options)
     return total / frames + log_det if frames else None

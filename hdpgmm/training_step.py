@@ -19,6 +19,7 @@ from hdpgmm.model.statistics import BatchInfo, batch_statistics
 from hdpgmm.model.update import blend, step_size
 from hdpgmm.moves import MOVES
 from hdpgmm.moves.merge_delete import Move, Probe
+from hdpgmm.ragged import Ragged
 
 SAMPLE_FRAMES = 200  # per component, for the k-means seeding
 SPLASH_DECAY = 1000  # steps, of the paper's eta_t = eta0 * 1000 / (t + 1000)
@@ -112,27 +113,24 @@ def first_state(
 
 def learn(
     state: State,
-    values: Tensor,
-    offsets: Tensor,
+    songs: Ragged[Tensor],
     corpus_songs: int,
     settings: Settings,
     total: Total = in_order,
 ) -> tuple[State, BatchInfo]:
-    """One step on a mini-batch of whitened songs: values (frame, dim), offsets (song + 1,).
+    """One step on a mini-batch of whitened songs (frame, dim).
 
     The songs' statistics are made in parts of PART_SONGS, which `total` adds up; that of `hdpgmm.distributed` adds
     those of other ranks, each of which has some of the mini-batch's parts.
     """
     splash = settings.splash * SPLASH_DECAY / (state.step + 1 + SPLASH_DECAY)
-    model = prepare(state, values.dtype)
+    model = prepare(state, songs.values.dtype)
 
-    def part_from(first: int) -> Part:
-        part = offsets[first : first + PART_SONGS + 1]
-        frames = values[int(part[0]) : int(part[-1])]
-        statistics, info = batch_statistics(model, frames, part - part[0], settings.options, splash)
-        return statistics, replace(info, songs=len(part) - 1)
+    def part_of(some: Ragged[Tensor]) -> Part:
+        statistics, info = batch_statistics(model, some, settings.options, splash)
+        return statistics, replace(info, songs=len(some))
 
-    parts = map(part_from, range(0, len(offsets) - 1, PART_SONGS))
+    parts = map(part_of, songs.split(PART_SONGS))
     statistics, info = total(parts, (state.stats.scaled(0.0), BatchInfo()))
     rho = step_size_of(state.step + 1, info.songs, corpus_songs, settings)
     return blend(state, statistics, corpus_songs / max(info.songs, 1), rho), info

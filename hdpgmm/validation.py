@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from hdpgmm.data.whitening import Whitening
-from hdpgmm.ragged import Ragged, ragged
+from hdpgmm.ragged import Ragged, packed, ragged
 
 Songs = Sequence[np.ndarray] | tuple[np.ndarray, np.ndarray]
 
@@ -52,8 +52,7 @@ def _given_one_by_one(arrays: list[np.ndarray], n_features: int | None) -> Ragge
             raise ValueError(
                 f"song {i}: expected {arrays[0].shape[1]} features as song 0 has, found {array.shape[1]}"
             )
-    values = np.concatenate(arrays) if arrays else np.empty((0, n_features or 0))
-    return ragged(np.array([len(array) for array in arrays], np.int64), values)
+    return packed(arrays) if arrays else ragged([], np.empty((0, n_features or 0)))
 
 
 def check_spread(values: np.ndarray) -> None:

@@ -1,6 +1,6 @@
 """What a comparison model is: vectors of songs from the same frames as the model's that is evaluated.
 
-Songs come in blocks: `values` float32 (frame, dim) of consecutive songs, `offsets` int64 (song + 1,).
+Songs come in blocks: it never sees all of them.
 """
 
 from collections.abc import Callable
@@ -8,9 +8,19 @@ from typing import Protocol
 
 import numpy as np
 
-Transform = Callable[
-    [np.ndarray, np.ndarray], tuple[np.ndarray, ...]
-]  # values, offsets -> (song, ...) of each row
+
+class Songs(Protocol):
+    """Consecutive songs: values float32 (frame, dim) of all; the first frame and the frames of each, (song,) int64."""
+
+    @property
+    def values(self) -> np.ndarray: ...
+    @property
+    def starts(self) -> np.ndarray: ...
+    @property
+    def lengths(self) -> np.ndarray: ...
+
+
+Transform = Callable[[Songs], tuple[np.ndarray, ...]]  # -> (song, ...) of each row
 
 
 class Baseline(Protocol):
@@ -33,9 +43,9 @@ class Baseline(Protocol):
         ...
 
 
-def lengths_of(offsets: np.ndarray) -> np.ndarray:
+def lengths_of(songs: Songs) -> np.ndarray:
     """Frames of each song, (song, 1). Raises ValueError where one has none."""
-    lengths = np.diff(offsets)[:, None]
+    lengths = songs.lengths[:, None]
     if (lengths <= 0).any():
         raise ValueError("a song without frames")
     return lengths

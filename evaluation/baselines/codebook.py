@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from evaluation.baselines.baseline import Transform, lengths_of
+from evaluation.baselines.baseline import Songs, Transform, lengths_of
 
 FRAMES_PER_CODEWORD = 10
 SEEDING_FRAMES_PER_CODEWORD = 40
@@ -54,9 +54,9 @@ def fit_codebook(sample: np.ndarray, codewords: int, seed: int) -> Codebook:
     return Codebook(mean, scale, np.asarray(kmeans.cluster_centers_, dtype=np.float64))
 
 
-def vq_histogram(codebook: Codebook, values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def vq_histogram(codebook: Codebook, songs: Songs) -> np.ndarray:
     """Share of each song's frames whose nearest centre is k, float64 (song, codeword)."""
-    lengths, k = lengths_of(offsets), len(codebook.centres)
+    values, lengths, k = songs.values, lengths_of(songs), len(codebook.centres)
     nearest = np.concatenate(
         [_nearest(codebook, values[i : i + _CHUNK_FRAMES]) for i in range(0, len(values), _CHUNK_FRAMES)]
     )
@@ -97,8 +97,8 @@ class VQCodebook:
         """k-means on the sample."""
         book = fit_codebook(sample, self.codewords, seed)
 
-        def transform(values: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, ...]:
-            found = vq_histogram(book, values, offsets)
+        def transform(songs: Songs) -> tuple[np.ndarray, ...]:
+            found = vq_histogram(book, songs)
             return log_floor(found), np.sqrt(found)
 
         return transform
@@ -114,4 +114,4 @@ class VQWords(VQCodebook):
     def fit(self, sample: np.ndarray, seed: int) -> Transform:
         """k-means on the sample."""
         book = fit_codebook(sample, self.codewords, seed)
-        return lambda values, offsets: (vq_histogram(book, values, offsets),)
+        return lambda songs: (vq_histogram(book, songs),)

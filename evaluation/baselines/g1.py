@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from evaluation.baselines.baseline import Transform, lengths_of
+from evaluation.baselines.baseline import Songs, Transform, lengths_of
 
 
-def g1(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def g1(songs: Songs) -> np.ndarray:
     """G1: each song's mean and standard deviation per feature, float64 (song, 2 dim)."""
-    lengths = lengths_of(offsets)
-    mean = np.add.reduceat(values.astype(np.float64), offsets[:-1], axis=0) / lengths
+    values, starts, lengths = songs.values, songs.starts, lengths_of(songs)
+    mean = np.add.reduceat(values.astype(np.float64), starts, axis=0) / lengths
     spread = (values - np.repeat(mean, lengths[:, 0], axis=0)) ** 2
-    sd = np.sqrt(np.add.reduceat(spread, offsets[:-1], axis=0) / lengths)
+    sd = np.sqrt(np.add.reduceat(spread, starts, axis=0) / lengths)
     return np.concatenate([mean, sd], axis=1)
 
 
@@ -25,4 +25,4 @@ class G1:
 
     def fit(self, sample: np.ndarray, seed: int) -> Transform:
         """Nothing is learned."""
-        return lambda values, offsets: (g1(values, offsets),)
+        return lambda songs: (g1(songs),)

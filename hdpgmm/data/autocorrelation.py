@@ -7,9 +7,10 @@ lag k. Here r_k is that of whitened frames about their song's mean, averaged ove
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
+
+from hdpgmm.ragged import Ragged
 
 LAGS = 32  # frames; the squares are small beyond a quarter of a second
 FEW = 1000  # frames, so pairs of a lag: of fewer its correlation is not believed
@@ -26,12 +27,12 @@ class Lagged:
         return Lagged(self.products + other.products, self.pairs + other.pairs)
 
 
-def lagged(values: np.ndarray, offsets: np.ndarray) -> Lagged:
-    """Of songs one after the other: values (frame, dim), offsets (song + 1,)."""
-    dim = values.shape[1]
+def lagged(songs: Ragged[np.ndarray]) -> Lagged:
+    """Of songs (frame, dim)."""
+    dim = songs.values.shape[1]
     products, pairs = np.zeros((LAGS + 1, dim, dim)), np.zeros(LAGS + 1, np.int64)
-    for start, stop in pairwise(offsets.tolist()):
-        song = values[start:stop].astype(np.float64)
+    for frames in songs:
+        song = frames.astype(np.float64)
         song -= song.mean(0) if len(song) else 0.0
         for lag in range(min(LAGS + 1, len(song))):
             products[lag] += song[: len(song) - lag].T @ song[lag:]

@@ -54,8 +54,8 @@ def survey_group(songs: Ragged[np.ndarray], share: float, seed: Sequence[int], s
     Where frames are taken, also products with those that follow them, of the first LAGGED_FRAMES.
     """
     chosen = np.random.default_rng(list(seed)).random(len(songs.values)) < share
-    ends = np.minimum(songs.offsets, LAGGED_FRAMES)
-    followed = lagged(songs.values[:LAGGED_FRAMES], ends) if share else None
+    first = Ragged(songs.values[:LAGGED_FRAMES], np.minimum(songs.offsets, LAGGED_FRAMES))
+    followed = lagged(first) if share else None
     return Surveyed(moments(songs.values) if summed else None, songs.values[chosen], followed)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hdpgmm.ragged import Ragged
+
 SLACK = 1.125  # longest over shortest song of a group
 
 
@@ -18,22 +20,22 @@ class Group:
     mask: Tensor
 
 
-def groups(values: Tensor, offsets: Tensor, max_frames: int) -> Iterator[Group]:
-    """Every song with frames, once: values (frame, dim) of all songs one after the other, offsets (song + 1,) int64.
+def groups(songs: Ragged[Tensor], max_frames: int) -> Iterator[Group]:
+    """Every song with frames (frame, dim), once.
 
     Which songs meet follows from the lengths alone. A group holds at most `max_frames` frames, or one song.
     """
-    for songs in partition(offsets.diff().tolist(), max_frames):
-        yield gather(values, offsets, songs)
+    for some in partition(songs.lengths.tolist(), max_frames):
+        yield gather(songs, some)
 
 
-def gather(values: Tensor, offsets: Tensor, songs: list[int]) -> Group:
-    """The songs at `songs`, the longest last."""
-    index = torch.tensor(songs, dtype=torch.int64)
-    lengths = offsets[index + 1] - offsets[index]
+def gather(songs: Ragged[Tensor], some: list[int]) -> Group:
+    """The songs at `some`, the longest last."""
+    index, values = torch.tensor(some, dtype=torch.int64), songs.values
+    lengths = songs.lengths[index]
     steps = torch.arange(int(lengths[-1]))
     inside = steps < lengths[:, None]
-    frames = torch.where(inside, offsets[index][:, None] + steps, 0)
+    frames = torch.where(inside, songs.starts[index][:, None] + steps, 0)
     mask = inside.to(device=values.device, dtype=values.dtype)
     return Group(index, values[frames.to(values.device)] * mask[:, :, None], mask)
 

@@ -10,6 +10,7 @@ from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model.expectations import log_likelihoods, prepare
 from hdpgmm.model.inference import infer, song_level
 from hdpgmm.model.state import State, family
+from hdpgmm.ragged import Ragged
 
 
 def corpus_terms(state: State) -> dict[str, float]:
@@ -45,11 +46,11 @@ def corpus_bound(state: State) -> float:
     return math.fsum(corpus_terms(state).values())
 
 
-def bound_terms(state: State, values: Tensor, offsets: Tensor, options: LocalOptions) -> dict[str, float]:
+def bound_terms(state: State, songs: Ragged[Tensor], options: LocalOptions) -> dict[str, float]:
     """The bound of a corpus by name, nats: `song_terms` summed over its songs, and `corpus_terms`."""
-    model = prepare(state, values.dtype)
+    model = prepare(state, songs.values.dtype)
     total, level = corpus_terms(state), song_level(state.prior.direct)
-    for group, posterior in infer(model, values, offsets, options):
+    for group, posterior in infer(model, songs, options):
         log_lik = log_likelihoods(model, group.values)
         terms = level.song_terms(log_lik, group.mask, model.log_beta, model.alpha0, posterior)
         for name, nats in terms.items():

@@ -13,6 +13,7 @@ from hdpgmm.local_step.groups import Group
 from hdpgmm.local_step.posterior import LocalOptions, Posterior, supported, take_named
 from hdpgmm.model.expectations import Globals, log_likelihoods, scratch_for
 from hdpgmm.model.threads import by_group
+from hdpgmm.ragged import Ragged
 
 
 def song_level(direct: bool) -> ModuleType:
@@ -20,15 +21,13 @@ def song_level(direct: bool) -> ModuleType:
     return direct_assignment if direct else stick_breaking
 
 
-def infer(
-    model: Globals, values: Tensor, offsets: Tensor, options: LocalOptions
-) -> Iterator[tuple[Group, Posterior]]:
-    """The local step of every song with frames, group by group: (group, posterior).
+def infer(model: Globals, songs: Ragged[Tensor], options: LocalOptions) -> Iterator[tuple[Group, Posterior]]:
+    """The local step of every song with frames (frame, dim), group by group: (group, posterior).
 
-    values (frame, dim) of all songs one after the other; offsets (song + 1,) int64, on the CPU. The groups follow from
-    the songs' lengths, and on the CPU each is one thread's, so the result does not depend on the number of threads.
+    The groups follow from the songs' lengths, and on the CPU each is one thread's, so the result does not depend on the
+    number of threads.
     """
-    return by_group(lambda group: (group, posterior_of(model, group, options)), values, offsets)
+    return by_group(lambda group: (group, posterior_of(model, group, options)), songs)
 
 
 def posterior_of(

@@ -12,6 +12,7 @@ from hdpgmm.local_step.posterior import LocalOptions, Posterior
 from hdpgmm.model.expectations import Globals, log_likelihoods, scratch_for
 from hdpgmm.model.inference import on_gpu, posterior_of
 from hdpgmm.model.threads import GROUP_FRAMES, by_group
+from hdpgmm.ragged import Ragged
 
 SLICE = 4096  # frames that are summed in float32 on a GPU
 
@@ -35,16 +36,17 @@ class BatchInfo:
 
 
 def batch_statistics(
-    model: Globals, values: Tensor, offsets: Tensor, options: LocalOptions, splash: float = 0.0
+    model: Globals, songs: Ragged[Tensor], options: LocalOptions, splash: float = 0.0
 ) -> tuple[Statistics, BatchInfo]:
-    """Sufficient statistics of a ragged batch, unscaled, and what to log.
+    """Sufficient statistics of a batch of songs (frame, dim), unscaled, and what to log.
 
     splash mixes that share of a uniform distribution over components into each responsibility (the paper's
     regulariser); 0 leaves the posterior alone.
     """
+    values = songs.values
     n_comp, dim, device = model.theta.shape[1], values.shape[1], values.device
     total = _total_fused if on_gpu(model, device) else _total_by_group
-    sums, atoms, used, info = total(model, values, offsets, options)
+    sums, atoms, used, info = total(model, songs, options)
     if splash:
         everything = torch.zeros(model.theta.shape[0], dtype=torch.float64, device=device)
         for block in blocks(len(values), BLOCK[device.type]):
@@ -56,7 +58,7 @@ def batch_statistics(
 Totals = tuple[Tensor, Tensor, Tensor, BatchInfo]
 
 
-def _total_by_group(model: Globals, values: Tensor, offsets: Tensor, options: LocalOptions) -> Totals:
+def _total_by_group(model: Globals, songs: Ragged[Tensor], options: LocalOptions) -> Totals:
     """R^T t(X) (comp, expanded_size), draws (comp,), usage (2,), all float64, and what to log, of a batch."""
 
     def one(group: Group) -> tuple[Tensor, Tensor, Tensor, BatchInfo]:
@@ -67,10 +69,10 @@ def _total_by_group(model: Globals, values: Tensor, offsets: Tensor, options: Lo
         draws, used = posterior.component_draws().sum(0), posterior.usage.sum(0)
         return products(group.values, posterior, model.diagonal, scratch), draws, used, info
 
-    sums = torch.zeros(model.theta.T.shape, dtype=torch.float64, device=values.device)
+    sums = torch.zeros(model.theta.T.shape, dtype=torch.float64, device=songs.values.device)
     atoms = torch.zeros_like(sums[:, 0])
     used, info = sums.new_zeros(2), BatchInfo()
-    for part in by_group(one, values, offsets):
+    for part in by_group(one, songs):
         sums += part[0]
         atoms += part[1]
         used += part[2]
@@ -78,26 +80,27 @@ def _total_by_group(model: Globals, values: Tensor, offsets: Tensor, options: Lo
     return sums, atoms, used, info
 
 
-def _total_fused(model: Globals, values: Tensor, offsets: Tensor, options: LocalOptions) -> Totals:
+def _total_fused(model: Globals, songs: Ragged[Tensor], options: LocalOptions) -> Totals:
     """`_total_by_group` on a GPU: chunks of whole songs one after the other, ragged as they are; nothing waits."""
     from hdpgmm.local_step import fused
 
+    values = songs.values
     n_comp, most = len(model.log_beta), direct_assignment.n_named(options, len(model.log_beta))
     sums = torch.zeros(model.theta.T.shape, dtype=torch.float64, device=values.device)
     atoms, used, logged = torch.zeros_like(sums[:, 0]), sums.new_zeros(2), sums.new_zeros(2)
-    lengths = offsets.diff()
-    starts, lengths = offsets[:-1][lengths > 0], lengths[lengths > 0]
+    filled = songs.lengths > 0
+    starts, lengths = songs.starts[filled], songs.lengths[filled]
     scratch = scratch_for(model, values)
     for some in chunks(lengths.tolist(), GROUP_FRAMES["cuda"]):
         first = int(starts[some.start])
         frames = values[first : int(starts[some.stop - 1] + lengths[some.stop - 1])]
         log_lik = log_likelihoods(model, frames, scratch).T
-        songs = fused.Songs(*(part[some].to(values.device) for part in (starts - first, lengths)))
-        shares, comps = fused.supported(log_lik, songs, model.log_beta, most)
+        bounds = fused.Songs(*(part[some].to(values.device) for part in (starts - first, lengths)))
+        shares, comps = fused.supported(log_lik, bounds, model.log_beta, most)
         responsibilities = torch.zeros_like(log_lik)
-        places = comps * log_lik.stride(0) + songs.start[:, None]
+        places = comps * log_lik.stride(0) + bounds.start[:, None]
         found = fused.ascend(
-            log_lik, songs, comps, shares, model.log_beta, model.alpha0, options, responsibilities, places
+            log_lik, bounds, comps, shares, model.log_beta, model.alpha0, options, responsibilities, places
         )
         draws, usage = direct_assignment.draws_and_usage(found.weight, found.counts, model.alpha0)
         sums += _weighted(responsibilities, frames, model.diagonal, scratch)

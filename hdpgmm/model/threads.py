@@ -9,15 +9,17 @@ import torch
 from torch import Tensor
 
 from hdpgmm.local_step.groups import Group, gather, partition
+from hdpgmm.ragged import Ragged
 
 GROUP_FRAMES = {"cpu": 8192, "cuda": 1 << 17}  # of the songs inferred side by side
 
 
-def by_group(task: Callable[[Group], Any], values: Tensor, offsets: Tensor) -> Iterator[Any]:
+def by_group(task: Callable[[Group], Any], songs: Ragged[Tensor]) -> Iterator[Any]:
     """task(group) of every group of the songs, in order. A group is put together by the thread that has the task."""
-    songs = partition(offsets.diff().tolist(), GROUP_FRAMES[values.device.type])
-    run = in_threads if values.device.type == "cpu" else map  # a GPU has one queue
-    return iter(run(lambda some: task(gather(values, offsets, some)), songs))
+    device = songs.values.device.type
+    run = in_threads if device == "cpu" else map  # a GPU has one queue
+    parts = partition(songs.lengths.tolist(), GROUP_FRAMES[device])
+    return iter(run(lambda some: task(gather(songs, some)), parts))
 
 
 def in_threads(task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:

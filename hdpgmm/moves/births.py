@@ -43,7 +43,7 @@ def births(
     proposals = _proposals(state, probe.half(0), options, generator, most)
     if not proposals:
         return state, []
-    judges = [probe.half(1), *([probe.half(0)] if probe.songs == probe.corpus_songs else [])]
+    judges = [probe.half(1), *([probe.half(0)] if len(probe.songs) == probe.corpus_songs else [])]
     before = [_songs_bound(state, half, options) for half in judges]
 
     def judged(kept: list[_Proposal]) -> Judged:
@@ -58,7 +58,7 @@ def births(
 
 def _songs_bound(state: State, probe: Probe, options: LocalOptions) -> float:
     """Sum of the bounds of the probe's songs, nats."""
-    songs = infer(prepare(state, probe.values.dtype), probe.values, probe.offsets, options)
+    songs = infer(prepare(state, probe.songs.values.dtype), probe.songs, options)
     return sum(float(posterior.bound.sum()) for _, posterior in songs)
 
 
@@ -76,8 +76,8 @@ def _proposals(
 ) -> list[_Proposal]:
     """At most `most` components that promise to gain as two, best first."""
     frames, labels, owners = [], [], []
-    model = prepare(state, probe.values.dtype)
-    for group, posterior in infer(model, probe.values, probe.offsets, options):
+    model = prepare(state, probe.songs.values.dtype)
+    for group, posterior in infer(model, probe.songs, options):
         inside = group.mask.bool()
         frames.append(group.values[inside])
         comps = posterior.varphi.argmax(2).gather(1, posterior.zeta.argmax(2))

@@ -43,28 +43,22 @@ class Move:
 
 @dataclass(frozen=True)
 class Probe:
-    """Songs the moves are judged on. corpus_songs: how many songs they stand for."""
+    """Songs (frame, dim) the moves are judged on. corpus_songs: how many songs they stand for."""
 
-    values: Tensor
-    offsets: Tensor
+    songs: Ragged[Tensor]
     corpus_songs: int
 
     @property
-    def songs(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
     def scale(self) -> float:
-        return self.corpus_songs / self.songs
+        return self.corpus_songs / len(self.songs)
 
     def take(self, songs: Tensor) -> "Probe":
         """The songs at `songs` (int64, on the CPU), which stand for the same corpus."""
-        taken = Ragged(self.values, self.offsets).take(songs)
-        return Probe(taken.values, taken.offsets, self.corpus_songs)
+        return replace(self, songs=self.songs.take(songs))
 
     def half(self, odd: int) -> "Probe":
         """Every second song, from the first or the second on; of one song both halves are that song."""
-        return self.take(torch.arange(odd % self.songs, self.songs, 2))
+        return self.take(torch.arange(odd % len(self.songs), len(self.songs), 2))
 
 
 @dataclass(frozen=True)
@@ -192,11 +186,11 @@ class SongChanges:
 
 def song_changes(state: State, probe: Probe, options: LocalOptions, pairs: Tensor) -> SongChanges:
     """The songs' part of `merge_gains` and `delete_gains`. pairs (pair, 2)."""
-    model, level = prepare(state, probe.values.dtype), song_level(state.prior.direct)
-    device = probe.values.device
+    values = probe.songs.values
+    model, level, device = prepare(state, values.dtype), song_level(state.prior.direct), values.device
     merge, shared = (torch.zeros(len(pairs), dtype=torch.float64, device=device) for _ in range(2))
     loss, bound = torch.zeros(state.n_components, dtype=torch.float64, device=device), 0.0
-    for group, posterior in infer(model, probe.values, probe.offsets, options):
+    for group, posterior in infer(model, probe.songs, options):
         bound += float(posterior.bound.sum())
         comps = _named(posterior)
         forgotten = level.removal_changes(posterior, model.log_beta, state.alpha0)

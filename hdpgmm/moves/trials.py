@@ -76,11 +76,11 @@ def _likeliest(state: State, probe: Probe, options: LocalOptions, neighbours: in
 
 
 def _inferred(state: State, probe: Probe, options: LocalOptions) -> _Songs:
-    model = prepare(state, probe.values.dtype)
-    device = probe.values.device
-    bound = torch.zeros(probe.songs, dtype=torch.float64, device=device)
-    atoms = torch.zeros(probe.songs, state.n_components, dtype=torch.float64, device=device)
-    for group, posterior in infer(model, probe.values, probe.offsets, options):
+    songs = probe.songs
+    model, device = prepare(state, songs.values.dtype), songs.values.device
+    bound = torch.zeros(len(songs), dtype=torch.float64, device=device)
+    atoms = torch.zeros(len(songs), state.n_components, dtype=torch.float64, device=device)
+    for group, posterior in infer(model, songs, options):
         index = group.songs.to(device)
         bound[index] = posterior.bound
         atoms[index] = posterior.component_draws()

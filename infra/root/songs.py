@@ -16,15 +16,15 @@ from infra.storage.store import Store
 
 @dataclass(frozen=True)
 class SongBlock:
-    """Songs one after the other: song i is `values[offsets[i]:offsets[i + 1]]`.
+    """Songs one after the other.
 
-    values: float32 (frame, dim), C-contiguous and writable; offsets: int64 (song + 1).
+    values: the frames of all, float32 (frame, dim), C-contiguous and writable; lengths: frames of each, int64 (song,).
     """
 
     track_ids: list[str]
     versions: list[str]
     values: np.ndarray
-    offsets: np.ndarray
+    lengths: np.ndarray
 
 
 def read_block(store: Store, path: str, row_group: int, rows: Sequence[int] | None = None) -> SongBlock:
@@ -51,23 +51,21 @@ def shard_blocks(store: Store, path: str) -> Iterator[SongBlock]:
 
 def joined(blocks: Sequence[SongBlock]) -> SongBlock:
     """The songs of the blocks, one block after the other."""
-    lengths = np.concatenate([np.diff(block.offsets) for block in blocks])
     return SongBlock(
         [track for block in blocks for track in block.track_ids],
         [version for block in blocks for version in block.versions],
         np.concatenate([block.values for block in blocks]),
-        np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)]),
+        np.concatenate([block.lengths for block in blocks]),
     )
 
 
 def _block(table: pa.Table) -> SongBlock:
     frames = table[FRAMES].combine_chunks()
-    lengths = np.asarray(frames.value_lengths())
+    lengths = np.asarray(frames.value_lengths(), np.int64)
     songs = frames.flatten()
     values = np.array(songs.flatten().to_numpy(zero_copy_only=True), dtype=np.float32, order="C", copy=True)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
     track_ids, versions = (table[name].to_pylist() for name in (TRACK_ID, VERSION))
-    return SongBlock(track_ids, versions, values.reshape(-1, songs.type.list_size), offsets)
+    return SongBlock(track_ids, versions, values.reshape(-1, songs.type.list_size), lengths)
 
 
 def read_songs(store: Store, snapshot: Snapshot) -> pa.Table:

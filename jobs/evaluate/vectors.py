@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from evaluation.baselines.baseline import Baseline
 from evaluation.baselines.codebook import VQWords
 from evaluation.baselines.sampling import frames_per_song, sample_frames, sample_songs
+from hdpgmm.ragged import ragged
 from infra.config import EvaluateConfig
 from infra.errors import ConfigError, StorageError
 from infra.root.records import Snapshot
@@ -52,9 +53,9 @@ def baseline_vectors(
     place = {track: row for row, track in enumerate(wanted)}
     found: dict[tuple[str, int], np.ndarray | None] = {}
     for block in blocks(inputs.store, songs, place.keys()) if fitted else ():
+        block_songs = ragged(block.lengths, block.values)
         for model, seed, transform in fitted:
-            vectors = transform(block.values, block.offsets)
-            for name, part in zip(rows[model, seed], vectors, strict=True):
+            for name, part in zip(rows[model, seed], transform(block_songs), strict=True):
                 found[name, seed] = _put(found.get((name, seed)), place, block.track_ids, part)
     return {key: _whole(table, wanted) for key, table in found.items() if table is not None}
 
@@ -145,5 +146,4 @@ def blocks(store: Store, songs: pa.Table, wanted: Collection[str]) -> Iterator[S
 
 def songs_of(block: SongBlock) -> Iterator[tuple[str, np.ndarray]]:
     """(track id, frames) of each song of a block."""
-    for track, start, stop in zip(block.track_ids, block.offsets[:-1], block.offsets[1:], strict=True):
-        yield track, block.values[start:stop]
+    return zip(block.track_ids, ragged(block.lengths, block.values), strict=True)

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.spec import FeatureSpec
+from hdpgmm.ragged import offsets_of
 from infra.errors import StorageError
 from infra.root.ledger import Tree
 from infra.root.records import Commit
@@ -182,7 +183,7 @@ def feature_table(rows: Sequence[tuple[Track, Extracted]], spec: FeatureSpec) ->
     lengths = [len(result.frames) for _, result in rows]
     frames = [result.frames for _, result in rows] or [np.empty((0, spec.n_features), spec.dtype)]
     values = pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(frames).ravel()), spec.n_features)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    offsets = pa.array(offsets_of(lengths).astype(np.int32))
     columns = {
         TRACK_ID: [track.track_id for track, _ in rows],
         VERSION: [track.version for track, _ in rows],

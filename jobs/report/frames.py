@@ -12,9 +12,9 @@ from evaluation.interpretation.segments import Window, best_window
 from evaluation.interpretation.tally import FrameTally, deviations, in_words, tally_frames
 from evaluation.report.records import Trait
 from features.spec import FeatureSpec
-from hdpgmm.ragged import Ragged
+from hdpgmm.ragged import Ragged, ragged
 from infra.config import ReportConfig
-from infra.root.songs import SongBlock, read_songs
+from infra.root.songs import read_songs
 from jobs.evaluate.inputs import Inputs
 from jobs.evaluate.vectors import blocks
 from jobs.represent.model import LoadedModel, frame_responsibilities
@@ -88,10 +88,10 @@ def summarise_frames(
     steps: dict[str, np.ndarray] = {}
     with _one_thread():
         for block in blocks(inputs.store, read_songs(inputs.store, inputs.features), request.tracks):
-            responsibility = frame_responsibilities(model, block.values, block.offsets)[
-                :, list(request.shown)
-            ]
-            for track, values, shares in _songs_of(block, responsibility):
+            songs = ragged(block.lengths, block.values)
+            found = frame_responsibilities(model, songs)
+            shown = Ragged(found.values[:, list(request.shown)], found.offsets)
+            for track, values, shares in zip(block.track_ids, songs, shown, strict=True):
                 rows = [row for row, wanted in enumerate(request.searched) if track in wanted]
                 if rows:
                     frames += tally_frames(values[:, picked] * signs, shares)
@@ -124,11 +124,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _songs_of(block: SongBlock, responsibility: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    songs = (Ragged(frames, block.offsets) for frames in (block.values, responsibility))
-    return zip(block.track_ids, *songs, strict=True)
 
 
 def traits_of(spec: FeatureSpec) -> dict[TraitSource, tuple[int, float]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from hdpgmm.data.whitening import Whitening
 from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import Globals, family, infer, prepare
+from hdpgmm.ragged import Ragged
 from hdpgmm.represent import Vectors, represent
 from hdpgmm.serialization import from_arrays
 from infra.errors import ConfigError, StorageError
@@ -87,37 +88,34 @@ def features_of(store: Store, corpus: str, model: LoadedModel) -> Snapshot:
     return snapshot
 
 
-def song_vectors(model: LoadedModel, values: np.ndarray, offsets: np.ndarray) -> Vectors:
-    """The vectors of the songs, on the CPU; values (frame, dim) in feature units, offsets (song + 1,).
+def song_vectors(model: LoadedModel, songs: Ragged[np.ndarray]) -> Vectors:
+    """The vectors of songs (frame, dim) in feature units, on the CPU.
 
     Log-likelihoods are those of the frames in feature units.
     """
-    found = represent(model.expectations, whitened(model, values), torch.from_numpy(offsets), model.options)
+    found = represent(model.expectations, whitened(model, songs), model.options)
     found = Vectors(*(part.cpu() for part in found.tensors()))
     return replace(found, log_likelihood=found.log_likelihood + model.whitening.log_det)
 
 
-def whitened(model: LoadedModel, values: np.ndarray) -> Tensor:
+def whitened(model: LoadedModel, songs: Ragged[np.ndarray]) -> Ragged[Tensor]:
     """(frame, dim) in feature units -> float32 (frame, dim) on the model's device, as `model.whitening` gives."""
     device = model.expectations.theta.device
     mean, transform = (
         torch.from_numpy(part).to(device) for part in (model.whitening.mean, model.whitening.transform)
     )
-    frames = torch.from_numpy(values).to(device)
+    frames = torch.from_numpy(songs.values).to(device)
     found = torch.empty_like(frames, dtype=torch.float32)
     for part, into in zip(frames.split(WHITENED_FRAMES), found.split(WHITENED_FRAMES), strict=True):
         into.copy_((part.double() - mean) @ transform)
-    return found
+    return Ragged(found, torch.from_numpy(songs.offsets))
 
 
-def frame_responsibilities(model: LoadedModel, values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """r_nk of every frame, (frame, comp) float32."""
-    frames = whitened(model, values)
-    found = np.empty((len(values), model.n_components), np.float32)
-    for group, posterior in infer(model.expectations, frames, torch.from_numpy(offsets), model.options):
-        for song, shares in zip(
-            group.songs.tolist(), posterior.responsibilities().cpu().numpy(), strict=True
-        ):
-            first, last = offsets[song : song + 2]
-            found[first:last] = shares[: last - first]
+def frame_responsibilities(model: LoadedModel, songs: Ragged[np.ndarray]) -> Ragged[np.ndarray]:
+    """r_nk of every frame of songs (frame, dim) in feature units: songs (frame, comp) float32."""
+    found = Ragged(np.empty((len(songs.values), model.n_components), np.float32), songs.offsets)
+    for group, posterior in infer(model.expectations, whitened(model, songs), model.options):
+        shares = posterior.responsibilities().cpu().numpy()
+        for song, of_song in zip(group.songs.tolist(), shares, strict=True):
+            found[song][:] = of_song[: len(found[song])]
     return found

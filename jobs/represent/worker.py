@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from hdpgmm.ragged import ragged
 from hdpgmm.represent import Vectors
 from infra.root.ledger import Tree
 from infra.root.schemas import (
@@ -85,7 +86,8 @@ class Representer:
 
     def _tables(self, batch: Sequence[Part]) -> Iterator[tuple[str, pa.Table]]:
         songs = joined([block for _, block in batch])
-        table = vector_table(songs, song_vectors(self.model, songs.values, songs.offsets), self.top)
+        vectors = song_vectors(self.model, ragged(songs.lengths, songs.values))
+        table = vector_table(songs, vectors, self.top)
         first = 0
         for name, block in batch:
             yield name, table.slice(first, len(block.track_ids))
@@ -131,7 +133,7 @@ def vector_table(songs: SongBlock, vectors: Vectors, top: int) -> pa.Table:
     columns = {
         TRACK_ID: songs.track_ids,
         VERSION: songs.versions,
-        N_FRAMES: pa.array(np.diff(songs.offsets).astype(np.int32)),
+        N_FRAMES: pa.array(songs.lengths.astype(np.int32)),
         **kinds,
         LOG_LIKELIHOOD: pa.array(vectors.log_likelihood.numpy()),
         TOP_COMPONENTS: _lists(components.int()).cast(schema.field(TOP_COMPONENTS).type),

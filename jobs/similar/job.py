@@ -13,6 +13,7 @@ from evaluation.neighbours.exact import Neighbour
 from features.errors import BadTrack
 from features.extract import extract
 from features.spec import FeatureSpec
+from hdpgmm.ragged import packed
 from infra.config import Config
 from infra.errors import ConfigError
 from infra.root.ledger import Tree
@@ -91,9 +92,9 @@ def audio_vector(inputs: Inputs, uri: str, kind: str) -> np.ndarray:
         raise ConfigError(f"--audio {uri}: no such file") from None
     except BadTrack as bad:
         raise ConfigError(f"--audio {bad.message} ({bad.reason})") from None
-    model, offsets = load_model(inputs.store, inputs.model), np.array([0, len(frames)])
-    song = SongBlock([uri], [""], frames, offsets)
-    return as_matrix(vector_table(song, song_vectors(model, frames, offsets), 1)[kind])[0]
+    model, song = load_model(inputs.store, inputs.model), packed([frames])
+    block = SongBlock([uri], [""], song.values, song.lengths)
+    return as_matrix(vector_table(block, song_vectors(model, song), 1)[kind])[0]
 
 
 def read_specification(inputs: Inputs) -> FeatureSpec:

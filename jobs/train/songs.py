@@ -60,8 +60,7 @@ class FedSongs:
 
     @cached_property
     def _probe(self) -> Probe:
-        songs = self._kept(self.plan.probe_batch(self.probe_songs))
-        return Probe(songs.values, songs.offsets, self.n_songs)
+        return Probe(self._kept(self.plan.probe_batch(self.probe_songs)), self.n_songs)
 
     def _kept(self, batch: Batch) -> Ragged[Tensor]:
         """Songs that stay, in memory of our own; all data workers share in reading them."""

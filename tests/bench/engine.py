@@ -37,6 +37,7 @@ from hdpgmm.data import kmeans as initialise
 from hdpgmm.local_step.groups import groups
 from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import BatchInfo, Globals, State
+from hdpgmm.ragged import Ragged, ragged
 from tests.bench import plain
 
 _FRAMES = (800, 1300)  # of the shortest and the longest song: 19 to 30 s at 43 frames a second
@@ -74,23 +75,7 @@ class Size:
     seed: int
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """values (frame, dim) float32, whitened, of all songs one after the other; offsets (song + 1,) on the CPU."""
-
-    values: Tensor
-    offsets: Tensor
-
-    @property
-    def n_songs(self) -> int:
-        return len(self.offsets) - 1
-
-    def first(self, n_songs: int) -> "Corpus":
-        offsets = self.offsets[: n_songs + 1]
-        return Corpus(self.values[: int(offsets[-1])], offsets)
-
-    def songs(self) -> list[Tensor]:
-        return list(torch.split(self.values, self.offsets.diff().tolist()))
+Corpus = Ragged[Tensor]  # songs (frame, dim) float32, whitened
 
 
 @dataclass(frozen=True)
@@ -231,8 +216,7 @@ def synthetic(size: Size, device: torch.device) -> Corpus:
     sample = values[:: 1 + len(values) // 200_000].astype(np.float64)
     whitening = np.linalg.cholesky(np.linalg.inv(np.cov(sample.T)))
     values = (values - sample.mean(0).astype(np.float32)) @ whitening.astype(np.float32)
-    offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]))
-    return Corpus(torch.from_numpy(values).to(device), offsets)
+    return ragged(lengths, torch.from_numpy(values).to(device))
 
 
 def first_state(corpus: Corpus, size: Size, options: LocalOptions, direct: bool = True) -> State:
@@ -245,11 +229,11 @@ def first_state(corpus: Corpus, size: Size, options: LocalOptions, direct: bool 
     drawn = torch.randint(n_frames, (max(10_000, 20 * size.components),), generator=generator)
     sample = corpus.values[drawn.to(device)].cpu()
     prior = whitened_prior(size.dim, direct=direct)
-    state = initialise.from_sample(prior, sample, size.components, n_frames, corpus.n_songs, generator)
+    state = initialise.from_sample(prior, sample, size.components, n_frames, len(corpus), generator)
     state = replace(state, stats=state.stats.to(device))
-    some = corpus.first(_WARM_SONGS)
-    batch, _ = model.batch_statistics(model.prepare(state), some.values, some.offsets, options)
-    state = model.blend(state, batch, corpus.n_songs / some.n_songs, 1.0)
+    some = corpus[:_WARM_SONGS]
+    batch, _ = model.batch_statistics(model.prepare(state), some, options)
+    state = model.blend(state, batch, len(corpus) / len(some), 1.0)
     return replace(
         state, stats=state.stats.take(torch.argsort(state.stats.atoms, descending=True, stable=True))
     )
@@ -259,7 +243,7 @@ def engine_step(corpus: Corpus, state: State, options: LocalOptions) -> Step:
     """batch_statistics with the corpus as the mini-batch, blend and prepare."""
     globals_, device = model.prepare(state), corpus.values.device
     start = _now(device)
-    batch, info = model.batch_statistics(globals_, corpus.values, corpus.offsets, options)
+    batch, info = model.batch_statistics(globals_, corpus, options)
     middle = _now(device)
     model.prepare(model.blend(state, batch, 1.0, 0.1))
     return Step(_now(device) - start, middle - start, info)
@@ -276,7 +260,7 @@ def profiled(corpus: Corpus, globals_: Globals, options: LocalOptions) -> Produc
     every_thread = _ExperimentalConfig(profile_all_threads=True)
 
     def statistics() -> None:
-        model.batch_statistics(globals_, corpus.values, corpus.offsets, options)
+        model.batch_statistics(globals_, corpus, options)
 
     wall = _best_seconds(statistics, device)
     with profile(activities=activities, record_shapes=True, experimental_config=every_thread) as record:
@@ -292,7 +276,7 @@ def profiled(corpus: Corpus, globals_: Globals, options: LocalOptions) -> Produc
     threads = 1 if on_device else min(len({event.thread for event in products}), torch.get_num_threads())
     rows = [[name, f"{100 * spent / (threads * wall):.1f}"] for name, spent in seconds.most_common(12)]
     _table(
-        f"batch_statistics of {corpus.n_songs} songs on {threads} thread(s)", ["operation", "% of time"], rows
+        f"batch_statistics of {len(corpus)} songs on {threads} thread(s)", ["operation", "% of time"], rows
     )
     return Products(inside / (threads * wall), 1e-9 * flops / inside * threads)
 
@@ -330,7 +314,7 @@ def likelihood_errors(corpus: Corpus, state: State, options: LocalOptions) -> tu
     _, exact = in_plain(state, corpus.values.device, torch.float64)
     errors = []
     ready = model.prepare(state)
-    for group in groups(corpus.values, corpus.offsets, 8192):
+    for group in groups(corpus, 8192):
         log_lik = model.log_likelihoods(ready, group.values)
         batch = plain.Batch(group.values.double(), group.mask.double())
         errors.append((log_lik - plain.log_likelihoods(batch, exact))[group.mask > 0])
@@ -352,10 +336,10 @@ def against_plain(
 ) -> dict[str, object]:
     """The plain implementation's figures from its own random start and from the data-driven one."""
     frames = len(corpus.values)
-    _, ours = model.batch_statistics(model.prepare(state), corpus.values, corpus.offsets, options)
-    result: dict[str, object] = {"plain_songs": corpus.n_songs, "bound": ours.bound / frames}
+    _, ours = model.batch_statistics(model.prepare(state), corpus, options)
+    result: dict[str, object] = {"plain_songs": len(corpus), "bound": ours.bound / frames}
     timed = plain_seconds(corpus, state, options.n_atoms)
-    _plain_table(corpus.n_songs, timed)
+    _plain_table(len(corpus), timed)
     for start, suffix in (("random", ""), ("data", "_data_start")):
         run = plain_iterations(corpus, state, options, start, ours.bound)
         result |= {
@@ -375,7 +359,7 @@ def plain_iterations(
 ) -> PlainRun:
     """The plain implementation's local iterations up to the target bound (nats, of all songs), or the most allowed."""
     prior, posterior = in_plain(state, corpus.values.device, torch.float32)
-    batch, log_beta = plain.pad(corpus.songs()), plain.expected_log_sticks(posterior.u, posterior.v)
+    batch, log_beta = plain.pad(list(corpus)), plain.expected_log_sticks(posterior.u, posterior.v)
     log_lik = plain.log_likelihoods(batch, posterior)
     zeta = _start(start, batch, log_lik, log_beta, options.n_atoms)
     enough, small = target - _TOLERANCE * len(corpus.values), options.tolerance * len(corpus.values)
@@ -398,7 +382,7 @@ def plain_seconds(corpus: Corpus, state: State, n_atoms: int) -> PlainSeconds:
     """The best of some rounds, part by part."""
     device = corpus.values.device
     prior, posterior = in_plain(state, device, torch.float32)
-    batch, log_beta = plain.pad(corpus.songs()), plain.expected_log_sticks(posterior.u, posterior.v)
+    batch, log_beta = plain.pad(list(corpus)), plain.expected_log_sticks(posterior.u, posterior.v)
     log_lik = plain.log_likelihoods(batch, posterior)
     zeta = plain.random_start(batch, n_atoms, torch.Generator().manual_seed(0))
     local = plain.local_iteration(batch, log_lik, log_beta, prior.alpha0, zeta)

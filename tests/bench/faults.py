@@ -14,6 +14,8 @@ neither songs nor quarantined; `twice`: rows too many; `wrong_values`: songs who
 
 import os
 
+from hdpgmm.ragged import ragged
+
 # Before Ray is imported: its own switch to stay on 127.0.0.1.
 os.environ.update(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_USAGE_STATS_ENABLED="0")
 
@@ -247,7 +249,7 @@ def _wrong(store: Store, songs: list[dict[str, Any]], tracks: dict[str, str]) ->
     for (path, group), rows in itertools.groupby(songs, key=lambda row: (row["path"], row["row_group"])):
         placed = list(rows)
         block = read_block(store, path, group, [row["row"] for row in placed])
-        frames = np.split(block.values, block.offsets[1:-1])
+        frames = ragged(block.lengths, block.values)
         for row, name, found in zip(placed, block.track_ids, frames, strict=True):
             wanted = int(tracks[row["track_id"]].split()[1])
             expected = np.full((wanted, 52), wanted, np.float32)

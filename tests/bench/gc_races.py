@@ -34,6 +34,7 @@ import torch
 from moto.server import ThreadedMotoServer
 
 from hdpgmm.data.whitening import moments, whitening
+from hdpgmm.ragged import offsets_of
 from hdpgmm.serialization import to_arrays
 from hdpgmm.training_step import Settings, start
 from infra.config import Config, load
@@ -290,7 +291,7 @@ def _commit(tree: Tree, shard: Any) -> Commit:
             "track_id": pa.array([track.track_id for track in good], pa.string()),
             "version": pa.array([track.version for track in good], pa.string()),
             "n_frames": pa.array(lengths, pa.int32()),
-            "frames": pa.ListArray.from_arrays(pa.array(np.cumsum([0, *lengths]), pa.int32()), frames),
+            "frames": pa.ListArray.from_arrays(pa.array(offsets_of(lengths), pa.int32()), frames),
         }
     )
     return tree.commit(shard.name, table, bad, len(shard.tracks), [len(good)] if good else [])

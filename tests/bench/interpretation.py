@@ -37,6 +37,7 @@ from evaluation.interpretation.tally import tally
 from evaluation.probing.metrics.resampling import resamples
 from features.extract import extract
 from features.spec import PRESETS
+from hdpgmm.ragged import packed
 from infra.config import load
 from infra.storage.store import Store
 from jobs import compose
@@ -100,8 +101,7 @@ def truth_of(model: LoadedModel, places: Places, units: np.ndarray, heard: Itera
     """What the fresh songs say about every label and these components."""
     joint, labels, comps, composers = [], [], [], []
     for song in heard:
-        offsets = np.array([0, len(song.frames)])
-        r = frame_responsibilities(model, song.frames, offsets).astype(np.float64)[:, units]
+        r = frame_responsibilities(model, packed([song.frames])).values.astype(np.float64)[:, units]
         sounding = song.activity.sum(axis=1) > 0
         met, sounds = np.zeros((len(places), r.shape[1])), np.zeros(len(places))
         sources = [(("style", song.style), sounding.astype(float))]

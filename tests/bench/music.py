@@ -16,6 +16,8 @@ and `song_margin_error` is the standard error of the latter over held-out songs.
 
 import os
 
+from hdpgmm.ragged import Ragged, ragged
+
 os.environ.update(OMP_WAIT_POLICY="PASSIVE")
 
 import argparse
@@ -59,7 +61,7 @@ def read_frames(path: Path) -> Songs:
     """Songs (frame, dim) float32, in the order of their names or of the file."""
     if path.suffix == ".npz":
         with np.load(path) as file:
-            return np.split(file["values"], file["offsets"][1:-1])
+            return list(Ragged(file["values"], file["offsets"]))
     store = Store(str(path))
     snapshot = Tree(store, f"features/{fingerprint(PRESETS['paper-52'])}").latest("default")
     if snapshot is None:
@@ -71,7 +73,7 @@ def read_frames(path: Path) -> Songs:
     songs = {}
     for (shard, group), rows in itertools.groupby(places, key=lambda place: place[:2]):
         block = read_block(store, shard, group, [row for _, _, row, _ in rows])
-        songs |= dict(zip(block.track_ids, np.split(block.values, block.offsets[1:-1]), strict=True))
+        songs |= dict(zip(block.track_ids, ragged(block.lengths, block.values), strict=True))
     return [songs[name] for name in sorted(songs)]
 
 

@@ -29,6 +29,7 @@ import pyarrow as pa
 import torch
 
 from features.spec import PRESETS
+from hdpgmm.ragged import offsets_of, ragged
 from hdpgmm.represent import represent
 from infra.root.ledger import Tree
 from infra.root.records import quarantine_table, songs_table
@@ -87,8 +88,7 @@ def write_root(root: str, n_songs: int, n_components: int) -> str:
     }
     store.write("corpus/default/tracks.parquet", encode(pa.table(tracks), [n_songs]))
     lengths = np.random.default_rng(1).integers(20, 41, LEARNT_SONGS)
-    values, offsets = frames(lengths, np.random.default_rng(2)), np.cumsum([0, *lengths])
-    write_model(store, RUN, values, offsets, n_components)
+    write_model(store, RUN, ragged(lengths, frames(lengths, np.random.default_rng(2))), n_components)
     return root
 
 
@@ -103,7 +103,7 @@ def feature_table(numbers: range) -> pa.Table:
             "track_id": [track_id(number) for number in numbers],
             "version": ["1"] * len(numbers),
             "n_frames": pa.array(lengths.astype(np.int32)),
-            "frames": pa.ListArray.from_arrays(pa.array(np.cumsum([0, *lengths]), pa.int32()), lists),
+            "frames": pa.ListArray.from_arrays(pa.array(offsets_of(lengths), pa.int32()), lists),
         }
     )
 
@@ -125,15 +125,13 @@ def engine_speed(root: str) -> float:
     """Songs a second of the engine alone on the first songs, the best of BATCHES."""
     model = load_model(Store(root), RUN)
     lengths = np.random.default_rng(3).integers(20, 41, TIMED_SONGS)
-    offsets = torch.from_numpy(np.cumsum([0, *lengths]))
-    values = whitened(model, frames(lengths, np.random.default_rng(4)))
+    songs = whitened(model, ragged(lengths, frames(lengths, np.random.default_rng(4))))
     torch.set_num_threads(os.cpu_count() or 1)
     best = 0.0
     for size in BATCHES:
         begun = time.perf_counter()
-        for first in range(0, TIMED_SONGS, size):
-            ends = offsets[first : first + size + 1]
-            represent(model.expectations, values[ends[0] : ends[-1]], ends - ends[0], model.options)
+        for batch in songs.split(size):
+            represent(model.expectations, batch, model.options)
         best = max(best, TIMED_SONGS / (time.perf_counter() - begun))
     return best
 

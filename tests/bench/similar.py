@@ -29,6 +29,7 @@ from evaluation.compose.sound.mix import render
 from evaluation.neighbours import approximate
 from evaluation.neighbours.exact import directions
 from features.spec import PRESETS, fingerprint
+from hdpgmm.ragged import ragged
 from infra.config import Config, load
 from infra.root.ledger import Tree
 from infra.root.records import quarantine_table, songs_table
@@ -78,7 +79,7 @@ def write_root(folder: Path, songs: int) -> Config:
     tree.publish("default", [commit.reference() for commit in commits], living, quarantine_table([]))
     rng = np.random.default_rng(1)
     frames = rng.normal(size=(20_000, SPEC.n_features)) + 3 * rng.integers(0, 2, (20_000, SPEC.n_features))
-    write_model(store, RUN, frames.astype(np.float32), np.arange(0, 20_001, 500), COMPONENTS, steps=1)
+    write_model(store, RUN, ragged([500] * 40, frames.astype(np.float32)), COMPONENTS, steps=1)
     return load(None, (f"similar.kind={KIND}",), root=str(folder))
 
 

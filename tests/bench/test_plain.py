@@ -119,7 +119,7 @@ def test_the_engine_reports_the_same_bound_of_the_same_posterior():
     state = engine.first_state(corpus, size, options, direct=False)
     prior, posterior = engine.in_plain(state, corpus.values.device, F64)
     log_beta = plain.expected_log_sticks(posterior.u, posterior.v)
-    for group, found in model.infer(model.prepare(state), corpus.values, corpus.offsets, options):
+    for group, found in model.infer(model.prepare(state), corpus, options):
         batch = plain.Batch(group.values.double(), group.mask.double())
         later = found.counts.sum(1, keepdim=True) - found.counts.cumsum(1)
         local = plain.Local(

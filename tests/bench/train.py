@@ -35,6 +35,7 @@ from threadpoolctl import threadpool_limits
 from features.spec import PRESETS, fingerprint
 from hdpgmm import training_step
 from hdpgmm.data.whitening import moments
+from hdpgmm.ragged import Ragged, offsets_of
 from hdpgmm.serialization import from_arrays
 from infra.config import Config, load
 from infra.root import models
@@ -205,7 +206,7 @@ def _shard(tree: Tree, number: int, first: int, n_songs: int, frames: tuple[int,
     chosen = centres[used[np.arange(len(used)), rng.integers(0, 8, len(used))]]
     values = chosen + rng.standard_normal((len(used), _DIM), dtype=np.float32)
     listed = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), _DIM)
-    offsets = pa.array(np.cumsum([0, *lengths]), pa.int32())
+    offsets = pa.array(offsets_of(lengths), pa.int32())
     columns = {
         "track_id": [f"{song:08}" for song in range(first, first + n_songs)],
         "version": ["1"] * n_songs,
@@ -277,13 +278,13 @@ def engine(config: Config) -> dict[str, Any]:
     packed = [worker.batch(plan.paths, batch.places, whitening) for batch in islice(turns, steps)]
     threadpool_limits(config.train.threads)
     torch.set_num_threads(config.train.threads)
-    batches = [(torch.from_numpy(songs.values), torch.from_numpy(songs.offsets)) for songs in packed]
-    state, _ = training_step.learn(state, *batches[0], plan.n_songs, settings(config.train))
+    batches = [Ragged(torch.from_numpy(songs.values), torch.from_numpy(songs.offsets)) for songs in packed]
+    state, _ = training_step.learn(state, batches[0], plan.n_songs, settings(config.train))
     started = time.perf_counter()
-    for values, offsets in batches:
-        state, _ = training_step.learn(state, values, offsets, plan.n_songs, settings(config.train))
+    for songs in batches:
+        state, _ = training_step.learn(state, songs, plan.n_songs, settings(config.train))
     seconds = time.perf_counter() - started
-    return {"frames_per_second": sum(len(values) for values, _ in batches) / seconds}
+    return {"frames_per_second": sum(len(songs.values) for songs in batches) / seconds}
 
 
 def start(config: Config) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """`python -m tests.bench.upload --device cuda`: whether a GPU waits for its mini-batches, as one JSON line.
 
 Packed mini-batches (as data workers leave them in Ray's object store: pageable arrays) go through
-`jobs.train.feed.upload.loaded`, pinned memory and a side stream, into
-`hdpgmm.training_step.learn`. `step_seconds` is a step of that, `bare_seconds` the same step on mini-batches already on the device, `wait_share` how long the trainer's thread
-waited for the next mini-batch; the first of each is not counted. Needs torch and numpy alone, and pyarrow for the
-packages' imports.
+`jobs.train.feed.upload.loaded`, pinned memory and a side stream, into `hdpgmm.training_step.learn`. `step_seconds` is a
+step of that, `bare_seconds` the same step on mini-batches already on the device, `wait_share` how long the trainer's
+thread waited for the next mini-batch; the first of each is not counted. Needs torch and numpy alone, and pyarrow for
+the packages' imports.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import torch
 
 from hdpgmm import training_step
 from hdpgmm.local_step.posterior import LocalOptions
-from hdpgmm.ragged import Ragged
+from hdpgmm.ragged import Ragged, ragged
 from jobs.train.feed.plan import Batch, Places
 from jobs.train.feed.upload import Loaded, Packed, loaded
 from tests.bench.engine import Size, first_state, synthetic
@@ -38,10 +38,10 @@ def measure(options: argparse.Namespace, device: torch.device) -> dict[str, obje
     size = Size(options.songs, options.components, 32, options.dim, 0)
     corpus = synthetic(size, device)
     state = first_state(corpus, size, LocalOptions())
-    values, offsets = corpus.values.cpu().numpy(), corpus.offsets.numpy()
+    values = corpus.values.cpu().numpy()
     batch = Batch(0, 0, False, 0, Places(*(np.zeros(size.songs, np.int32) for _ in range(4))))
     packed = [
-        (batch, Ragged(np.roll(values, i, 0), offsets)) for i in range(options.batches)
+        (batch, ragged(corpus.lengths, np.roll(values, i, 0))) for i in range(options.batches)
     ]  # memory of their own
     there = [(batch, Ragged(torch.from_numpy(some.values).to(device), corpus.offsets)) for _, some in packed]
     n_steps, settings = options.steps + 1, training_step.Settings(n_components=options.components)
@@ -59,7 +59,7 @@ def measure(options: argparse.Namespace, device: torch.device) -> dict[str, obje
             if item is None:
                 return float(np.mean(seconds[1:])), float(np.mean(waited[1:]))
             songs = item[1]
-            now, _ = training_step.learn(now, songs.values, songs.offsets, 10 * size.songs, settings)
+            now, _ = training_step.learn(now, songs, 10 * size.songs, settings)
             if device.type == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)

@@ -1,33 +1,30 @@
 """G1 and the codebook against numpy, one song at a time."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
 from evaluation.baselines.codebook import fit_codebook, log_floor, vq_histogram
 from evaluation.baselines.g1 import g1
 from evaluation.baselines.sampling import sample_frames
+from hdpgmm.ragged import Ragged, ragged
 
 
-def ragged(rng: np.random.Generator, lengths: list[int], dim: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return rng.normal(size=(offsets[-1], dim)).astype(np.float32), offsets
+def random_songs(seed: int, lengths: list[int], dim: int = 3) -> Ragged[np.ndarray]:
+    frames = np.random.default_rng(seed).normal(size=(sum(lengths), dim))
+    return ragged(lengths, frames.astype(np.float32))
 
 
 def test_g1_is_mean_and_sd_of_each_song():
-    values, offsets = ragged(np.random.default_rng(0), [5, 1, 9])
-    values += 1000
-    vectors = g1(values, offsets)
-    for row, start, stop in zip(vectors, offsets[:-1], offsets[1:], strict=True):
-        song = values[start:stop].astype(np.float64)
+    songs = random_songs(0, [5, 1, 9])
+    songs.values[:] += 1000
+    for row, frames in zip(g1(songs), songs, strict=True):
+        song = frames.astype(np.float64)
         np.testing.assert_allclose(row, np.r_[song.mean(0), song.std(0)], atol=1e-9)
 
 
 def test_a_song_without_frames_is_refused():
-    values, _ = ragged(np.random.default_rng(0), [4])
     with pytest.raises(ValueError, match="without frames"):
-        g1(values, np.array([0, 2, 2, 4]))
+        g1(random_songs(0, [2, 0, 2]))
 
 
 def test_sampled_frames_depend_on_seed_and_name_alone():
@@ -48,20 +45,19 @@ def test_codewords_find_clusters_and_histograms_count_them():
     which = rng.integers(0, 3, 3000)
     frames = (places[which] + 0.01 * rng.normal(size=(3000, 2))).astype(np.float32)
     book = fit_codebook(frames, 3, seed=0)
-    offsets = np.array([0, 1000, 3000])
-    found = np.sort(vq_histogram(book, frames, offsets), axis=1)
+    found = np.sort(vq_histogram(book, ragged([1000, 2000], frames)), axis=1)
     wanted = [np.sort(np.bincount(which[a:b], minlength=3) / (b - a)) for a, b in ((0, 1000), (1000, 3000))]
     np.testing.assert_allclose(found, wanted)
 
 
 def test_histograms_in_chunks_equal_one_distance_table(monkeypatch: pytest.MonkeyPatch):
-    values, offsets = ragged(np.random.default_rng(1), [100, 60, 40], dim=4)
-    book = fit_codebook(values, 8, seed=0)
+    songs = random_songs(1, [100, 60, 40], dim=4)
+    book = fit_codebook(songs.values, 8, seed=0)
     monkeypatch.setattr("evaluation.baselines.codebook._CHUNK_FRAMES", 7)
-    z = (values - book.mean) / book.scale
+    z = (songs.values - book.mean) / book.scale
     nearest = ((z[:, None] - book.centres) ** 2).sum(-1).argmin(1)
-    wanted = [np.bincount(nearest[a:b], minlength=8) / (b - a) for a, b in pairwise(offsets)]
-    np.testing.assert_allclose(vq_histogram(book, values, offsets), wanted)
+    wanted = [np.bincount(own, minlength=8) / len(own) for own in np.split(nearest, [100, 160])]
+    np.testing.assert_allclose(vq_histogram(book, songs), wanted)
 
 
 def test_few_frames_give_few_codewords_and_constant_features_pass():

@@ -1,6 +1,5 @@
 """Small corpora and states for the tests, and the engine's posterior put into the words of the oracle."""
 
-import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ from hdpgmm.components.statistics import Statistics
 from hdpgmm.local_step.groups import Group
 from hdpgmm.local_step.posterior import LocalOptions, Posterior
 from hdpgmm.model import State
+from hdpgmm.ragged import Ragged, packed, ragged
 from tests.oracles import elbo
 
 OPTIONS = LocalOptions(n_atoms=4, tolerance=1e-8, max_refreshes=100)
@@ -23,31 +23,35 @@ F64 = torch.float64
 
 @dataclass(frozen=True)
 class Corpus:
-    """values (frame, dim) float64 of all songs one after the other, offsets (song + 1,), labels (frame,) of comps."""
+    """songs (frame, dim) float64, labels (frame,) of comps."""
 
-    values: Tensor
-    offsets: Tensor
+    songs: Ragged[Tensor]
     labels: np.ndarray
 
     @property
-    def n_songs(self) -> int:
-        return len(self.offsets) - 1
+    def values(self) -> Tensor:
+        return self.songs.values
 
-    def songs(self) -> list[Tensor]:
-        bounds = self.offsets.tolist()
-        return [self.values[a:b] for a, b in itertools.pairwise(bounds)]
+    @property
+    def n_songs(self) -> int:
+        return len(self.songs)
+
+    @property
+    def song_labels(self) -> list[np.ndarray]:
+        return list(Ragged(self.labels, self.songs.offsets.numpy()))
+
+    def songs_as(self, dtype: torch.dtype) -> Ragged[Tensor]:
+        return Ragged(self.values.to(dtype), self.songs.offsets)
 
     def take(self, order: Iterable[int]) -> "Corpus":
         """The songs at `order`, in that order."""
-        songs, labels = self.songs(), np.split(self.labels, self.offsets[1:-1].numpy())
-        order = list(order)
-        return ragged([songs[j] for j in order], [labels[j] for j in order])
+        chosen, labels = list(order), self.song_labels
+        return Corpus(self.songs.take(torch.tensor(chosen)), np.concatenate([labels[j] for j in chosen]))
 
 
-def ragged(songs: list[Tensor], labels: list[np.ndarray]) -> Corpus:
+def corpus_of(songs: list[Tensor], labels: list[np.ndarray]) -> Corpus:
     """Songs (frame, dim) and their frames' labels as one corpus."""
-    offsets = np.concatenate([[0], np.cumsum([len(song) for song in songs])])
-    return Corpus(torch.cat(songs), torch.tensor(offsets), np.concatenate(labels))
+    return Corpus(packed(songs), np.concatenate(labels))
 
 
 def mixture(seed: int, n_songs: int, n_comp: int, dim: int, frames: tuple[int, int], spread: float) -> Corpus:
@@ -57,7 +61,7 @@ def mixture(seed: int, n_songs: int, n_comp: int, dim: int, frames: tuple[int, i
     lengths = rng.integers(*frames, size=n_songs, endpoint=True)
     labels = np.concatenate([rng.choice(n_comp, n, p=rng.dirichlet(np.ones(n_comp))) for n in lengths])
     values = means[labels] + rng.normal(size=(len(labels), dim))
-    return Corpus(torch.tensor(values), torch.tensor(np.concatenate([[0], np.cumsum(lengths)])), labels)
+    return Corpus(ragged(lengths, torch.tensor(values)), labels)
 
 
 def skewed_prior(
@@ -175,13 +179,13 @@ def oracle_songs(parts: Iterable[tuple[Group, Posterior]], alpha0: float) -> lis
 
 def songs_of(state: State, corpus: Corpus) -> list[elbo.SongQ]:
     """The local step in float64, in the words of the oracle."""
-    parts = model.infer(model.prepare(state, F64), corpus.values, corpus.offsets, OPTIONS)
+    parts = model.infer(model.prepare(state, F64), corpus.songs, OPTIONS)
     return oracle_songs(parts, state.alpha0)
 
 
 def batch_of(state: State, corpus: Corpus, splash: float = 0.0) -> tuple[Statistics, model.BatchInfo]:
     """Statistics of the corpus as one batch, in float64."""
-    return model.batch_statistics(model.prepare(state, F64), corpus.values, corpus.offsets, OPTIONS, splash)
+    return model.batch_statistics(model.prepare(state, F64), corpus.songs, OPTIONS, splash)
 
 
 def log_prior_student_t(state: State, frames: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Ranks in processes of their own, over gloo on the loopback: one state everywhere, that of a single process."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch.multiprocessing.spawn import spawn
 from hdpgmm import distributed, training_step
 from hdpgmm.data.whitening import Whitening
 from hdpgmm.model import State
+from hdpgmm.ragged import Ragged
 from hdpgmm.serialization import from_arrays, to_arrays
 from hdpgmm.training_step import Settings
 from tests.hdpgmm.corpora import Corpus, mixture
@@ -35,8 +37,8 @@ def _start() -> State:
     return training_step.start(SETTINGS, corpus.values, len(corpus.values), CORPUS_SONGS, generator)
 
 
-def _none(corpus: Corpus) -> tuple[torch.Tensor, torch.Tensor]:
-    return corpus.values[:0], torch.zeros(1, dtype=torch.int64)
+def _some(corpus: Corpus, songs: Sequence[int]) -> Ragged[torch.Tensor]:
+    return corpus.songs.take(torch.tensor(songs, dtype=torch.int64))
 
 
 def _train(rank: int, world: int, folder: str) -> None:
@@ -46,9 +48,8 @@ def _train(rank: int, world: int, folder: str) -> None:
     )
     corpus, state, infos = _corpus(), _start(), []
     for parts in PARTS[world]:
-        own = corpus.take(parts[rank]) if parts[rank] else None
-        frames = (own.values, own.offsets) if own else _none(corpus)
-        state, info = training_step.learn(state, *frames, CORPUS_SONGS, SETTINGS, distributed.fast)
+        own = _some(corpus, parts[rank])
+        state, info = training_step.learn(state, own, CORPUS_SONGS, SETTINGS, distributed.fast)
         infos.append(info)
     torch.save((to_arrays(state, _no_whitening()), infos), Path(folder) / f"{rank}-of-{world}.pt")
     shared = _in_parts(rank, world, distributed.deterministic)
@@ -62,13 +63,11 @@ def _in_parts(rank: int, world: int, total: training_step.Total) -> State:
     """Three steps in float32 on mini-batches of ten songs and one of two, each rank with its parts of two songs."""
     training_step.PART_SONGS = 2
     whole, state = _corpus(), _start()
-    corpus = Corpus(whole.values.float(), whole.offsets, whole.labels)
+    corpus = Corpus(whole.songs_as(torch.float32), whole.labels)
     for batch in ([*range(10)], [17, 18], [*range(9, 19)]):
         parts = [batch[start : start + 2] for start in range(0, len(batch), 2)]
         own = [song for part in parts[rank::world] for song in part]
-        frames = corpus.take(own) if own else None
-        values, offsets = (frames.values, frames.offsets) if frames else _none(corpus)
-        state, _ = training_step.learn(state, values, offsets, CORPUS_SONGS, SETTINGS, total)
+        state, _ = training_step.learn(state, _some(corpus, own), CORPUS_SONGS, SETTINGS, total)
     return state
 
 
@@ -106,7 +105,7 @@ def test_all_ranks_have_the_state_of_one_process(world: int, folder: Path):
     corpus, state = _corpus(), _start()
     for parts, seen in zip(PARTS[world], found[0][1], strict=True):
         batch = corpus.take([song for part in parts for song in part])
-        state, info = training_step.learn(state, batch.values, batch.offsets, CORPUS_SONGS, SETTINGS)
+        state, info = training_step.learn(state, batch.songs, CORPUS_SONGS, SETTINGS)
         assert (seen.songs, seen.frames, seen.refreshes) == (info.songs, info.frames, info.refreshes)
         assert seen.bound == pytest.approx(info.bound, rel=1e-12)
     together, _ = from_arrays(found[0][0])

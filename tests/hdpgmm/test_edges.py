@@ -15,6 +15,7 @@ from hdpgmm.data.kmeans import from_sample, partition_statistics
 from hdpgmm.data.whitening import Whitening, moments, standardising, whitening
 from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import State
+from hdpgmm.ragged import Ragged, ragged
 from hdpgmm.represent import Vectors, represent
 from hdpgmm.score import completion
 from tests.hdpgmm.corpora import F64, OPTIONS, skewed_prior
@@ -40,24 +41,23 @@ def _learn(
     """Whitening, components by k-means, full-batch steps: the state, and the bound before each step."""
     frames = np.concatenate(songs)
     transform = (standardising if diagonal else whitening)(moments(frames))
-    values, offsets = _batch(songs, transform)
+    batch = _batch(songs, transform)
     prior, generator = whitened_prior(frames.shape[1], diagonal=diagonal, direct=direct), torch.Generator()
-    state = from_sample(prior, values, 8, len(values), len(songs), generator.manual_seed(0))
+    state = from_sample(prior, batch.values, 8, len(frames), len(songs), generator.manual_seed(0))
     bounds = []
     for _ in range(steps):
-        statistics, info = model.batch_statistics(model.prepare(state), values, offsets, LOCAL)
+        statistics, info = model.batch_statistics(model.prepare(state), batch, LOCAL)
         bounds.append(info.bound + model.corpus_bound(state))
         state = model.blend(state, statistics, scale=1.0, rho=1.0)
     return state, transform, bounds
 
 
-def _batch(songs: Songs, transform: Whitening) -> tuple[Tensor, Tensor]:
-    offsets = torch.tensor(np.concatenate([[0], np.cumsum([len(song) for song in songs])]))
-    return torch.from_numpy(transform(np.concatenate(songs))), offsets
+def _batch(songs: Songs, transform: Whitening) -> Ragged[Tensor]:
+    return ragged([len(song) for song in songs], torch.from_numpy(transform(np.concatenate(songs))))
 
 
 def _vectors(songs: Songs, state: State, transform: Whitening) -> Vectors:
-    return represent(model.prepare(state), *_batch(songs, transform), LOCAL)
+    return represent(model.prepare(state), _batch(songs, transform), LOCAL)
 
 
 def _assert_sound(state: State) -> None:
@@ -122,7 +122,7 @@ def test_a_model_of_hard_frames_is_sound(direct: bool, diagonal: bool, name: str
         torch.testing.assert_close(part.sum(1), torch.ones(len(songs)), atol=1e-5, rtol=0)
     with_frames = torch.tensor([len(song) > 0 for song in songs])
     assert torch.equal(torch.isfinite(vectors.log_likelihood), with_frames)
-    total, _ = completion(model.prepare(state), *_batch(songs, transform), LOCAL)
+    total, _ = completion(model.prepare(state), _batch(songs, transform), LOCAL)
     assert np.isfinite(total)
 
 
@@ -145,12 +145,10 @@ def test_empty_songs_change_nothing(direct: bool, diagonal: bool):
     """But how many songs there are, which the start's atoms are scaled by."""
     songs = _songs()
     state, transform, _ = _learn(songs, diagonal, direct)
-    values, offsets = _batch(songs, transform)
-    with_frames, their_offsets = _batch([song for song in songs if len(song)], transform)
+    with_frames = [song for song in songs if len(song)]
     ready = model.prepare(state)
     (one, info), (two, other) = (
-        model.batch_statistics(ready, *batch, LOCAL)
-        for batch in ((values, offsets), (with_frames, their_offsets))
+        model.batch_statistics(ready, _batch(some, transform), LOCAL) for some in (songs, with_frames)
     )
     assert all(torch.equal(a, b) for a, b in zip(one.tensors(), two.tensors(), strict=True))
     assert info == other
@@ -206,7 +204,7 @@ def test_components_with_almost_no_data_are_sound(direct: bool, diagonal: bool):
     state = State(skewed_prior(2, diagonal=diagonal, direct=direct), stats, 1.3, 0.6)
     _assert_sound(state)
     values = torch.tensor(np.random.default_rng(0).normal(size=(50, 2)), dtype=torch.float32)
-    batch, info = model.batch_statistics(model.prepare(state), values, torch.tensor([0, 1, 20, 50]), OPTIONS)
+    batch, info = model.batch_statistics(model.prepare(state), ragged([1, 19, 30], values), OPTIONS)
     assert np.isfinite(info.bound)
     for rho in (1e-9, 0.5, 1.0):
         _assert_sound(model.blend(state, batch, scale=1e6, rho=rho))

@@ -1,6 +1,7 @@
 """HDPGMM as its users meet it: lists of arrays in, numpy out, in the features' own units."""
 
 import doctest
+import itertools
 import json
 import subprocess
 import sys
@@ -111,11 +112,11 @@ def test_units_do_not_matter():
 
 def test_values_with_offsets_are_the_list_bit_for_bit():
     songs = [*_small(), np.empty((0, 2))]
-    packed = (np.concatenate(songs), np.cumsum([0, *map(len, songs)]))
-    one, two = HDPGMM(8, max_epochs=3).fit(songs), HDPGMM(8, max_epochs=3).fit(packed)
+    whole = np.concatenate(songs), np.array([0, *itertools.accumulate(map(len, songs))])
+    one, two = HDPGMM(8, max_epochs=3).fit(songs), HDPGMM(8, max_epochs=3).fit(whole)
     assert _bits(one) == _bits(two)
-    assert one.transform(songs).tobytes() == two.transform(packed).tobytes()
-    assert one.score(songs) == two.score(packed)
+    assert one.transform(songs).tobytes() == two.transform(whole).tobytes()
+    assert one.score(songs) == two.score(whole)
 
 
 def test_the_seed_decides_and_the_threads_do_not():
@@ -335,6 +336,7 @@ GOOD = np.zeros((4, 2))
         ),
         ((GOOD, np.array([0, 3, 2, 4])), "never falling"),
         ((GOOD, np.array([1, 4])), "offsets"),
+        ((GOOD, np.array([0, 3, 1, 4], np.uint64)), "never falling"),
         ((GOOD, np.array([0.0, 4.0])), "offsets: expected whole numbers"),
         ([np.zeros((4, 0))], "dim must be at least 1, found 0"),
     ],

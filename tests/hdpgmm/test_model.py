@@ -14,16 +14,17 @@ from hdpgmm.components.prior import Concentration, whitened_prior
 from hdpgmm.components.statistics import Statistics, contract, expand, expanded_size, zeros
 from hdpgmm.model import State
 from hdpgmm.model.threads import in_threads
+from hdpgmm.ragged import packed, ragged
 from tests.hdpgmm.corpora import (
     F64,
     OPTIONS,
     Corpus,
     batch_of,
+    corpus_of,
     mixture,
     oracle_corpus,
     oracle_hyper,
     partition_state,
-    ragged,
     skewed_prior,
     small_case,
     songs_of,
@@ -69,7 +70,7 @@ def test_expectations_are_the_oracles(diagonal: bool):
 def test_every_term_of_the_bound_is_the_oracles(diagonal: bool, learned: bool):
     corpus, state = small_case(diagonal, learned)
     expected = elbo.terms(songs_of(state, corpus), oracle_corpus(state), oracle_hyper(state))
-    found = model.bound_terms(state, corpus.values, corpus.offsets, OPTIONS)
+    found = model.bound_terms(state, corpus.songs, OPTIONS)
     assert found.keys() == vars(expected).keys()
     for name, nats in found.items():
         assert nats == pytest.approx(float(vars(expected)[name]), abs=1e-9), name
@@ -116,7 +117,7 @@ def test_products_are_the_moments_of_songs_of_any_length(n_frames: int, diagonal
     zeta, varphi = rng.dirichlet(np.ones(5), (3, n_frames)), rng.dirichlet(np.ones(7), (3, 5))
     varphi[:, 1], varphi[0, 3] = np.eye(7)[4], 0.0  # certain of a component, and out of use
     corpus, state = small_case()
-    _, any_posterior = next(model.infer(model.prepare(state, F64), corpus.values, corpus.offsets, OPTIONS))
+    _, any_posterior = next(model.infer(model.prepare(state, F64), corpus.songs, OPTIONS))
     counts = torch.tensor(zeta.sum(1))
     posterior = replace(any_posterior, zeta=torch.tensor(zeta), varphi=torch.tensor(varphi), counts=counts)
     sums = model.products(torch.tensor(values), posterior, diagonal)
@@ -229,22 +230,22 @@ def test_batches_of_a_partition_with_a_short_last_one_sum_to_the_corpus():
 def _many_groups() -> tuple[Corpus, State]:
     """Forty songs of 0, 1 and 400 to 600 frames, more than are scored at once, and a state near them."""
     corpus = mixture(seed=3, n_songs=38, n_comp=3, dim=1, frames=(400, 600), spread=4.0)
-    songs = [corpus.values[:0], *corpus.songs()[:20], corpus.values[:1], *corpus.songs()[20:]]
+    songs = [corpus.values[:0], *corpus.songs[:20], corpus.values[:1], *corpus.songs[20:]]
     labels = [np.zeros(len(song), dtype=int) for song in songs]
     state = partition_state(corpus, 3, skewed_prior(1))
     assert len(corpus.values) > 2 * model.GROUP_FRAMES["cpu"]
-    return ragged(songs, labels), state
+    return corpus_of(songs, labels), state
 
 
 def test_songs_do_not_see_each_other():
     corpus, state = _many_groups()
     ready = model.prepare(state, F64)
     seen = []
-    for group, together in model.infer(ready, corpus.values, corpus.offsets, OPTIONS):
+    for group, together in model.infer(ready, corpus.songs, OPTIONS):
         seen += group.songs.tolist()
         song = group.songs[-1:]
-        frames = corpus.songs()[int(song)]
-        ((_, alone),) = model.infer(ready, frames, torch.tensor([0, len(frames)]), OPTIONS)
+        frames = corpus.songs[int(song)]
+        ((_, alone),) = model.infer(ready, packed([frames]), OPTIONS)
         atoms = alone.counts.shape[1]
         assert float(together.bound[-1]) == pytest.approx(float(alone.bound), abs=1e-8)
         torch.testing.assert_close(together.zeta[-1:, : len(frames), :atoms], alone.zeta, atol=1e-8, rtol=0)
@@ -274,12 +275,12 @@ def test_order_of_components_does_not_matter(diagonal: bool):
 
 def test_a_batch_without_frames_is_worth_nothing():
     _, state = small_case()
-    empty = Corpus(torch.empty(0, 2, dtype=F64), torch.tensor([0, 0, 0]), np.empty(0, int))
+    empty = Corpus(ragged([0, 0], torch.empty(0, 2, dtype=F64)), np.empty(0, int))
     for splash in (0.0, 0.2):
         found, info = batch_of(state, empty, splash)
         _close(found, zeros(5, 2))
         assert info == model.BatchInfo(0, 0, 0.0, 0)
-    terms = model.bound_terms(state, empty.values, empty.offsets, OPTIONS)
+    terms = model.bound_terms(state, empty.songs, OPTIONS)
     assert sum(terms.values()) == pytest.approx(model.corpus_bound(state))
 
 
@@ -306,9 +307,7 @@ def test_number_of_threads_changes_no_bit(dtype: torch.dtype):
     try:
         for threads in (1, 2, 1):
             torch.set_num_threads(threads)
-            found.append(
-                model.batch_statistics(ready, corpus.values.to(dtype), corpus.offsets, OPTIONS, splash=0.1)
-            )
+            found.append(model.batch_statistics(ready, corpus.songs_as(dtype), OPTIONS, splash=0.1))
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(1)
@@ -338,9 +337,7 @@ def test_float32_statistics_are_float64s(diagonal: bool):
     corpus = mixture(seed=5, n_songs=12, n_comp=6, dim=8, frames=(100, 300), spread=2.0)
     state = partition_state(corpus, 6, skewed_prior(8, diagonal=diagonal))
     double, exact = batch_of(state, corpus)
-    single, info = model.batch_statistics(
-        model.prepare(state), corpus.values.float(), corpus.offsets, OPTIONS
-    )
+    single, info = model.batch_statistics(model.prepare(state), corpus.songs_as(torch.float32), OPTIONS)
     for found, expected in zip(single.tensors(), double.tensors(), strict=True):
         assert found.dtype == F64
         assert _relative(found, expected) < 1e-5
@@ -371,7 +368,7 @@ def test_more_atoms_than_frames_than_fit_at_once():
     zeta, varphi = rng.dirichlet(np.ones(300), (2, 290)), np.broadcast_to(np.eye(300), (2, 300, 300))
     corpus, state = small_case()
     ready = model.prepare(state, F64)
-    _, any_posterior = next(model.infer(ready, corpus.values, corpus.offsets, OPTIONS))
+    _, any_posterior = next(model.infer(ready, corpus.songs, OPTIONS))
     posterior = replace(
         any_posterior, zeta=torch.tensor(zeta), varphi=torch.tensor(varphi), counts=torch.tensor(zeta.sum(1))
     )
@@ -387,12 +384,10 @@ def test_songs_of_any_length_are_inferred_as_from_all_log_likelihoods(direct: bo
     """In parts of a group, from the components each song has the most of."""
     lengths = [1, 2, 64, 65, 255, 256, 257, 513, *([40] * 9)]
     corpus = mixture(seed=5, n_songs=9, n_comp=6, dim=2, frames=(150, 250), spread=2.0)
-    songs = torch.split(corpus.values[: sum(lengths)], lengths)
     state = partition_state(corpus, 6, skewed_prior(2, direct=direct))
     ready, level = model.prepare(state, F64), model.song_level(direct)
-    values, offsets = torch.cat(songs), torch.tensor([0, *itertools.accumulate(map(len, songs))])
-    options = replace(OPTIONS, n_atoms=3)
-    for group, found in model.infer(ready, values, offsets, options):
+    songs, options = ragged(lengths, corpus.values[: sum(lengths)]), replace(OPTIONS, n_atoms=3)
+    for group, found in model.infer(ready, songs, options):
         log_lik = model.log_likelihoods(ready, group.values)
         whole = level.infer_songs(log_lik, group.mask, ready.log_beta, ready.alpha0, options)
         torch.testing.assert_close(found.bound, whole.bound)

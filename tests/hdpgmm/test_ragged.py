@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdpgmm.ragged import Ragged, concat, ragged
+from hdpgmm.ragged import Ragged, concat, offsets_of, packed, ragged
 
 lengths = st.lists(st.integers(0, 4), max_size=8)
 
@@ -16,7 +16,7 @@ def songs_of(sizes: list[int]) -> list[np.ndarray]:
     return np.split(frames, np.cumsum(sizes)[:-1]) if sizes else []
 
 
-def packed(songs: list[np.ndarray]) -> Ragged[np.ndarray]:
+def together(songs: list[np.ndarray]) -> Ragged[np.ndarray]:
     sizes = np.array([len(song) for song in songs], np.int64)
     return ragged(sizes, np.concatenate([np.empty((0, 2)), *songs]))
 
@@ -35,14 +35,15 @@ def equal(found: Ragged, expected: list[np.ndarray]) -> bool:
 @given(lengths)
 def test_songs_one_by_one_are_views(sizes: list[int]):
     songs = songs_of(sizes)
-    for found in (packed(songs), tensors(packed(songs))):
+    for found in (together(songs), tensors(together(songs))):
         assert len(found) == len(songs)
         assert found.lengths.tolist() == sizes
         for song, expected in zip(found, songs, strict=True):
             assert np.array_equal(np.asarray(song), expected)
         for number, expected in enumerate(songs):
             assert np.array_equal(np.asarray(found[number]), expected)
-    whole = packed([np.ones((2, 2)), np.ones((3, 2))])
+        assert found.starts.tolist() == [sum(sizes[:number]) for number in range(len(sizes))]
+    whole = together([np.ones((2, 2)), np.ones((3, 2))])
     whole[1][:] = 7.0
     assert whole.values[:, 0].tolist() == [1.0, 1.0, 7.0, 7.0, 7.0]
     assert np.shares_memory(whole[1:].values, whole.values)
@@ -56,7 +57,7 @@ def test_slices_takes_and_parts_are_those_of_a_list(sizes: list[int], data: st.D
     first, last = data.draw(st.integers(0, 9)), data.draw(st.integers(-3, 9))
     index = data.draw(st.lists(st.integers(0, len(songs) - 1), max_size=9)) if songs else []
     at_once = data.draw(st.integers(1, 4))
-    for found in (packed(songs), tensors(packed(songs))):
+    for found in (together(songs), tensors(together(songs))):
         chosen = np.array(index, np.int64)
         own = chosen if isinstance(found.values, np.ndarray) else torch.from_numpy(chosen)
         assert equal(found[first:last], songs[first:last])
@@ -69,10 +70,27 @@ def test_slices_takes_and_parts_are_those_of_a_list(sizes: list[int], data: st.D
             assert equal(concat(parts), songs)
 
 
+@given(lengths.filter(len))
+def test_a_list_is_packed_and_lengths_may_be_of_any_kind(sizes: list[int]):
+    songs = songs_of(sizes)
+    tensor_songs = [torch.from_numpy(song) for song in songs]
+    assert equal(packed(songs), songs)
+    assert equal(packed(tensor_songs), songs)
+    assert not np.shares_memory(packed(songs).values, songs[0])
+    whole = torch.cat(tensor_songs)
+    for given_lengths in (sizes, np.array(sizes, np.int32), torch.tensor(sizes)):
+        found = ragged(given_lengths, whole)
+        assert equal(found, songs)
+        assert found.offsets.dtype == torch.int64
+        assert (offsets_of(given_lengths).dtype, offsets_of(given_lengths)[-1]) == (np.int64, sum(sizes))
+
+
 def test_what_is_no_part_is_refused():
+    with pytest.raises(ValueError, match="at least one song"):
+        packed([])
     with pytest.raises(ValueError, match="at least one part"):
         concat([])
     with pytest.raises(ValueError, match="have to follow each other, found a step of 2"):
-        packed([np.ones((2, 2))] * 4)[::2]
+        together([np.ones((2, 2))] * 4)[::2]
     with pytest.raises(ValueError, match="songs of 3 frames in all, found 2"):
         ragged(np.array([1, 2]), np.ones((2, 2)))

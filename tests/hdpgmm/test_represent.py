@@ -11,15 +11,16 @@ from torch import Tensor
 from hdpgmm import fisher, model, represent
 from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import State
+from hdpgmm.ragged import packed, ragged
 from hdpgmm.represent import Vectors
 from tests.hdpgmm.corpora import (
     Corpus,
+    corpus_of,
     log_prior_student_t,
     mixture,
     oracle_corpus,
     oracle_songs,
     partition_state,
-    ragged,
     skewed_prior,
 )
 from tests.oracles import elbo
@@ -32,25 +33,25 @@ LENGTHS = [37, 1, 1500, 12, 35, 2, 410, 36, 12]  # one is longer than a block of
 def case(request: pytest.FixtureRequest) -> tuple[Corpus, State]:
     """Nine songs of overlapping components, from 1 to 1500 frames."""
     corpus = mixture(seed=3, n_songs=9, n_comp=6, dim=3, frames=(1500, 1500), spread=1.5)
-    songs = [song[:n] for song, n in zip(corpus.songs(), LENGTHS, strict=True)]
+    songs = [song[:n] for song, n in zip(corpus.songs, LENGTHS, strict=True)]
     labels = [part[:n] for part, n in zip(np.split(corpus.labels, 9), LENGTHS, strict=True)]
-    corpus = ragged(songs, labels)
+    corpus = corpus_of(songs, labels)
     return corpus, partition_state(corpus, 6, skewed_prior(3, diagonal=request.param))
 
 
 def _vectors(state: State, corpus: Corpus, dtype: torch.dtype = torch.float32) -> Vectors:
     ready = model.prepare(state, dtype)
-    return represent.represent(ready, corpus.values.to(dtype), corpus.offsets, OPTIONS)
+    return represent.represent(ready, corpus.songs_as(dtype), OPTIONS)
 
 
 def _fisher(state: State, corpus: Corpus, dtype: torch.dtype = torch.float32) -> Tensor:
     ready = model.prepare(state, dtype)
-    return fisher.fisher(ready, state, corpus.values.to(dtype), corpus.offsets, OPTIONS)
+    return fisher.fisher(ready, state, corpus.songs_as(dtype), OPTIONS)
 
 
 def _posteriors(state: State, corpus: Corpus) -> list[elbo.SongQ]:
     """q of each song in float64, from the local step."""
-    parts = model.infer(model.prepare(state, torch.float64), corpus.values, corpus.offsets, OPTIONS)
+    parts = model.infer(model.prepare(state, torch.float64), corpus.songs, OPTIONS)
     return oracle_songs(parts, state.alpha0)
 
 
@@ -108,7 +109,7 @@ def test_posterior_is_the_papers_mean_over_frames(case: tuple[Corpus, State]):
     """Every component alike a priori, no sticks: softmax of E[log p(x | phi)], frame by frame, then the mean."""
     corpus, state = case
     found = _vectors(state, corpus, torch.float64)
-    for frames, posterior in zip(corpus.songs(), found.posterior, strict=True):
+    for frames, posterior in zip(corpus.songs, found.posterior, strict=True):
         log_lik = elbo.expected_log_gaussians(frames, oracle_corpus(state)).numpy()
         per_frame = [np.exp(row - row.max()) / np.exp(row - row.max()).sum() for row in log_lik]
         np.testing.assert_allclose(posterior, np.mean(per_frame, axis=0), atol=1e-6)
@@ -117,7 +118,7 @@ def test_posterior_is_the_papers_mean_over_frames(case: tuple[Corpus, State]):
 def test_soft_is_the_same_with_the_evidence_of_one_feature(case: tuple[Corpus, State]):
     corpus, state = case
     found = _vectors(state, corpus, torch.float64)
-    for frames, soft in zip(corpus.songs(), found.soft, strict=True):
+    for frames, soft in zip(corpus.songs, found.soft, strict=True):
         log_lik = elbo.expected_log_gaussians(frames, oracle_corpus(state)).numpy()
         per_frame = [
             np.exp(row / 3) / np.exp(row / 3).sum() for row in log_lik - log_lik.max(1, keepdims=True)
@@ -160,7 +161,7 @@ def _log_student_t(state: State, frames: np.ndarray, k: int) -> np.ndarray:
 def test_log_likelihood_is_that_of_the_frames_under_the_expected_weights(case: tuple[Corpus, State]):
     corpus, state = case
     found = _vectors(state, corpus, torch.float64)
-    for j, frames in enumerate(corpus.songs()):
+    for j, frames in enumerate(corpus.songs):
         unseen = state.alpha0 * float(1.0 - _beta(state).sum()) / (len(frames) + state.alpha0)
         density = unseen * np.exp(log_prior_student_t(state, frames.numpy()))
         for k in range(6):
@@ -188,8 +189,8 @@ def test_vectors_do_not_depend_on_the_order_of_frames(
     """But for the rounding of sums over 1500 frames, which the rounds of the local step make more of."""
     corpus, state = case
     rng = np.random.default_rng(0)
-    shuffled = [song[rng.permutation(len(song))] for song in corpus.songs()]
-    moved = ragged(shuffled, np.split(corpus.labels, corpus.offsets[1:-1].numpy()))
+    shuffled = [song[rng.permutation(len(song))] for song in corpus.songs]
+    moved = corpus_of(shuffled, corpus.song_labels)
     assert _gap(_vectors(state, moved, dtype), _vectors(state, corpus, dtype)) < tolerance
     found, fisher = _fisher(state, moved, dtype), _fisher(state, corpus, dtype)
     assert float((found * found.abs() - fisher * fisher.abs()).abs().max()) < tolerance
@@ -216,8 +217,8 @@ def test_float32_vectors_are_float64s(case: tuple[Corpus, State]):
 def test_a_song_without_frames_is_any_song(case: tuple[Corpus, State]):
     """Its shares are E[beta], its likelihood unknown, its Fisher vector zero, and its neighbours do not notice."""
     corpus, state = case
-    offsets = torch.cat([corpus.offsets[:3], corpus.offsets[2:], corpus.offsets[-1:]])
-    padded = Corpus(corpus.values, offsets, corpus.labels)
+    none = corpus.values[:0]
+    padded = Corpus(packed([*corpus.songs[:2], none, *corpus.songs[2:], none]), corpus.labels)
     found, fisher = _vectors(state, padded), _fisher(state, padded)
     for j in (2, 10):
         for shares in found.tensors()[:4]:
@@ -231,7 +232,7 @@ def test_a_song_without_frames_is_any_song(case: tuple[Corpus, State]):
 
 def test_no_songs_no_vectors(case: tuple[Corpus, State]):
     _, state = case
-    none = Corpus(torch.zeros(0, 3, dtype=torch.float64), torch.tensor([0]), np.zeros(0, np.int64))
+    none = Corpus(ragged([], torch.zeros(0, 3, dtype=torch.float64)), np.zeros(0, np.int64))
     assert [a.shape for a in _vectors(state, none).tensors()] == [(0, 6)] * 4 + [(0,)]
     assert _fisher(state, none).shape == (0, 36)
 
@@ -298,7 +299,7 @@ def test_fisher_is_the_gradient_of_the_mixture_over_the_root_of_its_information(
     noise = torch.tensor(rng.normal(size=(200_000, 2, 1)))
     draws = mean[comps] + (chol[comps] @ noise)[..., 0]
     information = (gradients(draws) ** 2).mean(0)
-    for frames, vector in zip(corpus.songs(), _fisher(state, corpus, torch.float64), strict=True):
+    for frames, vector in zip(corpus.songs, _fisher(state, corpus, torch.float64), strict=True):
         expected = _improved(gradients(frames).mean(0) / np.sqrt(information))
         np.testing.assert_allclose(vector, expected, atol=0.01)
 

@@ -8,6 +8,7 @@ from scipy import stats
 from hdpgmm import model, score
 from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import State
+from hdpgmm.ragged import packed, ragged
 from tests.hdpgmm.corpora import (
     F64,
     Corpus,
@@ -30,7 +31,7 @@ def _state(diagonal: bool = False, direct: bool = False) -> State:
     """Three components of 40 frames about the corners, 60 standard deviations apart."""
     labels = np.repeat([0, 1, 2], 40)
     values = CENTRES[labels] + np.random.default_rng(0).normal(size=(120, 2))
-    corpus = Corpus(torch.tensor(values), torch.tensor([0, 120]), labels)
+    corpus = Corpus(packed([torch.tensor(values)]), labels)
     return partition_state(corpus, 3, skewed_prior(2, diagonal=diagonal, direct=direct))
 
 
@@ -83,8 +84,7 @@ def test_completion_is_the_odd_frames_under_the_even_frames_weights(direct: bool
     songs = [_song([9, 4, 2], seed=1), _song([3, 11, 7], seed=2)]
     alone = np.array([[3.0, 3.0]])
     values = torch.tensor(np.concatenate([alone, songs[0][0], alone, songs[1][0]]))
-    offsets = torch.tensor([0, 1, 31, 31, 32, 74])
-    total, scored = score.completion(model.prepare(state, F64), values, offsets, OPTIONS)
+    total, scored = score.completion(model.prepare(state, F64), ragged([1, 30, 0, 1, 42], values), OPTIONS)
     assert scored == 15 + 21
     assert total == pytest.approx(sum(_expected(state, *song) for song in songs), rel=1e-9)
 
@@ -94,8 +94,8 @@ def test_completion_in_float32_is_float64s(direct: bool):
     """To 1e-4 nats a frame, which is far below what a training step gains."""
     corpus = mixture(seed=3, n_songs=7, n_comp=5, dim=4, frames=(20, 40), spread=1.5)
     state = partition_state(corpus, 5, skewed_prior(4, direct=direct))
-    double, n = score.completion(model.prepare(state, F64), corpus.values, corpus.offsets, OPTIONS)
-    single, _ = score.completion(model.prepare(state), corpus.values.float(), corpus.offsets, OPTIONS)
+    double, n = score.completion(model.prepare(state, F64), corpus.songs, OPTIONS)
+    single, _ = score.completion(model.prepare(state), corpus.songs_as(torch.float32), OPTIONS)
     assert abs(single - double) / n < 1e-4
 
 
@@ -103,7 +103,7 @@ def test_order_of_songs_does_not_matter_to_completion():
     corpus = mixture(seed=3, n_songs=7, n_comp=5, dim=2, frames=(1, 40), spread=1.5)
     ready = model.prepare(partition_state(corpus, 5, skewed_prior(2)), F64)
     moved = corpus.take([4, 1, 6, 0, 5, 3, 2])
-    (one, n), (two, m) = (score.completion(ready, c.values, c.offsets, OPTIONS) for c in (corpus, moved))
+    (one, n), (two, m) = (score.completion(ready, c.songs, OPTIONS) for c in (corpus, moved))
     assert (n, one) == (m, pytest.approx(two, abs=1e-9))
 
 
@@ -114,7 +114,7 @@ def test_odd_frames_do_not_help_to_predict_themselves():
     frames, labels = _song([4, 4, 2])
     moved = frames.copy()
     moved[1::2] = CENTRES[2]
-    found, _ = score.completion(ready, torch.tensor(moved), torch.tensor([0, 20]), OPTIONS)
+    found, _ = score.completion(ready, packed([torch.tensor(moved)]), OPTIONS)
     assert found == pytest.approx(_expected(state, moved, labels), rel=1e-9)
 
 
@@ -122,8 +122,8 @@ def test_songs_too_short_to_split_are_passed_over():
     ready = model.prepare(_state(), F64)
     frames, _ = _song([2, 1, 1])
     values = torch.tensor(frames[:4])
-    assert score.completion(ready, values, torch.tensor([0, 0, 1, 4]), OPTIONS)[1] == 1
-    assert score.completion(ready, values[:1], torch.tensor([0, 1]), OPTIONS) == (0.0, 0)
+    assert score.completion(ready, ragged([0, 1, 3], values), OPTIONS)[1] == 1
+    assert score.completion(ready, packed([values[:1]]), OPTIONS) == (0.0, 0)
 
 
 @both_levels
@@ -133,7 +133,7 @@ def test_component_weights_are_the_franchises_next_frame(direct: bool):
     labels = [0, 0, 2, 0, 2]
     ready = model.prepare(state, F64)
     values = torch.tensor(CENTRES[labels])
-    ((_, posterior),) = model.infer(ready, values, torch.tensor([0, 5]), OPTIONS)
+    ((_, posterior),) = model.infer(ready, packed([values]), OPTIONS)
     ((found,),) = [score.component_weights(ready, posterior).tolist()]
     beta = _expected_beta(state)
 
@@ -154,7 +154,7 @@ def test_component_weights_are_the_franchises_next_frame(direct: bool):
 def test_component_weights_are_shares(direct: bool):
     corpus = mixture(seed=3, n_songs=1, n_comp=5, dim=2, frames=(60, 60), spread=1.5)
     ready = model.prepare(partition_state(corpus, 5, skewed_prior(2, direct=direct)), F64)
-    ((_, posterior),) = model.infer(ready, corpus.values, corpus.offsets, OPTIONS)
+    ((_, posterior),) = model.infer(ready, corpus.songs, OPTIONS)
     weights = score.component_weights(ready, posterior)[0]
     assert float(weights.min()) > 0
     unseen = ready.alpha0 * (1.0 - float(ready.beta.sum()))
@@ -167,7 +167,7 @@ def test_component_weights_are_shares(direct: bool):
 def test_a_frame_far_from_everything_has_a_finite_score(diagonal: bool):
     ready = model.prepare(_state(diagonal))
     values = torch.tensor([[0.0, 0.0], [1e6, -1e6]])
-    total, _ = score.completion(ready, values, torch.tensor([0, 2]), OPTIONS)
+    total, _ = score.completion(ready, packed([values]), OPTIONS)
     assert np.isfinite(total)
 
 
@@ -177,7 +177,7 @@ def test_a_frame_like_no_component_is_predicted_by_the_prior(diagonal: bool):
     state = _state(diagonal)
     values = np.array([[0.0, 0.0], [300.0, 300.0]])
     ready = model.prepare(state, F64)
-    found, _ = score.completion(ready, torch.tensor(values), torch.tensor([0, 2]), OPTIONS)
+    found, _ = score.completion(ready, packed([torch.tensor(values)]), OPTIONS)
     weight = state.alpha0 * (1 - _expected_beta(state).sum()) / (1 + state.alpha0)
     expected = np.log(weight) + log_prior_student_t(state, values[1:])
     assert found == pytest.approx(float(np.squeeze(expected)), abs=1e-6)

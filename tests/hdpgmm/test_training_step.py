@@ -12,6 +12,7 @@ from hdpgmm import model, schedule, training_step
 from hdpgmm.components.prior import Concentration
 from hdpgmm.components.statistics import Statistics
 from hdpgmm.model import BatchInfo, State
+from hdpgmm.ragged import packed
 from hdpgmm.training_step import PAPER, Part, Settings
 from tests.hdpgmm.corpora import Corpus, mixture
 
@@ -24,19 +25,19 @@ def _corpus() -> Corpus:
 
 def _start(corpus: Corpus, settings: Settings = SETTINGS) -> State:
     generator = torch.Generator().manual_seed(0)
-    n_songs = len(corpus.offsets) - 1
+    n_songs = corpus.n_songs
     return training_step.start(settings, corpus.values, len(corpus.values), n_songs, generator)
 
 
 def _statistics(state: State, corpus: Corpus, settings: Settings, splash: float = 0.0) -> Statistics:
     prepared = model.prepare(state, corpus.values.dtype)
-    return model.batch_statistics(prepared, corpus.values, corpus.offsets, settings.options, splash)[0]
+    return model.batch_statistics(prepared, corpus.songs, settings.options, splash)[0]
 
 
 def _learnt(
     state: State, corpus: Corpus, songs: int, settings: Settings = SETTINGS
 ) -> tuple[State, BatchInfo]:
-    return training_step.learn(state, corpus.values, corpus.offsets, songs, settings)
+    return training_step.learn(state, corpus.songs, songs, settings)
 
 
 def _assert_close(found: Statistics, expected: Statistics, rtol: float = 1e-12) -> None:
@@ -89,8 +90,8 @@ def test_songs_without_frames_are_songs_of_the_corpus():
     """They say nothing of the components, but the batch stands for as many songs as it has."""
     corpus = _corpus().take([0, 1, 2, 3])
     state = _start(_corpus())
-    offsets = torch.cat([corpus.offsets, corpus.offsets[-1:].repeat(4)])
-    found, info = training_step.learn(state, corpus.values, offsets, 1000, SETTINGS)
+    songs = packed([*corpus.songs, *[corpus.values[:0]] * 4])
+    found, info = training_step.learn(state, songs, 1000, SETTINGS)
     rho = training_step.step_size_of(1, 8, 1000, SETTINGS)
     assert info.songs == 8
     _assert_close(found.stats, _mixed(state, _statistics(state, corpus, SETTINGS), rho, 1000 / 8))
@@ -157,7 +158,7 @@ def test_ranks_are_added_up_before_the_step():
         parts = list(parts)
         return training_step.in_order([*parts, *parts], nothing)
 
-    found, info = training_step.learn(state, half.values, half.offsets, 1000, SETTINGS, of_two)
+    found, info = training_step.learn(state, half.songs, 1000, SETTINGS, of_two)
     expected, whole = _learnt(state, twice, 1000)
     assert (info.songs, info.frames) == (whole.songs, whole.frames)
     assert info.bound == pytest.approx(whole.bound, rel=1e-12)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import soundfile
 
 from features.spec import PRESETS, fingerprint
+from hdpgmm.ragged import offsets_of
 from infra.root import models
 from infra.root.ledger import Tree
 from infra.root.records import quarantine_table, songs_table
@@ -171,7 +172,7 @@ def _features(songs: Sequence[Song]) -> pa.Table:
             "track_id": [song.track_id for song in songs],
             "version": [song.version for song in songs],
             "n_frames": pa.array(lengths, pa.int32()),
-            "frames": pa.ListArray.from_arrays(pa.array(np.cumsum([0, *lengths]), pa.int32()), frames),
+            "frames": pa.ListArray.from_arrays(pa.array(offsets_of(lengths), pa.int32()), frames),
             "duration_seconds": [SPEC.hop_length * n / SPEC.sample_rate for n in lengths],
             "sample_rate": pa.array([SPEC.sample_rate] * len(songs), pa.int32()),
             "channels": pa.array([1] * len(songs), pa.int32()),

@@ -9,6 +9,7 @@ import torch
 
 from features.spec import PRESETS, fingerprint
 from hdpgmm.data.whitening import moments, whitening
+from hdpgmm.ragged import Ragged, offsets_of, ragged
 from hdpgmm.serialization import to_arrays
 from hdpgmm.training_step import Settings, learn, start
 from infra.root import layout, models
@@ -77,18 +78,14 @@ def publish(tree: Tree, commits: list[Commit], without: Collection[tuple[str, st
     return tree.publish("default", [commit.reference() for commit in commits], living, quarantine_table([]))
 
 
-def write_model(
-    store: Store, run: str, values: np.ndarray, offsets: np.ndarray, n_components: int, steps: int = 3
-) -> None:
-    """A finished model that a few steps on these songs have learnt, as `jobs.train` leaves one.
-
-    values (frame, dim) float32, offsets (song + 1,) int64.
-    """
-    whiten, settings = whitening(moments(values)), Settings(n_components=n_components)
-    whitened, ends, n_songs = torch.from_numpy(whiten(values)), torch.from_numpy(offsets), len(offsets) - 1
-    state = start(settings, whitened[:20_000], len(values), n_songs, torch.Generator().manual_seed(0))
+def write_model(store: Store, run: str, songs: Ragged[np.ndarray], n_components: int, steps: int = 3) -> None:
+    """A finished model that a few steps on these songs (frame, dim) float32 have learnt, as `jobs.train` leaves one."""
+    whiten, settings = whitening(moments(songs.values)), Settings(n_components=n_components)
+    whitened = ragged(songs.lengths, torch.from_numpy(whiten(songs.values)))
+    sample, n_frames = whitened.values[:20_000], len(whitened.values)
+    state = start(settings, sample, n_frames, len(songs), torch.Generator().manual_seed(0))
     for _ in range(steps):
-        state, _ = learn(state, whitened, ends, n_songs, settings)
+        state, _ = learn(state, whitened, len(songs), settings)
     Checkpoints(store, layout.model(run)).save(state.step, to_arrays(state, whiten), {}, 1)
     provenance = {"fingerprint": FINGERPRINT, "n_atoms": settings.n_atoms}
     store.delete(layout.final(run))  # one is finished once
@@ -98,7 +95,7 @@ def write_model(
 def _table(names: list[str], songs: list[np.ndarray], version: str) -> pa.Table:
     lengths = [len(song) for song in songs]
     frames = pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(songs).ravel()), songs[0].shape[1])
-    offsets = pa.array(np.cumsum([0, *lengths]), pa.int32())
+    offsets = pa.array(offsets_of(lengths), pa.int32())
     return pa.table(
         {
             "track_id": names,

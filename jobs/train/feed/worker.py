@@ -42,7 +42,7 @@ class DataWorker:
         """`survey_group` of songs of one row group."""
         path, group = str(paths[places.shard[0]]), int(places.row_group[0])
         block = read_block(self.store, path, group, places.row.tolist())
-        return survey_group(Ragged(block.values, block.offsets), share, seed, summed)
+        return survey_group(ragged(block.lengths, block.values), share, seed, summed)
 
     def batch(self, paths: np.ndarray, places: Places, whitening: Whitening) -> Songs:
         """Whitened frames of these songs in this order; paths (shard,) str are what `places.shard` counts in."""
@@ -73,7 +73,7 @@ class DataWorker:
             self._whitening = Whitening(whitening.mean.copy(), whitening.transform.copy())
         if (path, group) not in self._cache:
             block = read_block(self.store, path, group)
-            self._keep((path, group), Ragged(whitening(block.values), block.offsets))
+            self._keep((path, group), ragged(block.lengths, whitening(block.values)))
         self._cache.move_to_end((path, group))
         return self._cache[path, group]
 

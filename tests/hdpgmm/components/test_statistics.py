@@ -11,6 +11,7 @@ from hdpgmm.components.prior import whitened_prior
 from hdpgmm.components.statistics import Statistics
 from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import State
+from hdpgmm.ragged import packed, ragged
 from tests.hdpgmm.corpora import F64, OPTIONS
 
 both_families = pytest.mark.parametrize("diagonal", [False, True])
@@ -79,11 +80,12 @@ def test_a_count_past_two_to_the_24_is_exact(monkeypatch: pytest.MonkeyPatch):
     n_frames = 2**24 + 3
     one = Statistics(*(torch.ones(shape, dtype=F64) for shape in ((1,), (1, 1), (1, 1, 1), (1,), (2,))))
     ready = model.prepare(State(whitened_prior(1), one, 1.0, 1.0))
-    offsets = torch.cat([torch.arange(0, n_frames, 8192), torch.tensor([n_frames])])
+    n_songs, rest = divmod(n_frames, 8192)
+    songs = ragged([8192] * n_songs + [rest], torch.ones(n_frames, 1))
     once = LocalOptions(n_atoms=1, max_refreshes=1, sweeps=1)
-    found, info = model.batch_statistics(ready, torch.ones(n_frames, 1), offsets, once)
+    found, info = model.batch_statistics(ready, songs, once)
     assert found.count.tolist() == found.first[0].tolist() == found.second[0, 0].tolist() == [n_frames]
-    assert found.atoms.tolist() == [len(offsets) - 1]
+    assert found.atoms.tolist() == [len(songs)]
     assert info.frames == n_frames
 
 
@@ -102,8 +104,7 @@ def test_one_song_of_a_hundred_thousand_frames_keeps_its_digits():
     values = torch.tensor(np.random.default_rng(0).normal(1.0, 1.0, (100_000, 1)))
     one = Statistics(*(torch.ones(shape, dtype=F64) for shape in ((1,), (1, 1), (1, 1, 1), (1,), (2,))))
     ready = model.prepare(State(whitened_prior(1), one, 1.0, 1.0))
-    offsets = torch.tensor([0, len(values)])
-    found, _ = model.batch_statistics(ready, values.float(), offsets, OPTIONS)
+    found, _ = model.batch_statistics(ready, packed([values.float()]), OPTIONS)
     assert float(found.count) == 100_000
     assert float(found.first) == pytest.approx(float(values.sum()), rel=1e-6)
     assert float(found.second) == pytest.approx(float(values.square().sum()), rel=1e-6)

@@ -8,6 +8,7 @@ import pytest
 from hdpgmm.data.autocorrelation import LAGS, Lagged, dependence, lagged
 from hdpgmm.data.whitening import moments, whitening
 from hdpgmm.estimator import HDPGMM
+from hdpgmm.ragged import Ragged, packed
 from hdpgmm.training_step import Settings
 
 
@@ -25,12 +26,8 @@ def autoregressive(n_songs: int, n_frames: int, phi: float, dim: int = 4, seed: 
     return songs
 
 
-def together(songs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    return np.concatenate(songs), np.cumsum([0, *map(len, songs)])
-
-
-def found(values: np.ndarray, offsets: np.ndarray) -> float:
-    return dependence(lagged(values, offsets), whitening(moments(values)).transform)
+def found(songs: Ragged[np.ndarray]) -> float:
+    return dependence(lagged(songs), whitening(moments(songs.values)).transform)
 
 
 @pytest.mark.parametrize(("phi", "near"), [(0.0, 0.01), (0.5, 0.05), (0.8, 0.1)])
@@ -39,36 +36,35 @@ def test_of_autoregressive_frames_it_is_known(phi: float, near: float, n_frames:
     """r_k = phi^k, so tau = (1 + phi^2) / (1 - phi^2), short of what lies beyond LAGS."""
     songs = autoregressive(20_000 // n_frames, n_frames, phi)
     known = 1.0 + 2.0 * sum(phi ** (2 * k) for k in range(1, LAGS + 1))
-    assert found(*together(songs)) == pytest.approx(known, rel=near)
+    assert found(packed(songs)) == pytest.approx(known, rel=near)
 
 
 @pytest.mark.parametrize("n_frames", [2, 5, 30])
 def test_independent_frames_of_short_songs_count_as_they_are(n_frames: int) -> None:
     """Taking off a song's mean makes its few frames repel each other."""
-    assert found(*together(autoregressive(600, n_frames, 0.0))) == pytest.approx(1.0, abs=0.02)
+    assert found(packed(autoregressive(600, n_frames, 0.0))) == pytest.approx(1.0, abs=0.02)
 
 
 def test_a_covariance_is_known_as_that_of_as_many_independent_frames() -> None:
     """Over 800 songs of one process, the estimates of its covariances scatter as their number over tau says."""
-    songs = autoregressive(800, 200, 0.7)
-    values, offsets = together(songs)
-    white = values @ whitening(moments(values)).transform
+    songs = packed(autoregressive(800, 200, 0.7))
+    white = songs.values @ whitening(moments(songs.values)).transform
     variance = np.var([part.T @ part / 200 for part in np.split(white, 800)], axis=0)
     independent = (1.0 + np.eye(4)) / 200  # var(x_i x_j) of a standard normal pair
-    assert (variance / independent).mean() == pytest.approx(found(values, offsets), rel=0.1)
+    assert (variance / independent).mean() == pytest.approx(found(songs), rel=0.1)
 
 
 def test_parts_add_up() -> None:
     songs = autoregressive(12, 50, 0.6)
-    parts = [lagged(*together(songs[a:b])) for a, b in pairwise((0, 3, 4, 12))]
-    total, whole = parts[0] + parts[1] + parts[2], lagged(*together(songs))
+    parts = [lagged(packed(songs[a:b])) for a, b in pairwise((0, 3, 4, 12))]
+    total, whole = parts[0] + parts[1] + parts[2], lagged(packed(songs))
     assert total.pairs.tolist() == whole.pairs.tolist()
     np.testing.assert_allclose(total.products, whole.products, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("values", [np.ones((50, 3)), np.zeros((1, 3)), np.zeros((0, 3))])
 def test_without_spread_or_frames_it_is_one(values: np.ndarray) -> None:
-    assert dependence(lagged(values, np.array([0, len(values)])), np.eye(3)) == 1.0
+    assert dependence(lagged(packed([values])), np.eye(3)) == 1.0
     assert dependence(Lagged(np.zeros((LAGS + 1, 3, 3)), np.zeros(LAGS + 1, int)), np.eye(3)) == 1.0
 
 

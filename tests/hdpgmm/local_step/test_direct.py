@@ -18,14 +18,15 @@ from hdpgmm.local_step.groups import Group, groups
 from hdpgmm.local_step.posterior import LocalOptions, Posterior
 from hdpgmm.model import State
 from hdpgmm.moves import merge_delete as moves
+from hdpgmm.ragged import Ragged
 from tests.hdpgmm.corpora import (
     F64,
     Corpus,
+    corpus_of,
     mixture,
     oracle_corpus,
     oracle_hyper,
     partition_state,
-    ragged,
     skewed_prior,
 )
 from tests.oracles import direct as oracle
@@ -367,7 +368,7 @@ def _inferred(
 ) -> Parts:
     """The local step in float64, group by group, each from its part of `starts` where there are any."""
     ready, parts = model.prepare(state, F64), []
-    for i, group in enumerate(groups(corpus.values, corpus.offsets, model.GROUP_FRAMES["cpu"])):
+    for i, group in enumerate(groups(corpus.songs, model.GROUP_FRAMES["cpu"])):
         log_lik = model.log_likelihoods(ready, group.values)
         start = None if starts is None else starts[i]
         found = direct.infer_songs(log_lik, group.mask, ready.log_beta, ready.alpha0, options, start)
@@ -415,12 +416,12 @@ def test_terms_and_bound_of_a_corpus_are_the_oracles(seed: int, diagonal: bool):
     corpus, state = _case(seed, diagonal=diagonal)
     songs = _oracle_songs(_inferred(state, corpus, TO_THE_END))
     expected = oracle.terms(songs, oracle_corpus(state), oracle_hyper(state))
-    found = model.bound_terms(state, corpus.values, corpus.offsets, TO_THE_END)
+    found = model.bound_terms(state, corpus.songs, TO_THE_END)
     assert found.keys() == expected.keys()
     for name, nats in found.items():
         assert nats == pytest.approx(float(expected[name]), abs=1e-9), name
     ready = model.prepare(state, F64)
-    batch, info = model.batch_statistics(ready, corpus.values, corpus.offsets, TO_THE_END)
+    batch, info = model.batch_statistics(ready, corpus.songs, TO_THE_END)
     total = info.bound + model.corpus_bound(state)
     assert total == pytest.approx(float(sum(expected.values())), abs=1e-7)
     by_hand = _updated(replace(state, prior=skewed_prior(2, diagonal=diagonal, learned=False)),
@@ -521,7 +522,7 @@ def test_bound_is_below_the_exact_evidence_of_a_corpus(seed: int, sizes: tuple[i
     """
     rng = np.random.default_rng(seed)
     songs = [rng.normal(scale=3.0, size=n) for n in sizes]
-    corpus = ragged([torch.tensor(song)[:, None] for song in songs], [np.arange(n) % 2 for n in sizes])
+    corpus = corpus_of([torch.tensor(song)[:, None] for song in songs], [np.arange(n) % 2 for n in sizes])
     prior = replace(skewed_prior(1, learned=False), direct=True)
     best = -np.inf
     for n_comp in (1, 2, 3):
@@ -548,9 +549,9 @@ def _with_empty(state: State) -> State:
 def test_an_empty_component_changes_nothing():
     """Far from every frame, at the end of the sticks. The bound moves by what songs would give it, 1e-9 of a frame."""
     corpus, state = _case(2, spread=4.0)
-    far = replace(corpus, values=corpus.values + 40.0)
+    far = replace(corpus, songs=Ragged(corpus.values + 40.0, corpus.songs.offsets))
     state = partition_state(far, 5, state.prior)
-    every = [model.bound_terms(s, far.values, far.offsets, TO_THE_END) for s in (state, _with_empty(state))]
+    every = [model.bound_terms(s, far.songs, TO_THE_END) for s in (state, _with_empty(state))]
     for name, nats in every[0].items():
         assert every[1][name] == pytest.approx(nats, abs=1e-6), name
 
@@ -560,9 +561,7 @@ def test_one_component_is_a_corpus():
     one = moves.reduced(state, [moves.Move("merge", (0, k), 0.0) for k in range(1, 5)])
     assert one.n_components == 1
     parts = _inferred(one, corpus, LocalOptions(4))
-    total = model.batch_statistics(model.prepare(one, F64), corpus.values, corpus.offsets, LocalOptions(4))[
-        1
-    ].bound
+    total = model.batch_statistics(model.prepare(one, F64), corpus.songs, LocalOptions(4))[1].bound
     assert total + model.corpus_bound(one) == pytest.approx(_oracle_bound(one, parts), abs=1e-9)
 
 
@@ -570,8 +569,8 @@ def test_order_of_songs_and_components_does_not_matter():
     corpus, state = _case(3)
     order, comps = [3, 0, 11, 7, 5, 2, 1, 4, 10, 6, 9, 8], torch.tensor([4, 2, 0, 1, 3])
     moved, other = corpus.take(order), replace(state, stats=state.stats.take(comps))
-    plain, info = model.batch_statistics(model.prepare(state, F64), corpus.values, corpus.offsets, TO_THE_END)
-    found, same = model.batch_statistics(model.prepare(other, F64), moved.values, moved.offsets, TO_THE_END)
+    plain, info = model.batch_statistics(model.prepare(state, F64), corpus.songs, TO_THE_END)
+    found, same = model.batch_statistics(model.prepare(other, F64), moved.songs, TO_THE_END)
     assert same.bound == pytest.approx(info.bound, abs=1e-7)
     for one, two in zip(plain.take(comps).tensors(), found.tensors(), strict=True):
         torch.testing.assert_close(one, two, atol=1e-5, rtol=0)
@@ -582,7 +581,7 @@ def test_number_of_threads_does_not_matter():
     ready, found = model.prepare(state), []
     for n_threads in (1, 3):
         torch.set_num_threads(n_threads)
-        found.append(model.batch_statistics(ready, corpus.values.float(), corpus.offsets, LocalOptions(4)))
+        found.append(model.batch_statistics(ready, corpus.songs_as(torch.float32), LocalOptions(4)))
         torch.set_num_threads(1)
     assert found[0][1] == found[1][1]
     assert all(map(torch.equal, found[0][0].tensors(), found[1][0].tensors()))
@@ -591,10 +590,8 @@ def test_number_of_threads_does_not_matter():
 def test_float32_statistics_are_float64s():
     corpus, state = _case(4, n_songs=30, frames=(20, 40))
     options = LocalOptions(5)
-    double, info = model.batch_statistics(model.prepare(state, F64), corpus.values, corpus.offsets, options)
-    single, same = model.batch_statistics(
-        model.prepare(state), corpus.values.float(), corpus.offsets, options
-    )
+    double, info = model.batch_statistics(model.prepare(state, F64), corpus.songs, options)
+    single, same = model.batch_statistics(model.prepare(state), corpus.songs_as(torch.float32), options)
     assert same.bound == pytest.approx(info.bound, abs=1e-5 * info.frames)
     for one, two in zip(double.tensors(), single.tensors(), strict=True):
         torch.testing.assert_close(two, one, atol=1e-3 * info.frames, rtol=0)
@@ -612,7 +609,7 @@ def test_alpha0_is_learned(seed: int):
     w = rng.dirichlet(np.full(8, 5.0))
     songs = [rng.choice(8, 100, p=rng.dirichlet(8.0 * w)) for _ in range(100)]
     values = [torch.tensor(40.0 * labels + rng.normal(size=100))[:, None] for labels in songs]
-    corpus = ragged(values, songs)
+    corpus = corpus_of(values, songs)
     state = partition_state(corpus, 8, whitened_prior(1, direct=True))
     for _ in range(60):
         state = _updated(state, _inferred(state, corpus, LocalOptions(8)))
@@ -690,9 +687,7 @@ def test_closed_forms_of_moves_are_lower_bounds(corpora: dict):
     hyper = oracle_hyper(state)
     before = oracle.bound(songs, oracle_corpus(state), hyper)
     pairs = torch.combinations(torch.arange(5))
-    changes = moves.song_changes(
-        state, moves.Probe(corpus.values, corpus.offsets, corpus.n_songs), TO_THE_END, pairs
-    )
+    changes = moves.song_changes(state, moves.Probe(corpus.songs, corpus.n_songs), TO_THE_END, pairs)
     gains = moves.merge_gains(state, pairs, changes).tolist()
     for (one, two), shared, gain in zip(pairs.tolist(), changes.shared.tolist(), gains, strict=True):
         trial = moves.reduced(state, [moves.Move("merge", (one, two), gain)])
@@ -711,9 +706,9 @@ def test_loss_of_a_deletion_is_the_oracles_at_unchanged_weights(seed: int):
     corpus, state = _case(seed)
     ready = model.prepare(state, F64)
     songs = _oracle_songs(_inferred(state, corpus, TO_THE_END))
-    probe = moves.Probe(corpus.values, corpus.offsets, corpus.n_songs)
+    probe = moves.Probe(corpus.songs, corpus.n_songs)
     loss = moves.song_changes(state, probe, TO_THE_END, torch.zeros(0, 2, dtype=torch.int64)).loss
-    draws = model.batch_statistics(ready, corpus.values, corpus.offsets, TO_THE_END)[0].atoms
+    draws = model.batch_statistics(ready, corpus.songs, TO_THE_END)[0].atoms
     for k in range(5):
         kept, change = [i for i in range(5) if i != k], elbo.ZERO
         for q in songs:

@@ -12,6 +12,7 @@ from hdpgmm import model, represent
 from hdpgmm.local_step import direct_assignment as direct
 from hdpgmm.local_step.posterior import LocalOptions, supported
 from hdpgmm.model import inference, statistics
+from hdpgmm.ragged import Ragged, packed
 from tests.bench import engine
 
 triton: Any = pytest.importorskip("triton")
@@ -126,17 +127,17 @@ def test_a_step_and_vectors_are_those_of_the_cpu(everywhere: None, monkeypatch: 
             patch.setattr(place, "on_gpu", lambda model, device: False)
         state = engine.first_state(corpus, size, options)
         ready = model.prepare(state)
-        offsets = torch.cat([corpus.offsets[:3], corpus.offsets[2:]])
-        wanted, logged = model.batch_statistics(ready, corpus.values, offsets, options)
-        vectors = represent.represent(ready, corpus.values, offsets, options)
+        songs = packed([*corpus[:2], corpus.values[:0], *corpus[2:]])
+        wanted, logged = model.batch_statistics(ready, songs, options)
+        vectors = represent.represent(ready, songs, options)
     ready = model.prepare(state.to(DEVICE))
-    values = corpus.values.to(DEVICE)
-    found, info = model.batch_statistics(ready, values, offsets, options)
+    songs = Ragged(songs.values.to(DEVICE), songs.offsets)
+    found, info = model.batch_statistics(ready, songs, options)
     assert (info.songs, info.frames, info.refreshes) == (logged.songs, logged.frames, logged.refreshes)
     assert info.bound == pytest.approx(logged.bound, rel=1e-6)
     for part, other in zip(found.tensors(), wanted.tensors(), strict=True):
         torch.testing.assert_close(part.cpu(), other, rtol=1e-5, atol=1e-5 * float(other.abs().max()))
     for part, other in zip(
-        represent.represent(ready, values, offsets, options).tensors(), vectors.tensors(), strict=True
+        represent.represent(ready, songs, options).tensors(), vectors.tensors(), strict=True
     ):
         torch.testing.assert_close(part.cpu(), other, rtol=0, atol=1e-5, equal_nan=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hdpgmm.moves.births import births
-from tests.hdpgmm.corpora import ragged
+from tests.hdpgmm.corpora import corpus_of
 from tests.hdpgmm.moves.test_moves import BOTH, LOOSE, probe_of, started, updated
 
 
@@ -19,7 +19,7 @@ def test_nothing_is_born_of_one_gaussian(direct: bool, dim: int, n_songs: int, c
     for seed in range(12):
         rng = np.random.default_rng(seed)
         frames = [torch.tensor(rng.normal(size=(50, dim)), dtype=torch.float32) for _ in range(n_songs)]
-        corpus = ragged(frames, [np.zeros(50, dtype=int)] * n_songs)
+        corpus = corpus_of(frames, [np.zeros(50, dtype=int)] * n_songs)
         state = updated(started(corpus, 1, seed, direct), corpus, 2, LOOSE)
         scale = corpus_songs / n_songs
         state = replace(state, stats=state.stats.scaled(scale))
@@ -39,7 +39,7 @@ def test_a_birth_is_judged_by_songs_that_did_not_propose_it(every: int, kinds: s
     songs = [rng.normal(size=(60, 2)) for _ in range(40)]
     for song in songs[::every]:
         song[:, 0] += 2.0 * np.sign(song[:, 0])
-    corpus = ragged([torch.tensor(song) for song in songs], [np.zeros(60, dtype=int)] * 40)
+    corpus = corpus_of([torch.tensor(song) for song in songs], [np.zeros(60, dtype=int)] * 40)
     state = updated(started(corpus, 1, 0, True), corpus, 2, LOOSE)
     generator = torch.Generator().manual_seed(0)
     _, made = births(state, probe_of(corpus, corpus_songs), LOOSE, generator)
@@ -57,7 +57,7 @@ def test_what_only_the_proposing_songs_have_stays_one(every: int, kinds: set[str
     for song in songs[::every]:
         song[:20, 0] += 30.0
         song[:20, 1] += 4.0 * np.sign(song[:20, 1])
-    corpus = ragged([torch.tensor(song) for song in songs], [np.zeros(60, dtype=int)] * 40)
+    corpus = corpus_of([torch.tensor(song) for song in songs], [np.zeros(60, dtype=int)] * 40)
     state = updated(started(corpus, 2, 0, True), corpus, 3, LOOSE)
     assert state.stats.count.tolist() == pytest.approx([60 * 40 - 20 * 40 / every, 20 * 40 / every], rel=1e-3)
     _, made = births(state, probe_of(corpus, 40), LOOSE, torch.Generator().manual_seed(0))
@@ -72,7 +72,7 @@ def test_two_components_that_songs_mix_differently_are_told_apart_in_many_dimens
     offset *= 6.0 / np.linalg.norm(offset)
     sides = [rng.random(80) < rng.beta(0.8, 0.8) for _ in range(80)]
     songs = [rng.normal(size=(80, 20)) + np.where(side[:, None], offset, 0.0) for side in sides]
-    corpus = ragged(
+    corpus = corpus_of(
         [torch.tensor(song, dtype=torch.float32) for song in songs], [side.astype(int) for side in sides]
     )
     state = updated(started(corpus, 1, 0, True), corpus, 2, LOOSE)

@@ -24,16 +24,17 @@ from hdpgmm.moves import merge_delete as moves
 from hdpgmm.moves import trials
 from hdpgmm.moves.births import births
 from hdpgmm.moves.merge_delete import Move, Probe
+from hdpgmm.ragged import Ragged
 from tests.hdpgmm.corpora import (
     F64,
     Corpus,
+    corpus_of,
     mixture,
     oracle_corpus,
     oracle_hyper,
     oracle_songs,
     oracle_sticks,
     partition_state,
-    ragged,
     skewed_prior,
 )
 from tests.oracles import elbo
@@ -44,14 +45,14 @@ BOTH = pytest.mark.parametrize("direct", [False, True], ids=["sticks", "direct"]
 
 
 def probe_of(corpus: Corpus, corpus_songs: int | None = None) -> Probe:
-    return Probe(corpus.values, corpus.offsets, corpus_songs or len(corpus.offsets) - 1)
+    return Probe(corpus.songs, corpus_songs or corpus.n_songs)
 
 
 def updated(state: State, corpus: Corpus, times: int, options: LocalOptions = EXACT) -> State:
     """Batch updates: inference of the whole corpus, then statistics of it alone."""
     for _ in range(times):
         prepared = model.prepare(state, corpus.values.dtype)
-        found, _ = model.batch_statistics(prepared, corpus.values, corpus.offsets, options)
+        found, _ = model.batch_statistics(prepared, corpus.songs, options)
         state = model.blend(state, found, 1.0, 1.0)
     return state
 
@@ -59,7 +60,7 @@ def updated(state: State, corpus: Corpus, times: int, options: LocalOptions = EX
 def _bound(state: State, corpus: Corpus, options: LocalOptions = EXACT) -> float:
     """Of the corpus, songs inferred from the start."""
     prepared = model.prepare(state, corpus.values.dtype)
-    _, info = model.batch_statistics(prepared, corpus.values, corpus.offsets, options)
+    _, info = model.batch_statistics(prepared, corpus.songs, options)
     return info.bound + model.corpus_bound(state)
 
 
@@ -67,7 +68,7 @@ def started(corpus: Corpus, n_comp: int, seed: int, direct: bool) -> State:
     """Components of k-means, in units in which the corpus is white enough."""
     prior = whitened_prior(corpus.values.shape[1], direct=direct)
     generator = torch.Generator().manual_seed(seed)
-    n_songs = len(corpus.offsets) - 1
+    n_songs = corpus.n_songs
     return initialise.from_sample(prior, corpus.values, n_comp, len(corpus.values), n_songs, generator)
 
 
@@ -80,7 +81,7 @@ def _settled(direct: bool) -> tuple[Corpus, State, list[elbo.SongQ]]:
     rng = np.random.default_rng(1)
     means = 4.0 * np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.9], [1.5, 0.9]])
     labels = [np.repeat(comps, 12) for comps in SONGS]
-    corpus = ragged([torch.tensor(means[own] + rng.normal(size=(len(own), 2))) for own in labels], labels)
+    corpus = corpus_of([torch.tensor(means[own] + rng.normal(size=(len(own), 2))) for own in labels], labels)
     state = partition_state(corpus, 4, replace(skewed_prior(2, learned=False), direct=direct))
     state = updated(state, corpus, 60)
     songs = _oracle_songs(state, corpus)
@@ -89,7 +90,7 @@ def _settled(direct: bool) -> tuple[Corpus, State, list[elbo.SongQ]]:
 
 
 def _oracle_songs(state: State, corpus: Corpus) -> list[elbo.SongQ]:
-    parts = model.infer(model.prepare(state, F64), corpus.values, corpus.offsets, EXACT)
+    parts = model.infer(model.prepare(state, F64), corpus.songs, EXACT)
     return oracle_songs(parts, state.alpha0)
 
 
@@ -260,7 +261,7 @@ def _random(seed: int, n_songs: int = 40) -> Corpus:
     labels = [rng.choice(n_comp, n, p=rng.dirichlet(np.ones(n_comp))) for n in lengths]
     songs = [means[own] + rng.normal(size=(len(own), dim)) for own in labels]
     deviation = np.concatenate(songs).std(0)
-    return ragged([torch.tensor(song / deviation) for song in songs], labels)
+    return corpus_of([torch.tensor(song / deviation) for song in songs], labels)
 
 
 @pytest.mark.parametrize(
@@ -301,7 +302,7 @@ def _corners(seed: int, n_songs: int = 60) -> Corpus:
     means = 10.0 * np.array([[0, 0], [1, 0], [0, 1], [1, 1], [0.5, 2.0]])
     labels = [rng.choice(5, rng.integers(20, 40), p=rng.dirichlet(np.ones(5))) for _ in range(n_songs)]
     songs = [(means[own] + rng.normal(size=(len(own), 2))) / 5.0 for own in labels]
-    return ragged([torch.tensor(song) for song in songs], labels)
+    return corpus_of([torch.tensor(song) for song in songs], labels)
 
 
 def _improved(corpus: Corpus, state: State, times: int) -> tuple[State, list[Move]]:
@@ -348,22 +349,22 @@ def test_moves_are_those_of_the_seed():
 
 def test_a_probe_proposes_and_judges_with_different_songs():
     frames = torch.arange(30.0, dtype=F64)[:, None]
-    corpus = ragged([frames[:4], frames[4:5], frames[5:5], frames[5:20], frames[20:]], [np.zeros(30)])
+    corpus = corpus_of([frames[:4], frames[4:5], frames[5:5], frames[5:20], frames[20:]], [np.zeros(30)])
     first, second = (probe_of(corpus, 50).half(odd) for odd in (0, 1))
-    assert first.values.flatten().tolist() == [*range(4), *range(20, 30)]
-    assert second.values.flatten().tolist() == list(range(4, 20))
-    assert (first.offsets.tolist(), second.offsets.tolist()) == ([0, 4, 4, 14], [0, 1, 16])
+    assert first.songs.values.flatten().tolist() == [*range(4), *range(20, 30)]
+    assert second.songs.values.flatten().tolist() == list(range(4, 20))
+    assert (first.songs.lengths.tolist(), second.songs.lengths.tolist()) == ([4, 0, 10], [1, 15])
     assert (first.scale, second.scale) == (50 / 3, 25.0)
-    assert probe_of(corpus).half(1).songs == 2  # also where the probe is the corpus
-    assert probe_of(corpus.take([0])).half(1).songs == 1
+    assert len(probe_of(corpus).half(1).songs) == 2  # also where the probe is the corpus
+    assert len(probe_of(corpus.take([0])).half(1).songs) == 1
 
 
 def test_the_songs_of_a_probe_can_be_taken_in_any_order():
     corpus = _random(0, n_songs=6)
     order = [4, 0, 3]
     found, expected = probe_of(corpus, 60).take(torch.tensor(order)), corpus.take(order)
-    assert torch.equal(found.values, expected.values)
-    assert torch.equal(found.offsets, expected.offsets)
+    assert torch.equal(found.songs.values, expected.values)
+    assert torch.equal(found.songs.offsets, expected.songs.offsets)
     assert found.corpus_songs == 60
 
 
@@ -410,7 +411,7 @@ def test_near_pairs_have_each_component_with_its_nearest():
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(7), 50)
     values = torch.tensor(rng.normal(scale=0.1, size=(350, 2)) + np.outer(labels**1.1, [1.0, 0.0]))
-    corpus = ragged([values], [labels])
+    corpus = corpus_of([values], [labels])
     state = partition_state(corpus, 7, skewed_prior(2))
     assert {(k, k + 1) for k in range(6)} <= {tuple(pair) for pair in moves.near_pairs(state, 2).tolist()}
     assert len(moves.near_pairs(state, 50)) == 21
@@ -425,9 +426,10 @@ def test_a_frame_far_from_a_songs_other_atoms_has_a_finite_loss(dtype: torch.dty
     values[5] += 1.0
     labels[5] = 4
     values /= values.std()
-    state = partition_state(Corpus(values, corpus.offsets, labels), 5, whitened_prior(26, direct=True))
+    corpus = Corpus(Ragged(values, corpus.songs.offsets), labels)
+    state = partition_state(corpus, 5, whitened_prior(26, direct=True))
     state.stats.atoms[4] = 1.0
-    probe = Probe(values.to(dtype), corpus.offsets, 40)
+    probe = Probe(corpus.songs_as(dtype), 40)
     changes = moves.song_changes(state, probe, LocalOptions(8), torch.zeros(0, 2, dtype=torch.int64))
     assert 50.0 < float(changes.loss[4]) < 80.0
     assert float(moves.delete_gains(state, changes)[4]) > 5.0

@@ -17,6 +17,7 @@ from hdpgmm.model import State
 from hdpgmm.moves import merge_delete as moves
 from hdpgmm.moves import trials
 from hdpgmm.moves.merge_delete import Move, Probe
+from hdpgmm.ragged import ragged
 from tests.hdpgmm.corpora import F64, Corpus, hard_statistics, mixture, skewed_prior
 
 OPTIONS = LocalOptions(n_atoms=12, tolerance=1e-6, max_refreshes=60)
@@ -37,15 +38,15 @@ def _case(
     state = from_sample(prior, corpus.values, n_comp, len(corpus.values), n_songs, generator)
     for _ in range(10):
         ready = model.prepare(state, F64)
-        batch, _ = model.batch_statistics(ready, corpus.values, corpus.offsets, OPTIONS)
+        batch, _ = model.batch_statistics(ready, corpus.songs, OPTIONS)
         state = model.blend(state, batch, 1.0, 1.0)
-    return Probe(corpus.values, corpus.offsets, n_songs), state
+    return Probe(corpus.songs, n_songs), state
 
 
 def _bound(state: State, probe: Probe) -> float:
     """Of the corpus that is the probe, its songs inferred from the start."""
     ready = model.prepare(state, F64)
-    _, info = model.batch_statistics(ready, probe.values, probe.offsets, OPTIONS)
+    _, info = model.batch_statistics(ready, probe.songs, OPTIONS)
     return info.bound + model.corpus_bound(state)
 
 
@@ -89,7 +90,7 @@ def test_gain_is_a_lower_bound_for_the_songs_left_alone(seed: int, direct: bool)
     """
     probe, state = _case(seed, direct, n_songs=15, frames=(3, 12))
     posteriors = _posteriors(state, probe)
-    fewest = probe.songs
+    fewest = len(probe.songs)
     for move in _every_move(state)[::3]:
         _, trial, after, concerned = _judged(state, move, probe)
         fewest = min(fewest, int(concerned.sum()))
@@ -97,21 +98,19 @@ def test_gain_is_a_lower_bound_for_the_songs_left_alone(seed: int, direct: bool)
         excess = (after.bound - reached)[~concerned]
         assert float(excess.sum()) < 0.03, move
         assert not len(excess) or float(excess.max()) < trials.USED, move
-    assert fewest <= probe.songs - 5
+    assert fewest <= len(probe.songs) - 5
 
 
 def _posteriors(state: State, probe: Probe) -> list[Posterior]:
     ready = model.prepare(state, F64)
-    return [found for _, found in model.infer(ready, probe.values, probe.offsets, OPTIONS)]
+    return [found for _, found in model.infer(ready, probe.songs, OPTIONS)]
 
 
 def _going_on(trial: State, posteriors: list[Posterior], move: Move, kept: list[int], probe: Probe) -> Tensor:
     """Songs' bounds under the trial, from the posteriors before it, of which a deleted component's atoms are gone."""
     ready, level = model.prepare(trial, F64), model.song_level(trial.prior.direct)
-    bounds = torch.zeros(probe.songs, dtype=F64)
-    for group, start in zip(
-        groups(probe.values, probe.offsets, model.GROUP_FRAMES["cpu"]), posteriors, strict=True
-    ):
+    bounds = torch.zeros(len(probe.songs), dtype=F64)
+    for group, start in zip(groups(probe.songs, model.GROUP_FRAMES["cpu"]), posteriors, strict=True):
         varphi = start.varphi.clone()
         if move.kind == "merge":
             varphi[:, :, move.components[0]] += varphi[:, :, move.components[1]]
@@ -183,9 +182,9 @@ def _separated(copies: int, direct: bool) -> tuple[Probe, State]:
     values = torch.tensor(20.0 * corners[labels] + rng.normal(size=(600, 3)))
     dealt = labels * copies + rng.integers(copies, size=600)
     stats = hard_statistics(values, dealt, 5 * copies, np.linspace(9.0, 8.0, 5 * copies).tolist())
-    corpus = Corpus(values, torch.arange(0, 601, 30), labels)
+    corpus = Corpus(ragged([30] * 20, values), labels)
     state = State(whitened_prior(3, direct=direct), stats, 1.0, 1.0)
-    return Probe(corpus.values, corpus.offsets, corpus.n_songs), state
+    return Probe(corpus.songs, corpus.n_songs), state
 
 
 @pytest.mark.parametrize("direct", [True, False])
@@ -232,7 +231,7 @@ def test_a_probe_stands_for_the_corpus():
     probe, state = _case(0)
     move = Move("merge", (0, 1), 0.0)
     gain, trial, _, _ = _judged(state, move, probe)
-    of_three, _, _, _ = _judged(state, move, replace(probe, corpus_songs=3 * probe.songs))
+    of_three, _, _, _ = _judged(state, move, replace(probe, corpus_songs=3 * len(probe.songs)))
     corpus = model.corpus_bound(trial) - model.corpus_bound(state)
     assert of_three - corpus == pytest.approx(3.0 * (gain - corpus), abs=1e-9)
 

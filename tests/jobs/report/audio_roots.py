@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hdpgmm.ragged import Ragged, ragged
 from infra.config import Config, load
 from infra.storage.store import Store
 from jobs.report import frames as report_frames
@@ -58,10 +59,10 @@ def write_audio_root(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_tones(folder / "music", songs, SECONDS, 400.0, {s.track_id: slice(START, STOP) for s in songs})
     write_tracks(store, songs, ["bad/<script>.wav"], uri=str(folder / "music"))
 
-    def responsibilities(_: object, values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        assert offsets[-1] == len(values)
-        here = values[:, 20]
-        return np.column_stack([here, 1 - here, *np.zeros((COMPONENTS - 2, len(values)))])
+    def responsibilities(_: object, songs: Ragged[np.ndarray]) -> Ragged[np.ndarray]:
+        here = songs.values[:, 20]
+        shares = np.column_stack([here, 1 - here, *np.zeros((COMPONENTS - 2, len(here)))])
+        return ragged(songs.lengths, shares)
 
     means = np.arange(COMPONENTS)[:, None] * np.ones(2)
     gaussians = means, np.tile(np.eye(2), (COMPONENTS, 1, 1))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from features.spec import PRESETS, FeatureSpec, columns
+from hdpgmm.ragged import packed
 from infra.config import ReportConfig
 from infra.root.songs import SongBlock
 from jobs.report import frames
@@ -21,10 +22,10 @@ def _heard(spec: FeatureSpec, loud: str, monkeypatch: pytest.MonkeyPatch) -> Fra
     values = np.zeros((40, spec.n_features), np.float32)
     values[20:, columns(spec).index(loud)] = 1.0
     share = np.column_stack([np.arange(40) < 20, np.arange(40) >= 20]).astype(float)
-    block = SongBlock(["song"], ["1"], values, np.array([0, 40]))
+    block = SongBlock(["song"], ["1"], values, np.array([40]))
     monkeypatch.setattr(frames, "blocks", lambda *_: [block])
     monkeypatch.setattr(frames, "read_songs", lambda *_: None)
-    monkeypatch.setattr(frames, "frame_responsibilities", lambda *_: share)
+    monkeypatch.setattr(frames, "frame_responsibilities", lambda *_: packed([share]))
     inputs = SimpleNamespace(store=None, features=None)
     asked = Request((0, 1), ({"song"}, {"song"}), frozenset({"song"}))
     return summarise_frames(inputs, None, asked, spec, ReportConfig())  # pyright: ignore

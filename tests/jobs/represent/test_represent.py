@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from hdpgmm.ragged import packed
 from infra.config import Config, load
 from infra.errors import ConfigError
 from infra.root import models
@@ -50,7 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> tupl
 
 def modelled(root: Path) -> None:
     """A model of SONGS."""
-    write_model(Store(str(root)), RUN, np.concatenate(SONGS), np.cumsum([0, *map(len, SONGS)]), 8)
+    write_model(Store(str(root)), RUN, packed(SONGS), 8)
 
 
 def vectors(config: Config, run: str) -> pa.Table:
@@ -97,10 +98,9 @@ def test_frames_of_a_song_agree_with_its_vector(trained: tuple[Config, str]) -> 
     model = load_model(Store(config.root), run)
     songs, table = SONGS, vectors(config, run)
     chosen = [7, 30, 2]
-    offsets = np.cumsum([0, *(len(songs[i]) for i in chosen)])
-    shares = frame_responsibilities(model, np.concatenate([songs[i] for i in chosen]), offsets)
-    assert shares.shape == (offsets[-1], model.n_components)
-    for i, part in zip(chosen, np.split(shares, offsets[1:-1]), strict=True):
+    shares = frame_responsibilities(model, packed([songs[i] for i in chosen]))
+    assert shares.values.shape == (sum(len(songs[i]) for i in chosen), model.n_components)
+    for i, part in zip(chosen, shares, strict=True):
         np.testing.assert_allclose(part.mean(0), table["responsibility"][i].as_py(), atol=1e-5)
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from hdpgmm.ragged import packed
 from hdpgmm.represent import floored_log
 from infra.errors import StorageError
 from infra.root.records import Snapshot
@@ -27,7 +28,7 @@ SONGS = clustered_songs(2, n_songs=24, n_clusters=5, dim=4, n_frames=30)
 @pytest.fixture
 def snapshot(tmp_path: Path) -> Snapshot:
     """Four shards of six songs, five and one in their row groups, and a model."""
-    write_model(Store(str(tmp_path)), "m", np.concatenate(SONGS), np.cumsum([0, *map(len, SONGS)]), 8)
+    write_model(Store(str(tmp_path)), "m", packed(SONGS), 8)
     return commit_songs(tmp_path, SONGS, shards=4)
 
 
@@ -56,7 +57,7 @@ def test_vectors_are_those_of_each_song_alone(
     assert table["track_id"].to_pylist() == [f"s{i:04}" for i in range(24)]
     model = load_model(Store(str(tmp_path)), "m")
     for song, row in zip(SONGS, table.to_pylist(), strict=True):
-        found = song_vectors(model, song, np.array([0, len(song)]))
+        found = song_vectors(model, packed([song]))
         assert (row["n_frames"], row["version"]) == (len(song), "1")
         for name, vector in (
             ("posterior_log", floored_log(found.posterior)),
@@ -110,7 +111,7 @@ def test_batches_are_consecutive_and_bounded():
 
 
 def block(frames: int) -> SongBlock:
-    return SongBlock(["x"], ["1"], np.zeros((frames, 2), np.float32), np.array([0, frames]))
+    return SongBlock(["x"], ["1"], np.zeros((frames, 2), np.float32), np.array([frames]))
 
 
 def test_whitened_frames_are_those_of_the_whitening(tmp_path: Path, snapshot: Snapshot):
@@ -118,7 +119,10 @@ def test_whitened_frames_are_those_of_the_whitening(tmp_path: Path, snapshot: Sn
     model = load_model(Store(str(tmp_path)), "m")
     values = np.random.default_rng(0).normal(size=(9001, 4)).astype(np.float32)
     torch.testing.assert_close(
-        whitened(model, values), torch.from_numpy(model.whitening(values)), atol=1e-6, rtol=1e-6
+        whitened(model, packed([values])).values,
+        torch.from_numpy(model.whitening(values)),
+        atol=1e-6,
+        rtol=1e-6,
     )
 
 

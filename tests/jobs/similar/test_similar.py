@@ -10,6 +10,7 @@ import soundfile
 
 from features.extract import extract
 from features.spec import fingerprint
+from hdpgmm.ragged import packed
 from infra.config import Config, load
 from infra.errors import ConfigError
 from infra.root.ledger import Tree
@@ -41,7 +42,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         noise = np.convolve(rng.normal(size=2 * RATE), np.ones(colour) / colour, "same")
         soundfile.write(folder / f"{name}.wav", 0.3 * noise / np.abs(noise).max(), RATE)
         parts.append(extract((folder / f"{name}.wav").read_bytes(), name, SPEC).frames)
-    write_model(store, "m1", np.concatenate(parts), np.cumsum([0, *map(len, parts)]), COMPONENTS)
+    write_model(store, "m1", packed(parts), COMPONENTS)
     return folder
 
 
@@ -133,8 +134,7 @@ def test_an_audio_file_has_the_vector_of_its_frames(root: Path, name: str):
     inputs = similar.find_inputs(Store(str(root)), "default", None)
     found = similar.audio_vector(inputs, str(path), "posterior_sqrt")
     frames = extract(path.read_bytes(), name, SPEC).frames
-    offsets = np.array([0, len(frames)])
-    expected = song_vectors(load_model(Store(str(root)), "m1"), frames, offsets).posterior.sqrt()[0]
+    expected = song_vectors(load_model(Store(str(root)), "m1"), packed([frames])).posterior.sqrt()[0]
     np.testing.assert_array_equal(found, expected.numpy())
     assert len(similar.run(config_of(root), audio=str(path), k=4).neighbours) == 4
 

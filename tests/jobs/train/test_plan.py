@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hdpgmm.data.order import epoch_windows, heldout_mask
+from hdpgmm.ragged import offsets_of
 from hdpgmm.schedule import batch_songs
 from infra.root.schemas import SONGS
 from infra.root.songs import read_columns
@@ -43,7 +44,7 @@ def described(plan: Plan, batch: Batch) -> tuple[object, ...]:
 
 
 def starts_of(sizes: list[int]) -> np.ndarray:
-    return np.cumsum([0, *sizes])
+    return offsets_of(sizes)
 
 
 @given(st.lists(st.integers(1, 9), max_size=20), st.integers(0, 5), st.integers(0, 5), st.integers(1, 30))

@@ -18,6 +18,7 @@ from hdpgmm import schedule, training_step
 from hdpgmm.data.order import heldout_mask
 from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import BatchInfo, State, batch_statistics, corpus_bound, prepare
+from hdpgmm.ragged import ragged
 from hdpgmm.schedule import plateau
 from hdpgmm.score import completion
 from hdpgmm.serialization import from_arrays
@@ -90,10 +91,9 @@ def test_the_last_bound_is_that_of_the_final_model(reference: tuple[Path, str]) 
     songs = clustered_songs(0, n_songs=60, n_clusters=6, dim=5, n_frames=60)
     heldout = heldout_mask([f"s{i:04d}" for i in range(60)], 0.2, 256, 0)
     training = [song for song, out in zip(songs, heldout, strict=True) if not out]
-    frames = torch.from_numpy(whitening(np.concatenate(training)))
-    offsets = torch.tensor(np.cumsum([0, *map(len, training)]))
-    _, info = batch_statistics(prepare(state), frames, offsets, LocalOptions(n_atoms=4))
-    bound = (info.bound + corpus_bound(state)) / len(frames) + whitening.log_det
+    whitened = ragged([len(song) for song in training], torch.from_numpy(whitening(np.concatenate(training))))
+    _, info = batch_statistics(prepare(state), whitened, LocalOptions(n_atoms=4))
+    bound = (info.bound + corpus_bound(state)) / len(whitened.values) + whitening.log_det
     history = json.loads((root / f"models/{run}/history.json").read_text())
     assert history[-1]["bound"] == pytest.approx(bound, abs=0.02)
 
@@ -265,9 +265,8 @@ def heldout_score(root: Path, run: str) -> float:
     songs = clustered_songs(0, n_songs=60, n_clusters=6, dim=5, n_frames=60)
     kept = heldout_mask([f"s{i:04d}" for i in range(60)], 0.2, 256, 0)
     heldout = [song for song, out in zip(songs, kept, strict=True) if out]
-    frames = torch.from_numpy(whitening(np.concatenate(heldout)))
-    offsets = torch.tensor(np.cumsum([0, *map(len, heldout)]))
-    total, scored = completion(prepare(state), frames, offsets, LocalOptions(n_atoms=4))
+    whitened = ragged([len(song) for song in heldout], torch.from_numpy(whitening(np.concatenate(heldout))))
+    total, scored = completion(prepare(state), whitened, LocalOptions(n_atoms=4))
     return total / scored + whitening.log_det
 
 
