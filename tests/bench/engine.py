@@ -166,9 +166,9 @@ def measure(size: Size, plain_songs: int, device: torch.device) -> dict[str, obj
     step = min(
         [step] + [engine_step(corpus, state, options) for _ in range(_REPEATS - 1)], key=lambda s: s.seconds
     )
-    products = profiled(corpus.first(_PROFILED_SONGS), globals_, options)
+    products = profiled(corpus[:_PROFILED_SONGS], globals_, options)
     machine = machine_gflops(device)
-    largest, rms = likelihood_errors(corpus.first(_ERROR_SONGS), state, options)
+    largest, rms = likelihood_errors(corpus[:_ERROR_SONGS], state, options)
     speed = n_frames / step.seconds
     result: dict[str, object] = {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
@@ -186,7 +186,7 @@ def measure(size: Size, plain_songs: int, device: torch.device) -> dict[str, obj
         "max_error_nats": largest,
         "rms_error_nats": rms,
     }
-    result |= against_plain(corpus.first(plain_songs), state, options, speed, n_frames)
+    result |= against_plain(corpus[:plain_songs], state, options, speed, n_frames)
     result = {
         key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in result.items()
     }

@@ -17,7 +17,7 @@ from hdpgmm.model import State
 from hdpgmm.moves import merge_delete as moves
 from hdpgmm.moves import trials
 from hdpgmm.moves.merge_delete import Move, Probe
-from hdpgmm.ragged import ragged
+from hdpgmm.ragged import Ragged, ragged
 from tests.hdpgmm.corpora import F64, Corpus, hard_statistics, mixture, skewed_prior
 
 OPTIONS = LocalOptions(n_atoms=12, tolerance=1e-6, max_refreshes=60)
@@ -207,7 +207,7 @@ def test_all_but_one_component_may_go():
     strays = torch.tensor(np.repeat(50.0 * np.eye(3), 3, axis=0) + rng.normal(size=(9, 3)))
     labels = np.concatenate([np.zeros(600, dtype=int), np.repeat([1, 2, 3], 3)])
     stats = hard_statistics(torch.cat([values, strays]), labels, 4, [20.0, 1.2, 1.1, 1.0])
-    probe, state = replace(probe, values=values), replace(state, stats=stats)
+    probe, state = replace(probe, songs=Ragged(values, probe.songs.offsets)), replace(state, stats=stats)
     found, made = trials.try_reductions(state, probe, OPTIONS)
     assert sorted((move.kind, move.components) for move in made) == [("delete", (k,)) for k in (1, 2, 3)]
     assert torch.equal(found.stats.count, stats.count[:1])
@@ -239,7 +239,7 @@ def test_a_probe_stands_for_the_corpus():
 def test_float32_gains_are_float64s():
     """A thousand frames, to 1e-5 nats a frame."""
     probe, state = _case(3, n_songs=40, frames=(20, 30))
-    single = replace(probe, values=probe.values.float())
+    single = replace(probe, songs=Ragged(probe.songs.values.float(), probe.songs.offsets))
     for move in _every_move(state)[:12]:
         assert _judged(state, move, single)[0] == pytest.approx(_judged(state, move, probe)[0], abs=0.01), (
             move
