@@ -82,7 +82,7 @@ class FeatureSpec(Parameters):
                 f"every_seconds must not be less than excerpt_seconds = {self.excerpt_seconds:g}, "
                 f"got {self.every_seconds:g}"
             )
-        columns(self)  # blocks refuse parameters that they cannot be computed with
+        _ = self.n_features  # blocks refuse parameters that they cannot be computed with
 
     @property
     def blocks(self) -> tuple[Block, ...]:

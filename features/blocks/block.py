@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from numpy.typing import NDArray
-
 from features.parameters import Parameters
 
 # What a block is computed from: Mel, Power, Waveform or Part of features.blocks.sources; or Gathered, "spectrogram".

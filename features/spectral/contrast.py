@@ -4,6 +4,8 @@ The same numbers as `librosa.feature.spectral_contrast`, without sorting: of eac
 largest bins are kept.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -56,7 +58,7 @@ def _bands(parameters: Parameters, fmin: float, n_bands: int, quantile: float) -
     bins_hz = np.fft.rfftfreq(parameters.n_fft, 1.0 / parameters.sample_rate)
     edges = np.concatenate([[0.0], fmin * 2.0 ** np.arange(n_bands + 1)])
     found = []
-    for k, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for k, (low, high) in enumerate(pairwise(edges.tolist())):
         first = int(np.searchsorted(bins_hz, low)) - (k > 0)
         stop = len(bins_hz) if k == n_bands else int(np.searchsorted(bins_hz, high, side="right"))
         few = max(1, int(np.rint(quantile * (stop - first))))

@@ -2,9 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from features.blocks.block import STFT, Block, numbered
 from features.blocks.sources import Gathered
 from features.parameters import Parameters
