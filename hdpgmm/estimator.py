@@ -5,19 +5,20 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hdpgmm import represent, schedule, training_step
+from hdpgmm import schedule, training_step
 from hdpgmm.components.normal_gamma import NormalGamma
 from hdpgmm.components.normal_wishart import NormalWishart
 from hdpgmm.components.prior import Concentration
 from hdpgmm.data.whitening import Whitening
-from hdpgmm.fisher import fisher
 from hdpgmm.fit import EpochEnd, Event, Moves, Progress, Rules, Step, fit
+from hdpgmm.kinds import KINDS
+from hdpgmm.kinds.kind import Batch
 from hdpgmm.memory import MemoryKeeper, MemorySongs, first_state, group_bounds, heldout_songs, members
 from hdpgmm.model.expectations import corpus_weights, prepare
 from hdpgmm.model.state import State, family
@@ -26,8 +27,6 @@ from hdpgmm.ragged import Ragged
 from hdpgmm.score import completion_per_frame
 from hdpgmm.serialization import from_arrays, to_arrays
 from hdpgmm.validation import AT_ONCE, Songs, checked, whitened
-
-Kind = Literal["posterior", "soft", "responsibility", "expected", "fisher"]
 
 FORMAT = 2
 
@@ -172,22 +171,21 @@ class HDPGMM:
             self.moves_ += made
         return self
 
-    def transform(self, songs: Songs, kind: Kind = "posterior") -> np.ndarray:
+    def transform(self, songs: Songs, kind: str = "posterior") -> np.ndarray:
         """Song vectors (song, n_components_) float32, or (song, 2 * n_components_ * n_features) for "fisher".
 
+        kind: a name of `hdpgmm.kinds.KINDS`, which says what each means; ValueError for another one. Among them
         "posterior": mean over frames of the components' probabilities under a flat prior (the paper's).
         "soft": the same with the evidence of one feature in place of a whole frame's: what music is told apart by best.
         "responsibility": mean over frames of those under the song's own weights. "expected": E[weight in the song].
         "fisher": how frames differ from each component, by nearly one-hot responsibilities: of real music it tells
         a probe less than plain means and deviations do, and "soft" more.
         """
-        if kind not in get_args(Kind):
-            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, found {kind!r}")
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, found {kind!r}")
         given = self._whitened(checked(songs, self.n_features_in_))
-        model, options = prepare(self._state), self._settings.options
-        if kind == "fisher":
-            return fisher(model, self._state, given, options).cpu().numpy()
-        return getattr(represent.represent(model, given, options), kind).cpu().numpy()
+        batch = Batch(prepare(self._state), self._state, given, self._settings.options)
+        return KINDS[kind].compute(batch).cpu().numpy()
 
     def fit_transform(self, songs: Songs, y: object = None) -> np.ndarray:
         """fit, then transform."""

@@ -3,7 +3,7 @@
 All are shares of the components: the posterior under a flat prior ("The power of deep without going deep?", ISMIR
 2022, and its code), the same with the evidence of one feature in place of a whole frame's, the responsibilities of the
 HDP posterior, and the expected weights of the song's own mixture. A song's vectors depend on its frames alone, in any
-order. How frames differ from each component is in `hdpgmm.fisher`.
+order. How frames differ from each component is in `hdpgmm.kinds.fisher`.
 """
 
 import math

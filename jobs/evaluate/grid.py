@@ -33,7 +33,7 @@ from jobs.evaluate.sources import Source, load_vectors
 # What computes a cell, vectors apart: a cell of other code is computed again.
 CODE = (
     *("evaluation.baselines", "evaluation.comparison", "evaluation.probing", "evaluation.recommendation"),
-    *("jobs.evaluate", "jobs.represent.kinds"),
+    *("jobs.evaluate", "hdpgmm.kinds"),
 )
 DESCRIBED = {
     "cells_total": "cells of the table of scores answered since the command began",

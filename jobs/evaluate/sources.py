@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from evaluation.baselines import baselines
 from evaluation.baselines.baseline import Baseline
+from hdpgmm.kinds.kind import Kind
 from infra.config import EvaluateConfig
 from infra.datasets.keys import best_named, find_key, is_known
 from infra.datasets.names import Names
@@ -21,7 +22,6 @@ from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs, Notes, align, digest_of, find_inputs
 from jobs.evaluate.vectors import Named, baseline_vectors, model_vectors, n_sampled
 from jobs.represent.kinds import COMPARED
-from jobs.represent.kinds.kind import Kind
 
 NAME_COLUMNS = (TRACK_ID, "track", "path", "file", "filename", URI, "name", "id")
 
@@ -80,7 +80,7 @@ def find_sources(family: Sequence[tuple[int, Inputs]], config: EvaluateConfig) -
         sources.append(Source(label, 0, (digest_of(file),), file=file))
     for kind in COMPARED:
         for seed, member in family:
-            key = (member.model, kind.column, member.vectors.digest)
+            key = (member.model, kind.name, member.vectors.digest)
             sources.append(Source(kind.row, seed, key, model=member, kind=kind))
     names = [(source.representation, source.seed) for source in sources]
     twice = next((name for name in names if names.count(name) > 1), None)

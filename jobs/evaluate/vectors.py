@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from evaluation.baselines.baseline import Baseline
 from evaluation.baselines.codebook import VQWords
 from evaluation.baselines.sampling import frames_per_song, sample_frames, sample_songs
+from hdpgmm.kinds.kind import Kind
 from hdpgmm.ragged import ragged
 from infra.config import EvaluateConfig
 from infra.errors import ConfigError, StorageError
@@ -19,7 +20,6 @@ from infra.root.schemas import N_FRAMES, PATH, ROW, ROW_GROUP, TRACK_ID
 from infra.root.songs import SongBlock, read_block, read_songs
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs
-from jobs.represent.kinds.kind import Kind
 
 Named = dict[tuple[str, int], np.ndarray]  # (representation, seed) -> (song, dim)
 Seeded = tuple[Baseline, int]
@@ -106,10 +106,10 @@ def model_vectors(inputs: Inputs, wanted: Sequence[str], kinds: Sequence[Kind]) 
     """These kinds of the model's vectors of the wanted songs, by their rows, float32 (song, n) in the songs' order."""
     place = {track: row for row, track in enumerate(wanted)}
     found: dict[str, np.ndarray | None] = {}
-    for table in vector_tables(inputs.store, inputs.vectors, [kind.column for kind in kinds]):
+    for table in vector_tables(inputs.store, inputs.vectors, [kind.name for kind in kinds]):
         ids = table[TRACK_ID].to_pylist()
         for kind in kinds:
-            found[kind.row] = _put(found.get(kind.row), place, ids, as_matrix(table[kind.column]))
+            found[kind.row] = _put(found.get(kind.row), place, ids, as_matrix(table[kind.name]))
     return {name: _whole(rows, wanted) for name, rows in found.items() if rows is not None}
 
 

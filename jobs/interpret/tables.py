@@ -68,11 +68,11 @@ def gather(inputs: Inputs, labels: Labels, config: InterpretConfig) -> Songs:
     chosen = set(sorted(living, key=lambda t: _hash(f"{config.seed} {t}"))[: config.songs])
     ids: list[str] = []
     shares, frames = [], []
-    for table in vector_tables(inputs.store, inputs.vectors, [SHARES.column]):
+    for table in vector_tables(inputs.store, inputs.vectors, [SHARES.name]):
         tracks = table[TRACK_ID].to_pylist()
         kept = [i for i, track in enumerate(tracks) if track in chosen]
         ids += [tracks[i] for i in kept]
-        shares.append(as_matrix(table[SHARES.column])[kept])
+        shares.append(as_matrix(table[SHARES.name])[kept])
         frames.append(table[N_FRAMES].to_numpy()[kept])
     members = labels.members(ids)
     if not ids or not ((members.sum(1) >= config.min_songs) & (members.sum(1) < len(ids))).any():
@@ -191,8 +191,8 @@ def class_rows(config: Config, inputs: Inputs) -> list[dict[str, Any]]:
     """Which components make a class: the weights of a probe on standardised soft posteriors, for each label."""
     tasks, _ = make_tasks(inputs.tracks, align(inputs)[0], config.evaluate.min_count)
     found: dict[str, np.ndarray] = {}
-    for table in vector_tables(inputs.store, inputs.vectors, [SEARCHED.column]):
-        found.update(zip(table[TRACK_ID].to_pylist(), as_matrix(table[SEARCHED.column]), strict=True))
+    for table in vector_tables(inputs.store, inputs.vectors, [SEARCHED.name]):
+        found.update(zip(table[TRACK_ID].to_pylist(), as_matrix(table[SEARCHED.name]), strict=True))
     rows: list[dict[str, Any]] = []
     for task in tasks:
         if task.kind != "value":

@@ -46,9 +46,9 @@ def count_songs(inputs: Inputs, labels: Labels, wanted: Sequence[str], listed: C
     total, kept = np.zeros(1), set(wanted)
     shares: dict[str, np.ndarray] = {}
     roots: dict[str, np.ndarray] = {}
-    for table in vector_tables(inputs.store, inputs.vectors, [SHARES.column, SEARCHED.column]):
+    for table in vector_tables(inputs.store, inputs.vectors, [SHARES.name, SEARCHED.name]):
         ids = table[TRACK_ID].to_pylist()
-        share, root = as_matrix(table[SHARES.column]), as_matrix(table[SEARCHED.column])
+        share, root = as_matrix(table[SHARES.name]), as_matrix(table[SEARCHED.name])
         part = tally(share, table[N_FRAMES].to_numpy(), labels.members(ids))
         counted = part if counted is None else counted + part
         total = total + root.sum(axis=0, dtype=np.float64)
@@ -69,9 +69,9 @@ def count_groups(
     n_groups = int(codes.max(initial=0)) + 1
     of = dict(zip(groups, codes.tolist(), strict=True))
     counted: GroupSums | None = None
-    for table in vector_tables(inputs.store, inputs.vectors, [SHARES.column]):
+    for table in vector_tables(inputs.store, inputs.vectors, [SHARES.name]):
         ids = table[TRACK_ID].to_pylist()
-        shares = as_matrix(table[SHARES.column])[:, list(shown)]
+        shares = as_matrix(table[SHARES.name])[:, list(shown)]
         # A song that is no longer listed has no group that is known: any one will do.
         own = np.array([of[i] if i in of else zlib.crc32(i.encode()) % n_groups for i in ids], dtype=np.int64)
         part = group_sums(shares, labels.members(ids), own, n_groups)
@@ -106,8 +106,8 @@ def similar_songs(inputs: Inputs, counts: Counts, limit: int) -> dict[str, list[
     """The third pass: for each wanted song, the songs of the whole corpus that are most like it."""
 
     def parts() -> Iterator[tuple[list[str], np.ndarray]]:
-        for table in vector_tables(inputs.store, inputs.vectors, [SEARCHED.column]):
-            yield table[TRACK_ID].to_pylist(), as_matrix(table[SEARCHED.column])
+        for table in vector_tables(inputs.store, inputs.vectors, [SEARCHED.name]):
+            yield table[TRACK_ID].to_pylist(), as_matrix(table[SEARCHED.name])
 
     wanted = sorted(counts.roots)
     if not wanted:

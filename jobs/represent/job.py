@@ -29,7 +29,7 @@ from infra.storage.store import Store
 from infra.workers.cluster import connect, n_cpus, n_gpus, patience_seconds, wants_gpu
 from infra.workers.pool import Pool
 from infra.workers.pool_metrics import WorkMetrics
-from jobs.represent.kinds import KINDS
+from jobs.represent.kinds import STORED
 from jobs.represent.model import LoadedModel, features_of, load_model
 from jobs.represent.plan import Known, Unit, contents, living, missing, plan, unfinished
 from jobs.represent.worker import Representer
@@ -134,7 +134,7 @@ def describe(model: LoadedModel) -> dict[str, object]:
         "fingerprint": model.fingerprint,
         "features": model.features,
         "n_components": model.n_components,
-        **{column: kind.meaning for column, kind in KINDS.items()},
+        **{name: kind.meaning for name, kind in STORED.items()},
         LOG_LIKELIHOOD: "nats per frame, posterior predictive, feature units",
     }
 

@@ -1,7 +1,7 @@
 """A trained model ready to be applied to frames in feature units: loaded from a root, float32, on any device."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from hdpgmm.data.whitening import Whitening
+from hdpgmm.kinds.kind import Batch
 from hdpgmm.local_step.posterior import LocalOptions
-from hdpgmm.model import Globals, family, infer, prepare
+from hdpgmm.model import Globals, State, family, infer, prepare
 from hdpgmm.ragged import Ragged
-from hdpgmm.represent import Vectors, represent
 from hdpgmm.serialization import from_arrays
 from infra.errors import ConfigError, StorageError
 from infra.root import layout, models
@@ -30,6 +30,7 @@ class LoadedModel:
     run: str
     fingerprint: str
     features: Mapping[str, Any]
+    state: State
     expectations: Globals
     whitening: Whitening
     options: LocalOptions
@@ -45,9 +46,8 @@ def load_model(store: Store, run: str | None, device: str = "cpu") -> LoadedMode
     try:
         state, whitening = from_arrays(models.read_arrays(store, final), device)
         options = LocalOptions(n_atoms=final.provenance["n_atoms"])
-        return LoadedModel(
-            final.run, final.provenance["fingerprint"], final.features, prepare(state), whitening, options
-        )
+        fingerprint = final.provenance["fingerprint"]
+        return LoadedModel(final.run, fingerprint, final.features, state, prepare(state), whitening, options)
     except (ValueError, KeyError) as error:
         raise StorageError(
             f"{store.uri(layout.model(final.run))}: not a model of this version ({error})"
@@ -88,14 +88,9 @@ def features_of(store: Store, corpus: str, model: LoadedModel) -> Snapshot:
     return snapshot
 
 
-def song_vectors(model: LoadedModel, songs: Ragged[np.ndarray]) -> Vectors:
-    """The vectors of songs (frame, dim) in feature units, on the CPU.
-
-    Log-likelihoods are those of the frames in feature units.
-    """
-    found = represent(model.expectations, whitened(model, songs), model.options)
-    found = Vectors(*(part.cpu() for part in found.tensors()))
-    return replace(found, log_likelihood=found.log_likelihood + model.whitening.log_det)
+def batch_of(model: LoadedModel, songs: Ragged[np.ndarray]) -> Batch:
+    """Songs (frame, dim) in feature units, as kinds of vectors want them."""
+    return Batch(model.expectations, model.state, whitened(model, songs), model.options)
 
 
 def whitened(model: LoadedModel, songs: Ragged[np.ndarray]) -> Ragged[Tensor]:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from hdpgmm.ragged import ragged
-from hdpgmm.represent import Vectors
 from infra.root.ledger import Tree
 from infra.root.schemas import (
     LOG_LIKELIHOOD,
@@ -25,8 +24,8 @@ from infra.root.schemas import (
 from infra.root.songs import SongBlock, joined, shard_blocks
 from infra.storage.retry import with_retries
 from infra.storage.store import Store
-from jobs.represent.kinds import KINDS
-from jobs.represent.model import load_model, song_vectors
+from jobs.represent.kinds import STORED
+from jobs.represent.model import LoadedModel, batch_of, load_model
 from jobs.represent.plan import Source, Unit
 
 BATCH_BYTES = (
@@ -86,8 +85,7 @@ class Representer:
 
     def _tables(self, batch: Sequence[Part]) -> Iterator[tuple[str, pa.Table]]:
         songs = joined([block for _, block in batch])
-        vectors = song_vectors(self.model, ragged(songs.lengths, songs.values))
-        table = vector_table(songs, vectors, self.top)
+        table = vector_table(self.model, songs, self.top)
         first = 0
         for name, block in batch:
             yield name, table.slice(first, len(block.track_ids))
@@ -125,17 +123,21 @@ def batches(parts: Iterable[Part], most_bytes: int) -> Iterator[list[Part]]:
         yield batch
 
 
-def vector_table(songs: SongBlock, vectors: Vectors, top: int) -> pa.Table:
-    """Rows of the vectors table; vectors are fixed-size lists of float32. `top`: largest components listed per song."""
+def vector_table(model: LoadedModel, songs: SongBlock, top: int) -> pa.Table:
+    """Rows of the vectors table; vectors are fixed-size lists of float32, log-likelihoods those of frames in feature
+    units. `top`: largest components listed per song.
+    """
+    batch = batch_of(model, ragged(songs.lengths, songs.values))
+    vectors = batch.vectors
     shares, components = torch.topk(vectors.responsibility, min(top, vectors.responsibility.shape[1]))
-    kinds = {column: _lists(kind.compute(vectors)) for column, kind in KINDS.items()}
-    schema = vector_shard({column: lists.type.list_size for column, lists in kinds.items()})
+    kinds = {name: _lists(kind.compute(batch).cpu()) for name, kind in STORED.items()}
+    schema = vector_shard({name: lists.type.list_size for name, lists in kinds.items()})
     columns = {
         TRACK_ID: songs.track_ids,
         VERSION: songs.versions,
         N_FRAMES: pa.array(songs.lengths.astype(np.int32)),
         **kinds,
-        LOG_LIKELIHOOD: pa.array(vectors.log_likelihood.numpy()),
+        LOG_LIKELIHOOD: pa.array((vectors.log_likelihood + model.whitening.log_det).numpy()),
         TOP_COMPONENTS: _lists(components.int()).cast(schema.field(TOP_COMPONENTS).type),
         TOP_SHARES: _lists(shares).cast(schema.field(TOP_SHARES).type),
     }

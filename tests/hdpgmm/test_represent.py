@@ -8,7 +8,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from hdpgmm import fisher, model, represent
+from hdpgmm import model, represent
+from hdpgmm.kinds import fisher
 from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import State
 from hdpgmm.ragged import packed, ragged

@@ -8,13 +8,13 @@ import pytest
 
 from evaluation.baselines.codebook import VQCodebook
 from evaluation.baselines.g1 import G1
+from hdpgmm.kinds.kind import Kind
 from infra.config import EvaluateConfig
 from infra.errors import ConfigError
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs, find_inputs
 from jobs.evaluate.sources import read_vectors
 from jobs.evaluate.vectors import Named, baseline_vectors, codebook_shares, model_vectors, n_sampled
-from jobs.represent.kinds.kind import Kind
 from tests.jobs.scored_roots import make_songs, write_root
 from tests.jobs.trees import clustered_songs, commit_songs
 
@@ -109,6 +109,6 @@ def test_vectors_that_lack_a_kind_are_told_of(tmp_path: Path) -> None:
     songs = make_songs(6)
     store = write_root(tmp_path, songs)
     inputs = find_inputs(store, "default", "m1")
-    kind = Kind("newer_kind", "of a later version", lambda vectors: vectors.soft, row="newer")
+    kind = Kind("newer_kind", "of a later version", lambda batch: batch.vectors.soft, row="newer")
     with pytest.raises(ConfigError, match="vectors without newer_kind: of an older version; delete"):
         model_vectors(inputs, [song.track_id for song in songs], [kind])

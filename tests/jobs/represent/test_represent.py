@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from hdpgmm.kinds import KINDS
 from hdpgmm.ragged import packed
 from infra.config import Config, load
 from infra.errors import ConfigError
@@ -68,7 +69,9 @@ def test_one_row_per_song(trained: tuple[Config, str]) -> None:
     table = vectors(*trained)
     assert table["track_id"].to_pylist() == [f"s{i:04d}" for i in range(40)]
     n_components = load_model(Store(trained[0].root), trained[1]).n_components
-    for name in ("posterior_log", "posterior_sqrt", "soft_sqrt", "responsibility", "expected"):
+    stored = [name for name, kind in KINDS.items() if kind.stored]
+    assert {"posterior_log", "posterior_sqrt", "soft_sqrt", "responsibility", "expected"} <= {*stored}
+    for name in stored:
         assert table.schema.field(name).type.list_size == n_components
     for name in ("responsibility", "expected"):
         np.testing.assert_allclose(np.stack(table[name].to_numpy()).sum(1), 1.0, atol=1e-5)

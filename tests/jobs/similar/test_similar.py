@@ -15,7 +15,7 @@ from infra.config import Config, load
 from infra.errors import ConfigError
 from infra.root.ledger import Tree
 from infra.storage.store import Store
-from jobs.represent.model import load_model, song_vectors
+from jobs.represent.model import batch_of, load_model
 from jobs.similar import index as similar_index
 from jobs.similar import job as similar
 from jobs.similar.command import as_json, show
@@ -134,7 +134,7 @@ def test_an_audio_file_has_the_vector_of_its_frames(root: Path, name: str):
     inputs = similar.find_inputs(Store(str(root)), "default", None)
     found = similar.audio_vector(inputs, str(path), "posterior_sqrt")
     frames = extract(path.read_bytes(), name, SPEC).frames
-    expected = song_vectors(load_model(Store(str(root)), "m1"), packed([frames])).posterior.sqrt()[0]
+    expected = batch_of(load_model(Store(str(root)), "m1"), packed([frames])).vectors.posterior.sqrt()[0]
     np.testing.assert_array_equal(found, expected.numpy())
     assert len(similar.run(config_of(root), audio=str(path), k=4).neighbours) == 4
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from hdpgmm.components.statistics import BLOCK, expand, expanded_size, symmetric
+from hdpgmm.kinds.kind import Kind
 from hdpgmm.local_step.groups import Group
 from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model.expectations import Globals
@@ -100,3 +101,11 @@ def _moments(values: Tensor, zeta: Tensor, diagonal: bool) -> Tensor:
     for part, shares in zip(values.split(block), zeta.split(block), strict=True):
         total += shares.double().T @ expand(part.double(), diagonal).T
     return total
+
+
+FISHER = Kind(
+    name="fisher",
+    meaning="improved Fisher vector: how the frames differ from each component, of length one",
+    compute=lambda batch: fisher(batch.model, batch.state, batch.songs, batch.options),
+    stored=False,
+)

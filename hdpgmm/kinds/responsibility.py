@@ -1,15 +1,15 @@
 """What the model itself says: the responsibilities of the HDP posterior, and the song's expected weights."""
 
-from jobs.represent.kinds.kind import Kind
+from hdpgmm.kinds.kind import Kind
 
 RESPONSIBILITY = Kind(
-    column="responsibility",
+    name="responsibility",
     meaning="mean over frames of the HDP responsibilities",
-    compute=lambda vectors: vectors.responsibility,
+    compute=lambda batch: batch.vectors.responsibility,
     row="HDPGMM responsibility",
 )
 EXPECTED = Kind(
-    column="expected",
+    name="expected",
     meaning="E[weight of each component in the song]",
-    compute=lambda vectors: vectors.expected,
+    compute=lambda batch: batch.vectors.expected,
 )
