@@ -17,3 +17,9 @@ BASELINES: tuple[Callable[[Mapping[str, Any]], Baseline], ...] = (lambda _: G1()
 def baselines(settings: Mapping[str, Any]) -> list[Baseline]:
     """All comparison models with these settings."""
     return [make(settings) for make in BASELINES]
+
+
+def with_shares(settings: Mapping[str, Any]) -> list[Baseline]:
+    """Those that have units as the model has components, each with one row: their shares."""
+    found = (baseline.by_shares() for baseline in baselines(settings))
+    return [baseline for baseline in found if baseline is not None]

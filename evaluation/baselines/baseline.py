@@ -38,6 +38,12 @@ class Baseline(Protocol):
         """Names of its vectors in tables of scores, where `n_sampled` frames are drawn."""
         ...
 
+    def by_shares(self) -> "Baseline | None":
+        """The same with one row: the share of each of its units in a song, (song, unit), which people can look at as at
+        the model's components; None where it has no units.
+        """
+        ...
+
     def fit(self, sample: np.ndarray, seed: int) -> Transform:
         """Fit on a sample of frames (frame, dim), or on none, and give what makes its vectors, in the order of rows."""
         ...

@@ -93,6 +93,10 @@ class VQCodebook:
         """Two rows."""
         return tuple(f"{self.name(n_sampled)} {root}" for root in ("log", "sqrt"))
 
+    def by_shares(self) -> "VQWords":
+        """Its units are the words."""
+        return VQWords({"codewords": self.codewords})
+
     def fit(self, sample: np.ndarray, seed: int) -> Transform:
         """k-means on the sample."""
         book = fit_codebook(sample, self.codewords, seed)

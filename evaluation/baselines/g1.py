@@ -23,6 +23,10 @@ class G1:
         """One row."""
         return ("G1",)
 
+    def by_shares(self) -> None:
+        """It has no units."""
+        return
+
     def fit(self, sample: np.ndarray, seed: int) -> Transform:
         """Nothing is learned."""
         return lambda songs: (g1(songs),)

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evaluation.baselines import with_shares
 from evaluation.baselines.baseline import Baseline
-from evaluation.baselines.codebook import VQWords
 from evaluation.baselines.sampling import frames_per_song, sample_frames, sample_songs
 from hdpgmm.kinds.kind import Kind
 from hdpgmm.ragged import ragged
@@ -60,11 +60,10 @@ def baseline_vectors(
     return {key: _whole(table, wanted) for key, table in found.items() if table is not None}
 
 
-def codebook_shares(inputs: Inputs, wanted: Sequence[str], config: EvaluateConfig) -> tuple[str, np.ndarray]:
-    """The name of a VQ codebook and the share of each of its words in the wanted songs, (song, codeword)."""
-    found = baseline_vectors(inputs, wanted, config, [(VQWords(config.model_dump()), 0)])
-    (((name, _), shares),) = found.items()
-    return name, shares
+def baseline_shares(inputs: Inputs, wanted: Sequence[str], config: EvaluateConfig) -> dict[str, np.ndarray]:
+    """Of each comparison model with units, its name and the share of each unit in the wanted songs, (song, unit)."""
+    models = [(baseline, 0) for baseline in with_shares(config.model_dump())]
+    return {name: shares for (name, _), shares in baseline_vectors(inputs, wanted, config, models).items()}
 
 
 def _put(

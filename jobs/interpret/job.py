@@ -5,6 +5,7 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from evaluation.baselines import with_shares
 from features.spec import columns
 from infra.config import Config
 from infra.root import layout
@@ -80,9 +81,13 @@ def _known(config: Config, inputs: Inputs) -> dict[str, Any] | None:
 
 
 def _key(config: Config, inputs: Inputs) -> str:
-    return inputs.digest(
-        config.interpret.model_dump(mode="json"), {"codewords": config.evaluate.codewords}, code=CODE
-    )
+    settings = config.evaluate
+    others = {
+        "units": [baseline.key for baseline in with_shares(settings.model_dump())],
+        "seed": settings.seed,  # of the frames that they are fitted on
+        "min_count": settings.min_count,  # of the classes
+    }
+    return inputs.digest(config.interpret.model_dump(mode="json"), others, code=CODE)
 
 
 def _interpret(config: Config, inputs: Inputs) -> tuple[dict[str, Any], list[tuple[str, bytes]]]:

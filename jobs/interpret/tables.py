@@ -20,7 +20,7 @@ from infra.errors import ConfigError
 from infra.root.schemas import N_FRAMES, TRACK_ID, groups_by_track
 from jobs.evaluate.inputs import Inputs, align, make_tasks
 from jobs.evaluate.labels import Labels
-from jobs.evaluate.vectors import as_matrix, codebook_shares, vector_tables
+from jobs.evaluate.vectors import as_matrix, baseline_shares, vector_tables
 from jobs.represent.kinds import SEARCHED, SHARES
 from jobs.represent.model import gaussians_in_units
 
@@ -133,12 +133,12 @@ def intervals(
 
 
 def check(config: Config, inputs: Inputs, songs: Songs) -> list[Checked]:
-    """Our most used components and the codebook's most used words, each with its shuffled counterpart."""
+    """Our most used components and the most used units of comparison models, each with its shuffled counterpart."""
     first = halves(len(songs.ids), songs.groups, config.interpret.seed)
-    name, words = codebook_shares(inputs, songs.ids, config.evaluate)
+    others = baseline_shares(inputs, songs.ids, config.evaluate)
     return [
         _checked(kind, shares, songs, first, config.interpret)
-        for kind, shares in (("HDPGMM", songs.shares), (name, words))
+        for kind, shares in (("HDPGMM", songs.shares), *others.items())
     ]
 
 

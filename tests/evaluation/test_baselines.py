@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from evaluation.baselines import with_shares
 from evaluation.baselines.codebook import fit_codebook, log_floor, vq_histogram
 from evaluation.baselines.g1 import g1
 from evaluation.baselines.sampling import sample_frames
@@ -69,3 +70,12 @@ def test_few_frames_give_few_codewords_and_constant_features_pass():
 
 def test_the_log_floor():
     np.testing.assert_allclose(log_floor(np.array([0.0, 1.0, 1e-9])), [np.log(1e-8), 0, np.log(1e-8)])
+
+
+def test_models_with_units_have_a_row_of_shares():
+    rng = np.random.default_rng(0)
+    values, offsets = ragged(rng, [30, 20, 40])
+    (words,) = with_shares({"codewords": 4})
+    assert len(words.rows(len(values))) == 1
+    (shares,) = words.fit(values, 0)(values, offsets)
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0)

@@ -14,7 +14,7 @@ from infra.errors import ConfigError
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs, find_inputs
 from jobs.evaluate.sources import read_vectors
-from jobs.evaluate.vectors import Named, baseline_vectors, codebook_shares, model_vectors, n_sampled
+from jobs.evaluate.vectors import Named, baseline_shares, baseline_vectors, model_vectors, n_sampled
 from tests.jobs.scored_roots import make_songs, write_root
 from tests.jobs.trees import clustered_songs, commit_songs
 
@@ -55,7 +55,7 @@ def test_a_codebook_for_each_seed_and_its_name_before_it_is_made(tmp_path: Path)
     (other,) = [EvaluateConfig(codewords=7, seed=1)]  # pyright: ignore[reportCallIssue]
     again = baseline_vectors(inputs, ["s0000", "s0002"], other, [(BOOK, 0)])
     np.testing.assert_array_equal(again[f"{name} sqrt", 0], found[f"{name} sqrt", 1])
-    known, shares = codebook_shares(inputs, ["s0000", "s0002"], SETTINGS)
+    ((known, shares),) = baseline_shares(inputs, ["s0000", "s0002"], SETTINGS).items()
     assert known == name
     np.testing.assert_array_equal(np.sqrt(shares), found[f"{name} sqrt", 0])
 
