@@ -5,7 +5,7 @@ draws of two cells can be subtracted: that is the paired interval of their diffe
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -37,6 +37,7 @@ class Cell:
     draws: the metric, mean over repeats, under each resample of the test items; nan where that cannot be scored.
     n_songs: items tested, songs or users; n_classes: labels, or tags that could be tested, 0 for numbers.
     alike: of the splits (splits.Splits). ours: whether it is of the model that is evaluated, not of one beside it.
+    guess: whether it answers without looking at the songs; chance: whether at random.
     """
 
     representation: str
@@ -50,6 +51,8 @@ class Cell:
     draws: tuple[float, ...]
     alike: float = float("nan")
     ours: bool = False
+    guess: bool = False
+    chance: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Summary:
     """Mean, SD between trained models, and the 95 % bootstrap interval of the mean over test songs.
 
     The SD of a representation with one model is over repeats of the splits, and nan if there is one of these too.
-    The chance row's interval is where 95 % of random answers fall. n_songs, n_classes, alike, ours: as in a Cell.
+    The chance row's interval is where 95 % of random answers fall. The other fields are those of a Cell.
     """
 
     representation: str
@@ -73,6 +76,8 @@ class Summary:
     models: int = 1
     alike: float = float("nan")
     ours: bool = False
+    guess: bool = False
+    chance: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ def score_majority(task: Task, splits: Splits, bootstrap: int, seed: int) -> lis
             elif task.kind == "value":
                 scores[fold.test] = task.targets[fold.train].mean()
         answers.append(Predictions(scores, tested))
-    return _score(MAJORITY, answers, task, splits, bootstrap, seed)
+    return [replace(cell, guess=True) for cell in _score(MAJORITY, answers, task, splits, bootstrap, seed)]
 
 
 def score_chance(task: Task, splits: Splits, seed: int) -> list[Cell]:
@@ -119,7 +124,8 @@ def score_chance(task: Task, splits: Splits, seed: int) -> list[Cell]:
     answers = [_guess(task, splits, number, rng) for number in range(SIMULATIONS)]
     everyone = np.ones((1, len(task.songs)))
     values = np.concatenate([measure(guess, task, everyone) for guess in answers], axis=1)
-    return _cells(CHANCE, values, values, task, splits, answers[0])
+    cells = _cells(CHANCE, values, values, task, splits, answers[0])
+    return [replace(cell, guess=True, chance=True) for cell in cells]
 
 
 def _guess(task: Task, splits: Splits, number: int, rng: np.random.Generator) -> Predictions:
@@ -181,6 +187,8 @@ def _summary(cells: list[Cell]) -> Summary:
         models=len(cells),
         alike=first.alike,
         ours=first.ours,
+        guess=first.guess,
+        chance=first.chance,
     )
 
 
@@ -200,7 +208,7 @@ def differences(cells: Sequence[Cell]) -> list[Difference]:
     found: list[Difference] = []
     tables: dict[tuple[str, str], list[list[Cell]]] = {}
     for same in _gathered(cells):
-        if same[0].representation not in (CHANCE, MAJORITY):
+        if not same[0].guess:
             tables.setdefault((same[0].task, same[0].metric), []).append(same)
     for (task, metric), rows in tables.items():
         mine = [row for row in rows if row[0].ours]

@@ -1,5 +1,6 @@
 """What a representation can be asked, all in the same way: labels and numbers by a probe, plays by recommendation."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,13 +8,13 @@ import numpy as np
 from evaluation.comparison.cells import CHANCE, MAJORITY, Cell, score_chance, score_majority, score_vectors
 from evaluation.probing.splits import Splits
 from evaluation.probing.tasks import Task
-from evaluation.recommendation.protocol import (
-    EASE,
-    POPULAR,
-    Recommendation,
-    score_known,
-    score_recommendation,
-)
+from evaluation.recommendation.protocol import KNOWN, Recommendation, score_known, score_recommendation
+
+# The rows of a label column that know no vector, in the order of the tables.
+GUESSES: Mapping[str, Callable[["Probed"], list[Cell]]] = {
+    CHANCE: lambda asked: score_chance(asked.task, asked.splits, asked.seed),
+    MAJORITY: lambda asked: score_majority(asked.task, asked.splits, asked.bootstrap, asked.seed),
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Probed:
     bootstrap: int
     seed: int
 
-    without_vectors = (CHANCE, MAJORITY)
+    without_vectors = tuple(GUESSES)
 
     @property
     def songs(self) -> tuple[str, ...]:
@@ -54,9 +55,7 @@ class Probed:
 
     def score_without(self, name: str) -> list[Cell]:
         """The scores of a row that knows no vector, one of `without_vectors`."""
-        if name == CHANCE:
-            return score_chance(self.task, self.splits, self.seed)
-        return score_majority(self.task, self.splits, self.bootstrap, self.seed)
+        return GUESSES[name](self)
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Recommended:
     recommendation: Recommendation
     bootstrap: int
 
-    without_vectors = (CHANCE, POPULAR, EASE)
+    without_vectors = tuple(KNOWN)
 
     @property
     def songs(self) -> tuple[str, ...]:

@@ -8,15 +8,14 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evaluation.comparison.cells import CHANCE, MAJORITY
-
 STYLES = ("-", "--", ":", "-.")
 LEVELS = ((0, (1, 1)), (0, (4, 2)), (0, (8, 2, 1, 2)), (0, (1, 4)))
 COLUMNS = 3
 
 
 def sweep_figure(rows: Sequence[Mapping[str, Any]], axis: str) -> bytes:
-    """A PNG. Rows have x, series, representation, ours, task, metric, mean, low, high; bars are the 95 % intervals.
+    """A PNG. Rows have x, series, representation, ours, guess, task, metric, mean, low, high; bars are the 95 %
+    intervals.
 
     Representations of ours are lines; the others, the same at every x, dotted levels. Guessing is
     left out: it would take the room.
@@ -48,7 +47,8 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
             style = STYLES[place % len(STYLES)]
             line = [row for row in rows if (row["representation"], row["series"]) == (name, part)]
             _line(axes, xs, line, f"C{number}", style, f"{name} {part}".strip())
-    others = [name for name in names if name not in (*mine, CHANCE, MAJORITY)]
+    guesses = {row["representation"] for row in rows if row["guess"]}
+    others = [name for name in names if name not in guesses.union(mine)]
     for number, name in enumerate(others):
         level = next(row["mean"] for row in rows if row["representation"] == name)
         axes.axhline(level, color="0.35", linestyle=LEVELS[number % len(LEVELS)], linewidth=1, label=name)

@@ -5,19 +5,19 @@ plays teach popularity and EASE, the rows that know the plays and no audio.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from evaluation.comparison.cells import CHANCE, Cell
+from evaluation.probing.metrics import METRICS, measured_lists
 from evaluation.probing.metrics.resampling import resamples
 from evaluation.recommendation.recommend import (
     ease,
     hold_out,
-    ndcg,
     nearest_of,
     neighbours,
     popularity,
@@ -114,13 +114,10 @@ def score_recommendation(
 
 
 def score_known(name: str, recommendation: Recommendation, bootstrap: int) -> list[Cell]:
-    """The rows without vectors: chance (random order), popularity, EASE."""
-    makers: dict[str, Callable[[Draw], Sequence[Scorer]]] = {
-        CHANCE: lambda draw: [_random(recommendation.protocol.seed)],
-        POPULAR: lambda draw: [_popular(recommendation.plays[draw.others])],
-        EASE: lambda draw: _eases(recommendation.plays[draw.others], recommendation.protocol.ease_songs),
-    }
-    return _score(name, makers[name], recommendation, bootstrap)
+    """The scores of a row of KNOWN."""
+    row = KNOWN[name]
+    cells = _score(name, lambda draw: row.make(recommendation, draw), recommendation, bootstrap)
+    return [replace(cell, guess=row.chance, chance=row.chance) for cell in cells]
 
 
 def _random(seed: int) -> Scorer:
@@ -156,39 +153,82 @@ def _eases(plays: csr_matrix, songs: int) -> list[Scorer]:
     return [make(penalty) for penalty in PENALTIES]
 
 
+@dataclass(frozen=True)
+class WithoutVectors:
+    """A row that knows the plays at most: its scorers for a draw, of which validation users choose one.
+
+    chance: whether it answers at random.
+    """
+
+    make: Callable[[Recommendation, Draw], Sequence[Scorer]]
+    chance: bool = False
+
+
+# The rows without vectors, in the order of the tables.
+KNOWN: Mapping[str, WithoutVectors] = {
+    CHANCE: WithoutVectors(lambda asked, draw: [_random(asked.protocol.seed)], chance=True),
+    POPULAR: WithoutVectors(lambda asked, draw: [_popular(asked.plays[draw.others])]),
+    EASE: WithoutVectors(lambda asked, draw: _eases(asked.plays[draw.others], asked.protocol.ease_songs)),
+}
+
+
 def _score(
     name: str, make: Callable[[Draw], Sequence[Scorer]], recommendation: Recommendation, bootstrap: int
 ) -> list[Cell]:
+    protocol, plays = recommendation.protocol, recommendation.plays
     values, draws = [], []
     for number, draw in enumerate(recommendation.draws()):
         scorers = make(draw)
-        best = _choose(scorers, draw, recommendation.protocol)
-        found = _ndcg(scorers[best], *draw.test, recommendation.protocol)
-        found = found[~np.isnan(found)]
-        values.append(float(found.mean()) if len(found) else float("nan"))
-        drawn = resamples(max(1, len(found)), None, bootstrap, recommendation.protocol.seed + number)
-        draws.append(np.concatenate([(w @ found) / w.sum(axis=1) for w in drawn]) if len(found) else [])
-    tested = min(recommendation.protocol.test, int((np.diff(recommendation.plays.indptr) >= 2).sum()))
-    mean = tuple(np.mean(draws, axis=0).tolist())
-    metric = f"ndcg@{recommendation.protocol.at}"
-    return [Cell(name, recommendation.name, metric, 0, tested, 0, recommendation.digest, tuple(values), mean)]
+        best = _choose(scorers, draw, protocol)
+        found = _per_user(scorers[best], *draw.test, protocol)
+        seed = protocol.seed + number
+        values.append([float(row.mean()) if len(row) else float("nan") for row in map(_tested, found)])
+        draws.append([_resampled(_tested(row), bootstrap, seed) for row in found])
+    tested = min(protocol.test, int((np.diff(plays.indptr) >= 2).sum()))
+    about = (0, tested, 0, recommendation.digest)
+    columns = zip(METRICS["plays"], zip(*values, strict=True), zip(*draws, strict=True), strict=True)
+    return [
+        Cell(
+            name,
+            recommendation.name,
+            f"{metric.name}@{protocol.at}",
+            *about,
+            tuple(value),
+            tuple(np.mean(drawn, axis=0).tolist()),
+        )
+        for metric, value, drawn in columns
+    ]
+
+
+def _tested(row: np.ndarray) -> np.ndarray:
+    """The values (user,) of those users who could be tested."""
+    return row[~np.isnan(row)]
+
+
+def _resampled(found: np.ndarray, bootstrap: int, seed: int) -> np.ndarray:
+    """The mean over users (user,) under each resample; none where there are no users."""
+    if not len(found):
+        return np.zeros(0)
+    return np.concatenate([(w @ found) / w.sum(axis=1) for w in resamples(len(found), None, bootstrap, seed)])
 
 
 def _choose(scorers: Sequence[Scorer], draw: Draw, protocol: Protocol) -> int:
-    """The scorer that validation users like best, the first of equals; the first where there are no such users."""
+    """The scorer that validation users like best by the first metric, the first of equals; the first where there are no
+    such users.
+    """
     if len(scorers) == 1 or not draw.validation[0].shape[0]:  # pyright: ignore
         return 0
-    means = [np.nanmean(_ndcg(scorer, *draw.validation, protocol)) for scorer in scorers]
+    means = [np.nanmean(_per_user(scorer, *draw.validation, protocol)[0]) for scorer in scorers]
     return int(np.argmax(means))
 
 
-def _ndcg(scorer: Scorer, known: csr_matrix, held: csr_matrix, protocol: Protocol) -> np.ndarray:
-    """(user,) in blocks of users."""
+def _per_user(scorer: Scorer, known: csr_matrix, held: csr_matrix, protocol: Protocol) -> np.ndarray:
+    """(metric, user), computed in blocks of users."""
     users, songs = known.shape  # pyright: ignore
     block = max(1, SCORES // max(1, songs))
     parts = []
     for start in range(0, users, block):
         some = slice(start, start + block)
         seen = known[some] if protocol.mask_seen else None
-        parts.append(ndcg(scorer(known[some]), held[some], seen, protocol.at))
-    return np.concatenate(parts) if parts else np.zeros(0)
+        parts.append(measured_lists(scorer(known[some]), held[some], seen, protocol.at))
+    return np.concatenate(parts, axis=1) if parts else np.zeros((len(METRICS["plays"]), 0))

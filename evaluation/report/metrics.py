@@ -1,22 +1,17 @@
-"""What metrics are called on the pages and what they mean: the words of all registered ones."""
+"""What the pages say of metrics: the words that each is registered with."""
 
 from evaluation.probing.metrics import METRICS
-from evaluation.recommendation.recommend import NDCG
+from evaluation.probing.metrics.metric import Metric
 
-_KNOWN = {metric.name: metric for metric in (*(m for kind in METRICS.values() for m in kind), NDCG)}
+_KNOWN = {metric.name: metric for metrics in METRICS.values() for metric in metrics}
+
+
+def registered(metric: str) -> Metric:
+    """The metric of a table's column; a list's length, as of ndcg@500, does not count."""
+    return _KNOWN[metric.partition("@")[0]]
 
 
 def metric_name(metric: str) -> str:
     """As people write it; of a list's length, nDCG@500."""
-    name, at, length = metric.partition("@")
-    return _KNOWN[name].title + at + length
-
-
-def metric_title(metric: str) -> str:
-    """The same without a list's length."""
-    return _KNOWN[metric].title
-
-
-def metric_meaning(metric: str) -> str:
-    """What a metric, without a list's length, says."""
-    return _KNOWN[metric].meaning
+    _, at, length = metric.partition("@")
+    return registered(metric).title + at + length

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from evaluation.comparison.cells import CHANCE, Summary
+from evaluation.comparison.cells import Summary
 from evaluation.interpretation.tally import carrying, effective_number
 from evaluation.report import components, scores, songs
+from evaluation.report.metrics import registered
 from evaluation.report.paths import INDEX
 from evaluation.report.records import Report
 from evaluation.report.template import Page
@@ -31,7 +32,7 @@ def _sentence(report: Report) -> str:
         f"A computer model, an HDPGMM, listened to {duration(report.corpus.seconds)} of music without being told "
         f"anything about it, and sorted what it heard into {carrying(report.usage)} recurring kinds of sound."
     )
-    plain = [s for s in report.summaries if s.ours and s.metric in scores.PLAIN_METRICS]
+    plain = [s for s in report.summaries if s.ours and registered(s.metric).sentence]
     if not plain:
         return start
     best = max((s for s in plain if s.task == plain[0].task), key=lambda s: s.mean)
@@ -39,7 +40,7 @@ def _sentence(report: Report) -> str:
 
 
 def _chance_of(row: Summary, summaries: Sequence[Summary]) -> float | None:
-    same = [s for s in summaries if (s.representation, s.task, s.metric) == (CHANCE, row.task, row.metric)]
+    same = [s for s in summaries if s.chance and (s.task, s.metric) == (row.task, row.metric)]
     return same[0].mean if same else None
 
 

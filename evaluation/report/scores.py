@@ -4,14 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluation.comparison.cells import CHANCE, MAJORITY, Summary, alike_notes
+from evaluation.comparison.cells import Summary, alike_notes
 from evaluation.figures.geometry import Curves, Dots, curves, dots
 from evaluation.report import studies
-from evaluation.report.metrics import metric_meaning, metric_name, metric_title
+from evaluation.report.metrics import metric_name, registered
 from evaluation.report.records import Epoch, Report
 from evaluation.report.template import Page
-
-PLAIN_METRICS = ("accuracy", "macro_auroc")
 
 
 @dataclass(frozen=True)
@@ -77,20 +75,16 @@ def page(report: Report) -> Page:
 
 
 def in_words(row: Summary, chance: float | None) -> str:
-    """An accuracy or AUROC as a sentence."""
+    """A score whose metric has a sentence, as that sentence."""
     guessing = "" if chance is None else f"; guessing gets {100 * chance:.0f} %"
-    if row.metric == "accuracy":
-        return f"From these alone, the right {row.task} is found for {100 * row.mean:.0f} % of the songs{guessing}."
-    return (
-        f"From these alone, a song with one of the {row.task} is told from one without in "
-        f"{100 * row.mean:.0f} % of the cases{guessing}."
-    )
+    said = registered(row.metric).sentence.format(task=row.task, percent=100 * row.mean)
+    return f"From these alone, {said}{guessing}."
 
 
 def panel(rows: Sequence[Summary]) -> Panel:
     """All representations on one metric of a task."""
-    shown = [s for s in rows if s.representation not in (CHANCE, MAJORITY)]
-    chance = max(0.0, next((s.mean for s in rows if s.representation == CHANCE), 0.0))
+    shown = [s for s in rows if not s.guess]
+    chance = max(0.0, next((s.mean for s in rows if s.chance), 0.0))
     first = rows[0]
     about = ", ".join(f"{s.representation} {s.mean:.3f} ({s.low:.3f} to {s.high:.3f})" for s in shown)
     title = f"{first.task}: {metric_name(first.metric)}"
@@ -103,10 +97,8 @@ def _line(s: Summary) -> tuple[str, float, float, float, str]:
 
 
 def _about(s: Summary) -> str:
-    if s.metric.startswith("ndcg"):
-        return f"{s.n_songs} users"
-    classes = "tags" if s.metric in ("macro_auroc", "macro_ap") else "labels"
-    return f"{s.n_songs} songs" + (f", {s.n_classes} {classes}" if s.n_classes else "")
+    metric = registered(s.metric)
+    return f"{s.n_songs} {metric.tested}" + (f", {s.n_classes} {metric.classes}" if s.n_classes else "")
 
 
 def table(summaries: Sequence[Summary], columns: Sequence[tuple[str, str]]) -> Table:
@@ -114,20 +106,21 @@ def table(summaries: Sequence[Summary], columns: Sequence[tuple[str, str]]) -> T
     cells = {(s.representation, s.task, s.metric): s for s in summaries}
     models = list(dict.fromkeys(s.representation for s in summaries))
     best = {column: max(s.mean for s in summaries if (s.task, s.metric) == column) for column in columns}
-    metrics = dict.fromkeys(metric.partition("@")[0] for _, metric in columns)
+    metrics = dict.fromkeys(registered(metric) for _, metric in columns)
+    guesses = {s.representation for s in summaries if s.guess}
     return Table(
         tuple((task, metric_name(metric)) for task, metric in columns),
         tuple(
             Row(
                 model,
-                model in (CHANCE, MAJORITY),
+                model in guesses,
                 tuple(_score(cells.get((model, *column)), best[column]) for column in columns),
             )
             for model in models
         ),
         _spread(summaries),
         tuple(alike_notes(summaries)),
-        tuple((metric_title(m), metric_meaning(m)) for m in metrics),
+        tuple((metric.title, metric.meaning) for metric in metrics),
     )
 
 

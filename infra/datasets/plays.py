@@ -1,30 +1,21 @@
-"""Who played what, from the tables people have: Echonest's triplets, HetRec's plays, any CSV, TSV or Parquet.
+"""Who played what: plays of public datasets by the reader of each, any other CSV, TSV or Parquet as the table it is.
 
 Read in batches: of a play only two numbers stay in memory.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-from pyarrow import csv as arrow_csv
 from scipy.sparse import csr_matrix
 
 from infra.datasets.names import Names
+from infra.datasets.play_tables import table_pairs
+from infra.datasets.readers import READERS
 from infra.errors import ConfigError
-from infra.storage.store import Store, read_uri
-
-USERS = ("user", "user_id", "userid")
-SONGS = (
-    *("song", "song_id", "songid", "track", "track_id", "trackid", "item", "item_id", "itemid"),
-    *("artist", "artist_id", "artistid", "path", "file", "filename"),
-)
-SUFFIXES = (".txt", ".dat", ".csv", ".tsv", ".parquet")
-BATCH = 1 << 24  # bytes of text parsed at once
+from infra.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -115,13 +106,12 @@ class _Codes:
 
 def _batches(uri: str) -> Iterator[tuple[pa.Array, pa.Array]]:
     """Users and songs as strings, a batch at a time."""
-    if not uri.lower().endswith(SUFFIXES):
-        raise ConfigError(f"{uri}: expected a {', '.join(SUFFIXES)} file of plays")
     folder, _, name = uri.rpartition("/")
     try:
         with Store(folder or ".").open(name) as source:
-            batches = _parquet(source, uri) if uri.lower().endswith(".parquet") else _text(source, uri)
-            for user, song in batches:
+            known = (reader.plays(source, uri) for reader in READERS)
+            batches = next((pairs for pairs in known if pairs is not None), None)
+            for user, song in table_pairs(source, uri) if batches is None else batches:
                 if user.null_count or song.null_count:
                     raise ConfigError(f"{uri}: a row lacks its user or its song")
                 yield user, song
@@ -129,52 +119,6 @@ def _batches(uri: str) -> Iterator[tuple[pa.Array, pa.Array]]:
         raise ConfigError(f"{uri}: no such file") from None
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{uri}: not a readable table of plays ({str(error).splitlines()[0]})") from None
-
-
-def _parquet(source: pa.NativeFile, uri: str) -> Iterator[tuple[pa.Array, pa.Array]]:
-    with pq.ParquetFile(source) as file:
-        user, song = _places(file.schema_arrow.names, uri)
-        names = [file.schema_arrow.names[place] for place in (user, song)]
-        for batch in file.iter_batches(columns=names):
-            batch.validate(full=True)
-            yield tuple(batch.column(name).cast(pa.string()) for name in names)  # pyright: ignore
-
-
-def _text(source: pa.NativeFile, uri: str) -> Iterator[tuple[pa.Array, pa.Array]]:
-    """A header names the columns; without one the first column is the user and the second the song."""
-    first = source.read(1 << 16).split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r")
-    source.seek(0)
-    delimiter = "\t" if "\t" in first else ","
-    header = [field.strip().strip('"') for field in first.split(delimiter)]
-    if len(header) < 2:
-        raise ConfigError(
-            f"{uri}: the first line is {first[:80]!r}, expected a user and a song with a tab between"
-        )
-    named = any(field.lower() in USERS for field in header)
-    places = _places(header, uri) if named else (0, 1)
-    names = [str(i) for i in range(len(header))]
-    reader = arrow_csv.open_csv(
-        source,
-        read_options=arrow_csv.ReadOptions(block_size=BATCH, column_names=names, skip_rows=int(named)),
-        parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
-        convert_options=arrow_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
-            include_columns=[names[place] for place in places],
-            strings_can_be_null=True,
-            null_values=[""],
-        ),
-    )
-    for batch in reader:
-        yield batch.column(0), batch.column(1)
-
-
-def _places(header: Sequence[str], uri: str) -> tuple[int, int]:
-    lower = [name.lower() for name in header]
-    user = next((lower.index(name) for name in USERS if name in lower), None)
-    song = next((lower.index(name) for name in SONGS if name in lower), None)
-    if user is None or song is None:
-        raise ConfigError(f"{uri}: needs a column user and a column song; it has {', '.join(header)}")
-    return user, song
 
 
 def _tracks_of(
@@ -193,14 +137,7 @@ def _tracks_of(
 
 
 def _read_mapping(uri: str) -> Mapping[str, Sequence[str]]:
-    try:
-        text = read_uri(uri).decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"{uri}: no such file") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{uri}: not a text file; expected a song and its tracks in each line") from None
-    rows = [line.split("\t") for line in text.splitlines() if line.strip()]
-    twice = [name for name, count in Counter(row[0] for row in rows).items() if count > 1]
-    if twice:
-        raise ConfigError(f"{uri}: has more than one line for {twice[0]!r}")
-    return {row[0]: [track for track in row[1:] if track] for row in rows}
+    for reader in READERS:
+        if (mapping := reader.song_tracks(uri)) is not None:
+            return mapping
+    raise ConfigError(f"{uri}: not a file that says which tracks a song is")

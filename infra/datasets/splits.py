@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from infra.datasets.keys import best_named
+from infra.datasets.label_files import read_labels
 from infra.datasets.names import Matched, Names, same_end
-from infra.datasets.readers import read_labels
+from infra.datasets.readers import READERS
 from infra.datasets.tracklist import URI_COLUMNS
 from infra.errors import ConfigError
 from infra.storage.store import read_uri
 
 PLACE = "{}"
 KEY_COLUMNS = (*URI_COLUMNS, "clip", "track_id", "id")
-COLUMN, FOLDER = "#", "folder"
+COLUMN = "#"
 PARTS = {"train": ("train",), "valid": ("valid", "validation"), "test": ("test",)}
 
 
@@ -83,7 +84,7 @@ def read_split_lists(pattern: str) -> SplitLists:
     """A published split: the parts that a column of a label file gives, or three lists.
 
     `TABLE#COLUMN`: the column says train or training, valid or validation, and test, and anything else for tracks of no
-    part. `TABLE#folder` is MagnaTagATune's split by folders: 0 to b train, c valid, d to f test.
+    part. A rule of a dataset may stand in the column's place: `TABLE#folder` is MagnaTagATune's split by folders.
 
     Otherwise a path or s3:// address in which {} stands for train, valid (or validation) and test. A list has a name a
     line; of a line with tabs the last field is the name (MagnaTagATune's lists begin with a clip's number). Where the
@@ -102,14 +103,15 @@ def read_split_lists(pattern: str) -> SplitLists:
 
 def _from_table(pattern: str, uri: str, column: str) -> SplitLists:
     table = read_labels(uri)
+    rules = {name: rule for reader in READERS for name, rule in reader.parts.items()}
     key = best_named(table.column_names)
-    if key is None or (column not in table.column_names and column != FOLDER):
+    if key is None or (column not in table.column_names and column not in rules):
         needed = f"a column {column!r}" if key else f"one of the columns {', '.join(KEY_COLUMNS)}"
         raise ConfigError(
             f"evaluate.split: {uri} needs {needed} for {pattern!r}; it has {', '.join(table.column_names)}"
         )
     names = [str(name).strip() for name in table[key].to_pylist()]
-    words = [_folder_part(name) for name in names] if column == FOLDER else table[column].to_pylist()
+    words = [rules[column](name) for name in names] if column in rules else table[column].to_pylist()
     lists = []
     for part, said in PARTS.items():
         mine = tuple(
@@ -121,13 +123,6 @@ def _from_table(pattern: str, uri: str, column: str) -> SplitLists:
             raise ConfigError(f"{pattern}: no row says {' or '.join(said)}")
         lists.append(SplitList(part, pattern, mine))
     return SplitLists(pattern, tuple(lists))
-
-
-def _folder_part(name: str) -> str:
-    """MagnaTagATune's 12:1:3 folders, named by a hexadecimal digit."""
-    folder = name.replace("\\", "/").rpartition("/")[0].rpartition("/")[2].lower()
-    place = "0123456789abcdef".find(folder) if len(folder) == 1 else -1
-    return "" if place < 0 else "train" if place < 12 else "valid" if place == 12 else "test"
 
 
 def _find(pattern: str, part: str) -> SplitList:

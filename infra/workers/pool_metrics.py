@@ -1,4 +1,4 @@
-"""What Prometheus hears of work that is shared out: how much is done, waits, was tried again, was set aside."""
+"""The figures (`metrics.py`) of a job whose units a pool shares out: done, waiting, tried again, set aside."""
 
 from collections import Counter
 from collections.abc import Mapping

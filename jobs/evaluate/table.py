@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.comparison.cells import CHANCE, Difference, Summary, alike_notes
+from evaluation.comparison.cells import Difference, Summary, alike_notes
 
 
 def show(summaries: Sequence[Summary], against: Sequence[Difference] = ()) -> None:
@@ -22,9 +22,10 @@ def show(summaries: Sequence[Summary], against: Sequence[Difference] = ()) -> No
     table.add_column("vectors")
     for task, metric in columns:
         table.add_column(f"{task}\n{metric.replace('_', ' ')}", justify="right")
+    chance = {s.representation for s in summaries if s.chance}
     for name in dict.fromkeys(s.representation for s in summaries):
         row = [_cell(cells.get((name, *column))) for column in columns]
-        table.add_row(name, *row, style="dim" if name == CHANCE else None)
+        table.add_row(name, *row, style="dim" if name in chance else None)
     console = Console(highlight=False, width=max(100, 28 + 18 * len(columns)))
     console.print(table)
     for task, note in alike_notes(summaries):

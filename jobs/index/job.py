@@ -11,9 +11,9 @@ import pyarrow as pa
 from infra.config import Config, LabelConfig
 from infra.datasets.audio import Found, scan
 from infra.datasets.duplicates import find_duplicates
+from infra.datasets.label_files import read_labels
 from infra.datasets.labels import Columns, LabelFile, attach, metadata
 from infra.datasets.names import Names
-from infra.datasets.readers import read_labels
 from infra.datasets.tables import is_table
 from infra.datasets.tracklist import read_list
 from infra.errors import ConfigError

@@ -94,7 +94,7 @@ def with_seed(point: Point, seed: int) -> tuple[str, ...]:
 
 def table_rows(point: Point, found: Sequence[Any], about: Mapping[str, float]) -> list[dict[str, Any]]:
     """Rows of the study's table: the scores of the models at a point, and what they have in common."""
-    names = ("representation", "ours", "task", "metric", "models", "mean", "sd", "low", "high")
+    names = ("representation", "ours", "guess", "task", "metric", "models", "mean", "sd", "low", "high")
     return [
         {
             "x": point.x,

@@ -28,7 +28,12 @@ MEASURE = Measure(
     "single",
     (
         Metric("macro_f1", "Macro F1", "right and complete answers per label, every label counting the same"),
-        Metric("accuracy", "Accuracy", "share of songs that got the right label"),
+        Metric(
+            "accuracy",
+            "Accuracy",
+            "share of songs that got the right label",
+            sentence="the right {task} is found for {percent:.0f} % of the songs",
+        ),
     ),
     _of_scores,
 )

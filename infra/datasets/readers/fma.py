@@ -16,17 +16,18 @@ COLUMNS = {
 }
 
 
-def reads(uri: str) -> bool:
-    """Whether a file is called tracks.csv and its first line leaves the first column without a name."""
-    return uri.rpartition("/")[2].lower() == "tracks.csv" and content(uri).startswith(
-        (b",", b"\xef\xbb\xbf,")
-    )
+def read(uri: str) -> pa.Table | None:
+    """FMA's tracks.csv: the first two lines name a column together, the third says track_id.
 
-
-def read(uri: str) -> pa.Table:
-    """FMA's tracks.csv: the first two lines name a column together, the third says track_id."""
+    None for a file that is not called tracks.csv, or whose first line names the first column.
+    """
+    if uri.rpartition("/")[2].lower() != "tracks.csv":
+        return None
+    data = content(uri)
+    if not data.startswith((b",", b"\xef\xbb\xbf,")):
+        return None
     try:
-        rows = csv.reader(io.StringIO(content(uri).decode("utf-8-sig")))
+        rows = csv.reader(io.StringIO(data.decode("utf-8-sig")))
         top, below, third = next(rows), next(rows), next(rows)
         if third[:1] != ["track_id"] or len(below) != len(top):
             raise ValueError("the third line does not begin with track_id")
@@ -43,4 +44,4 @@ def read(uri: str) -> pa.Table:
     return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
 
 
-READER = Reader("FMA", "fma_metadata/tracks.csv", reads, read)
+READER = Reader("FMA", "fma_metadata/tracks.csv", read)

@@ -14,13 +14,10 @@ from infra.errors import ConfigError
 DATABASES = (".db", ".sqlite", ".sqlite3")
 
 
-def reads(uri: str) -> bool:
-    """Whether a file is a database by its name."""
-    return uri.lower().endswith(DATABASES)
-
-
-def read(uri: str) -> pa.Table:
-    """Each track's tags, heaviest first."""
+def read(uri: str) -> pa.Table | None:
+    """Each track's tags, heaviest first; None for a file that is no database by its name."""
+    if not uri.lower().endswith(DATABASES):
+        return None
     with _local(uri) as path, closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as base:
         try:
             tracks = [str(row[0]) for row in base.execute("SELECT tid FROM tids ORDER BY ROWID")]
@@ -46,4 +43,4 @@ def _local(uri: str) -> Iterator[Path]:
         yield path
 
 
-READER = Reader("Last.fm (Million Song Dataset)", "lastfm_tags.db", reads, read)
+READER = Reader("Last.fm (Million Song Dataset)", "lastfm_tags.db", read)

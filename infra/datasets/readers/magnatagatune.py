@@ -34,4 +34,16 @@ def with_artists(table: pa.Table, uri: str) -> pa.Table:
     return table.append_column(ARTIST, pa.array(found, pa.string()))
 
 
-READER = Reader("MagnaTagATune", "annotations_final.csv, clip_info_final.csv", complete=with_artists)
+def part_of_folder(name: str) -> str:
+    """The usual split: of 16 folders named by a hexadecimal digit 0 to b train, c valid, d to f test."""
+    folder = name.replace("\\", "/").rpartition("/")[0].rpartition("/")[2].lower()
+    place = "0123456789abcdef".find(folder) if len(folder) == 1 else -1
+    return "" if place < 0 else "train" if place < 12 else "valid" if place == 12 else "test"
+
+
+READER = Reader(
+    "MagnaTagATune",
+    "annotations_final.csv, clip_info_final.csv",
+    complete=with_artists,
+    parts={"folder": part_of_folder},
+)

@@ -1,28 +1,34 @@
-"""What a reader of a public dataset's label files is."""
+"""What a reader of a public dataset's files is."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from infra.errors import ConfigError
 from infra.storage.store import read_uri
 
+Pairs = Iterator[tuple[pa.Array, pa.Array]]  # users and songs as strings, a batch at a time
+
 
 @dataclass(frozen=True)
 class Reader:
-    """One dataset's official files as plain tables: a row per track, lists for tags, text otherwise.
+    """One dataset's official files. What it reads, it reads from a path or s3:// address; None: a file of another kind.
 
-    reads: whether a path or s3:// address is one of its files that no other program would read as a table; read: that
-    file as a table. complete: what it adds to a table that anybody can read, of what lies elsewhere. Both raise
-    ConfigError for what is not what it seems.
+    read: a label file that no other program would read as a table, as one: a row per track, lists for tags, text
+    otherwise. complete: what it adds to a table that anybody can read, of what lies elsewhere.
+    plays: who played what, of an open file and its address. song_tracks: the tracks of each song, of a file beside it.
+    parts: rules by which a track's name says its part of a split, by what stands behind `TABLE#`; each gives train,
+    valid, test or "". All raise ConfigError for what is not what it seems.
     """
 
     name: str
     files: str
-    reads: Callable[[str], bool] = lambda _: False
-    read: Callable[[str], pa.Table] | None = None
+    read: Callable[[str], pa.Table | None] = lambda _: None
     complete: Callable[[pa.Table, str], pa.Table] = lambda table, _: table
+    plays: Callable[[pa.NativeFile, str], Pairs | None] = lambda source, _: None
+    song_tracks: Callable[[str], Mapping[str, Sequence[str]] | None] = lambda _: None
+    parts: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
 
 
 def content(uri: str) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from evaluation.recommendation.recommend import ndcg
+from evaluation.probing.metrics.ndcg import ndcg
 from tests.places import TESTS
 
 ORACLE = TESTS / "oracles/ndcg_by_ranx.py"

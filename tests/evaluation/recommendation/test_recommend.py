@@ -9,8 +9,9 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import ndcg_score
 from sklearn.neighbors import NearestNeighbors
 
+from evaluation.probing.metrics.ndcg import ndcg
 from evaluation.recommendation import recommend
-from evaluation.recommendation.recommend import ease, hold_out, ndcg, neighbours, popularity, score_users
+from evaluation.recommendation.recommend import ease, hold_out, neighbours, popularity, score_users
 
 
 def random_plays(rng: np.random.Generator, users: int, songs: int, share: float = 0.2) -> csr_matrix:

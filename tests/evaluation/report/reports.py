@@ -163,6 +163,8 @@ def _summaries() -> tuple[Summary, ...]:
             4,
             "d1ge5t",
             ours=name.startswith("HDPGMM"),
+            guess=name in ("chance", "majority"),
+            chance=name == "chance",
         )
         for task, metric, name, mean in means
     )

@@ -26,6 +26,8 @@ def row(name: str, task: str, metric: str, mean: float, sd: float = 0.01) -> Sum
         "d1ge5t",
         models,
         ours=name.startswith("HDPGMM"),
+        guess=name == "chance",
+        chance=name == "chance",
     )
 
 

@@ -8,11 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from infra.config import LabelConfig
+from infra.datasets.label_files import read_labels
 from infra.datasets.labels import LabelFile, Names, attach
-from infra.datasets.readers import read_labels
+from infra.datasets.readers import reader
 from infra.datasets.splits import read_split_lists
 from infra.errors import ConfigError
-from infra.storage.store import Store
+from infra.storage.store import Store, read_uri
 from tests.places import SHARED
 
 METADATA = SHARED / "metadata"
@@ -103,6 +104,15 @@ def test_fma(tmp_path: Path):
     parts, note = read_split_lists(f"{tmp_path}/tracks.csv#split").of(ids)
     assert (parts["train"], parts["valid"]) == ({ids[0], ids[2]}, {ids[1]})
     assert (parts["test"], note) == ({ids[3], ids[4]}, None)
+
+
+def test_fmas_table_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It has 260 MB, and may lie in S3."""
+    (tmp_path / "tracks.csv").write_text(FMA)
+    asked: list[str] = []
+    monkeypatch.setattr(reader, "read_uri", lambda uri: asked.append(uri) or read_uri(uri))
+    read_labels(f"{tmp_path}/tracks.csv")
+    assert asked == [f"{tmp_path}/tracks.csv"]
 
 
 @pytest.mark.parametrize(

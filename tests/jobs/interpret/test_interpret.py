@@ -133,6 +133,11 @@ def test_it_is_done_once_until_something_changes(config: Config, caplog: pytest.
     other = load(None, (*SETTINGS, "interpret.seed=1"), root=config.root)
     interpret.run(other)
     assert [row["lift"] for row in rows(config, folder, "associations")] == [row["lift"] for row in before]
+    caplog.clear()
+    interpret.run(
+        load(None, (*SETTINGS, "interpret.seed=1", "evaluate.seed=1"), root=config.root)
+    )  # of the codebook
+    assert "nothing to do" not in caplog.text
 
 
 def test_without_labels_there_is_one_line(tmp_path: Path):

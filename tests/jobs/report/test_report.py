@@ -153,7 +153,21 @@ def test_they_are_made_once_and_again_when_scores_arrive(root: Path):
     assert report.run(config).made
     store = Store(str(root))
     rows = [
-        Summary(n, "style", "accuracy", m, 0.0, m, m, 6, 2, "x", ours=n.startswith("HDPGMM"))
+        Summary(
+            n,
+            "style",
+            "accuracy",
+            m,
+            0.0,
+            m,
+            m,
+            6,
+            2,
+            "x",
+            ours=n != "chance",
+            guess=n == "chance",
+            chance=n == "chance",
+        )
         for n, m in (("chance", 0.5), ("HDPGMM a", 0.75))
     ]
     about = {b"hdpgmm": b'{"key": "k", "notes": [["style", "a note"]]}'}
