@@ -10,7 +10,8 @@ from evaluation.figures import sweep as sweep_figure
 
 
 def row(name: str, x: str, mean: float, series: str = "", task: str = "genre") -> dict[str, object]:
-    return {"x": x, "series": series, "representation": name, "ours": name.startswith("HDPGMM"), "guess": name == "chance",
+    return {"x": x, "series": series, "representation": name, "ours": name.startswith("HDPGMM"),
+         "guess": name == "chance",
          "task": task, "metric": "macro_f1", "mean": mean,
             "low": mean - 0.1, "high": mean + 0.1}  # fmt: skip
 

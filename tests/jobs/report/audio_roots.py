@@ -43,7 +43,8 @@ def add_study(root: Path) -> None:
         "sd": float("nan"),
     }
     rows = [
-        {"x": x, "settings": f"train.splash={x}", "representation": name, "ours": name.startswith("HDPGMM"), "guess": False,
+        {"x": x, "settings": f"train.splash={x}", "representation": name, "ours": name.startswith("HDPGMM"),
+         "guess": False,
          "task": "style", "metric": "accuracy",
          "mean": mean, "low": mean - 0.1, "high": mean + 0.1, **about}
         for x, mean in (("0", 0.6), ("0.1", 0.5))
