@@ -1,4 +1,4 @@
-"""Figures of any job for Prometheus, counters and gauges through Ray: every node's agent serves them, at the ports that `ray` registers.
+"""Figures of any job for Prometheus, through Ray: every node's agent serves them, at the ports that `ray` registers.
 
 Names are `ray_hdpgmm_<job>_<name>`, with a tag `run`. A name that ends in `_total` is a counter, others are gauges.
 """

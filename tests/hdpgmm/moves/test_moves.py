@@ -378,7 +378,7 @@ def _with_one_more(state: State) -> State:
         0.01 * torch.outer(far, far),
         torch.tensor(0.01, dtype=F64),
     )
-    for part, new in zip(state.stats.tensors(), one, strict=False):  # sticks are of songs and stay
+    for part, new in zip(state.stats.tensors(), one, strict=False):  # the last, sticks, stays
         parts.append(torch.cat([part, new[None]]))
     return replace(state, stats=moves.Statistics(*parts, state.stats.sticks))
 
