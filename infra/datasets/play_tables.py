@@ -1,14 +1,14 @@
 """Tables of plays as text or Parquet: a column of users and one of songs, a batch at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 
-from infra.datasets.readers.reader import Pairs
 from infra.errors import ConfigError
 
+Pairs = Iterator[tuple[pa.Array, pa.Array]]  # users and songs as strings, a batch at a time
 USERS = ("user", "user_id", "userid")
 SONGS = (
     *("song", "song_id", "songid", "track", "track_id", "trackid", "item", "item_id", "itemid"),

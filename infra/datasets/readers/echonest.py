@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from infra.datasets.play_tables import TEXTS, USERS, first_fields, text_pairs
-from infra.datasets.readers.reader import Pairs, Reader, content
+from infra.datasets.play_tables import TEXTS, USERS, Pairs, first_fields, text_pairs
+from infra.datasets.readers.reader import Reader, content
 from infra.errors import ConfigError
 
 

@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
-from infra.datasets.play_tables import TEXTS, first_fields, text_pairs
-from infra.datasets.readers.reader import Pairs, Reader
+from infra.datasets.play_tables import TEXTS, Pairs, first_fields, text_pairs
+from infra.datasets.readers.reader import Reader
 
 HEADER = ["userID", "artistID", "weight"]
 

@@ -1,14 +1,13 @@
 """What a reader of a public dataset's files is."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from infra.datasets.play_tables import Pairs
 from infra.errors import ConfigError
 from infra.storage.store import read_uri
-
-Pairs = Iterator[tuple[pa.Array, pa.Array]]  # users and songs as strings, a batch at a time
 
 
 @dataclass(frozen=True)
