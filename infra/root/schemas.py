@@ -59,6 +59,7 @@ INDEXED = pa.schema([(TRACK_ID, TEXT)])  # the tracks of the numbers of an index
 # Scores. Their columns are the fields of the records in evaluation.comparison.cells.
 _ANSWER = (("representation", TEXT), ("task", TEXT), ("metric", TEXT))
 _TESTED = (("n_songs", COUNT), ("n_classes", COUNT), ("splits", TEXT))
+_WHOSE = (("ours", YES_NO), ("guess", YES_NO), ("chance", YES_NO))
 _INTERVAL = (("mean", REAL), ("sd", REAL), ("low", REAL), ("high", REAL))
 CELLS = pa.schema(
     [
@@ -68,11 +69,11 @@ CELLS = pa.schema(
         ("values", _REALS),
         ("draws", _REALS),
         ("alike", REAL),
-        ("ours", YES_NO),
+        *_WHOSE,
     ]
 )
 GRID = pa.schema([*_ANSWER, ("seed", COUNT), *_TESTED, ("repeat", COUNT), ("value", REAL)])
-SUMMARIES = pa.schema([*_ANSWER, *_INTERVAL, *_TESTED, ("models", COUNT), ("alike", REAL), ("ours", YES_NO)])
+SUMMARIES = pa.schema([*_ANSWER, *_INTERVAL, *_TESTED, ("models", COUNT), ("alike", REAL), *_WHOSE])
 DIFFERENCES = pa.schema(
     [
         *(("representation", TEXT), ("other", TEXT), ("task", TEXT), ("metric", TEXT)),
@@ -83,7 +84,8 @@ STUDY = pa.schema(  # a row of SUMMARIES at one point of a study
     [
         *(("x", TEXT), ("series", TEXT), ("settings", TEXT)),
         *(("components", REAL), ("heldout", REAL), ("updates", REAL), ("epochs", REAL)),
-        *(("representation", TEXT), ("ours", YES_NO), ("task", TEXT), ("metric", TEXT), ("models", _LONG)),
+        *(("representation", TEXT), ("ours", YES_NO), ("guess", YES_NO)),
+        *(("task", TEXT), ("metric", TEXT), ("models", _LONG)),
         *_INTERVAL,
     ]
 )
