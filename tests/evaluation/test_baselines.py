@@ -74,8 +74,8 @@ def test_the_log_floor():
 
 def test_models_with_units_have_a_row_of_shares():
     rng = np.random.default_rng(0)
-    values, offsets = ragged(rng, [30, 20, 40])
+    values = rng.normal(size=(90, 3)).astype(np.float32)
     (words,) = with_shares({"codewords": 4})
     assert len(words.rows(len(values))) == 1
-    (shares,) = words.fit(values, 0)(values, offsets)
+    (shares,) = words.fit(values, 0)(ragged([30, 20, 40], values))
     np.testing.assert_allclose(shares.sum(axis=1), 1.0)
