@@ -30,11 +30,10 @@ class Vectors:
 
     posterior: mean over frames of softmax_k E[log p(x_n | phi_k)], the paper's: a flat prior over components, neither
     sticks nor local step. responsibility: mean over frames of r_nk. expected: E[weight of each component in the song].
-    soft: mean over frames of softmax_k(E[log p(x_n | phi_k)] / dim). The features of a frame repeat each other;
-    a posterior that takes them as independent is nearly one-hot and forgets the runners-up.
-    log_likelihood: nats a frame, of the song's frames under its expected weights, those of
-    components never seen included. A song without frames has E[beta]
-    four times, what is expected of any song, and log_likelihood nan.
+    soft: mean over frames of softmax_k(E[log p(x_n | phi_k)] / dim), `tempered` by dim. The features of a frame
+    repeat each other; a posterior that takes them as independent is nearly one-hot and forgets the runners-up.
+    log_likelihood: nats a frame, of the song's frames under its expected weights, those of components never seen
+    included. A song without frames has E[beta] four times, what is expected of any song, and log_likelihood nan.
     """
 
     posterior: Tensor
@@ -65,6 +64,14 @@ def represent(model: Globals, songs: Ragged[Tensor], options: LocalOptions) -> V
     return found
 
 
+def tempered(log_lik: Tensor, temperature: float) -> Tensor:
+    """softmax_k(E[log p(x_n | phi_k)] / temperature): log_lik (..., comp), shares of the components that sum to one.
+
+    1 is Bayes' rule for features that are independent; at `dim` a whole frame's evidence is one feature's.
+    """
+    return torch.softmax(log_lik / temperature, dim=-1)
+
+
 def floored_log(posterior: Tensor) -> Tensor:
     """log(max(p, 1e-8)), as the paper's code feeds to its probes."""
     return posterior.clamp(min=FLOOR).log()
@@ -81,8 +88,8 @@ def _of_group(model: Globals, group: Group, log_lik: Tensor, song: Posterior) ->
         songs = slice(first, first + at_once)
         parts = (part[songs].split(block, 1) for part in (group.values, group.mask, log_lik))
         for values, mask, part in zip(*parts, strict=True):
-            flat[songs] += (torch.softmax(part, dim=2) * mask[:, :, None]).sum(1, dtype=torch.float64)
-            soft[songs] += (torch.softmax(part / dim, dim=2) * mask[:, :, None]).sum(1, dtype=torch.float64)
+            flat[songs] += (tempered(part, 1.0) * mask[:, :, None]).sum(1, dtype=torch.float64)
+            soft[songs] += (tempered(part, dim) * mask[:, :, None]).sum(1, dtype=torch.float64)
             nats[songs] += (log_likelihood(model, values, part, weights[songs]) * mask).sum(1)
     n_frames = group.mask.sum(1, dtype=torch.float64)
     expected = weights / weights.sum(1, keepdim=True)

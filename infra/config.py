@@ -139,6 +139,9 @@ class RepresentConfig(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes GPUs where Ray has some")
     top: Positive = Field(5, description="largest components listed per song")
+    without: tuple[str, ...] = Field(
+        (), description="kinds of vectors that are not written, as [fisher], which is the largest by far"
+    )
 
 
 class EvaluateConfig(Section):

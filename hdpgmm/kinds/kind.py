@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from torch import Tensor
 
@@ -35,7 +36,7 @@ class Kind:
 
     name: of `HDPGMM.transform`, and of the column of tables that hold it. meaning: for people. compute: (song, n)
     float32 of a batch, in its order. row: its name in tables of scores, "" where it is not compared. stored: whether
-    tables of a corpus' vectors have it.
+    tables of a corpus' vectors have it; precision: of the numbers there.
     """
 
     name: str
@@ -43,3 +44,4 @@ class Kind:
     compute: Callable[[Batch], Tensor]
     row: str = ""
     stored: bool = True
+    precision: Literal["float32", "float16"] = "float32"

@@ -114,12 +114,12 @@ def feature_shard(value: pa.DataType, n_features: int) -> pa.Schema:
     return pa.schema([(TRACK_ID, TEXT), (VERSION, TEXT), (N_FRAMES, COUNT), (FRAMES, frames), *SOURCE_FACTS])
 
 
-def vector_shard(widths: Mapping[str, int]) -> pa.Schema:
-    """A song's vectors: a column of so many float32 for each kind, and its largest components."""
+def vector_shard(kinds: Mapping[str, pa.DataType]) -> pa.Schema:
+    """A song's vectors: a column of lists for each kind, of its type, and its largest components."""
     return pa.schema(
         [
             *((TRACK_ID, TEXT), (VERSION, TEXT), (N_FRAMES, COUNT)),
-            *((column, pa.list_(pa.float32(), width)) for column, width in widths.items()),
+            *kinds.items(),
             (LOG_LIKELIHOOD, REAL),
             (TOP_COMPONENTS, pa.list_(pa.int32())),
             (TOP_SHARES, pa.list_(pa.float32())),

@@ -51,6 +51,11 @@ class Inputs:
         """What the features were made from."""
         return stored_specification(self.store, self.feature_prefix)
 
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """Names of the kinds of vectors that the model's songs have."""
+        return frozenset(Tree(self.store, layout.vectors(self.model)).read_spec())
+
     def digest(self, *settings: Mapping[str, Any], code: Sequence[str]) -> str:
         """Changes with any input, any of the settings and the source of the modules `code`."""
         tracks = self.store.digest(layout.tracks(self.corpus))

@@ -78,7 +78,8 @@ def find_sources(family: Sequence[tuple[int, Inputs]], config: EvaluateConfig) -
         if not file or not label:
             raise ConfigError(f"evaluate.vectors: {item!r}: expected NAME=FILE, as in CLMR=clmr.parquet")
         sources.append(Source(label, 0, (digest_of(file),), file=file))
-    for kind in COMPARED:
+    kept = [kind for kind in COMPARED if all(kind.name in member.kinds for _, member in family)]
+    for kind in kept:
         for seed, member in family:
             key = (member.model, kind.name, member.vectors.digest)
             sources.append(Source(kind.row, seed, key, model=member, kind=kind))

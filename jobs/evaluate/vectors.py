@@ -129,9 +129,10 @@ def vector_tables(store: Store, vectors: Snapshot, columns: Sequence[str]) -> It
 
 
 def as_matrix(column: pa.ChunkedArray) -> np.ndarray:
-    """A column of fixed-size lists as (row, item)."""
+    """A column of fixed-size lists as (row, item); 16-bit floats as float32, which numpy computes with."""
     array: Any = column.combine_chunks()
-    return array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), array.type.list_size)
+    found = array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), array.type.list_size)
+    return found.astype(np.float32) if found.dtype == np.float16 else found
 
 
 def blocks(store: Store, songs: pa.Table, wanted: Collection[str]) -> Iterator[SongBlock]:

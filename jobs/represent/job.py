@@ -6,7 +6,7 @@ Run again after anything: only feature shards whose vectors no commit holds are 
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,7 @@ from infra.storage.store import Store
 from infra.workers.cluster import connect, n_cpus, n_gpus, patience_seconds, wants_gpu
 from infra.workers.pool import Pool
 from infra.workers.pool_metrics import WorkMetrics
-from jobs.represent.kinds import STORED
+from jobs.represent.kinds import written
 from jobs.represent.model import LoadedModel, features_of, load_model
 from jobs.represent.plan import Known, Unit, contents, living, missing, plan, unfinished
 from jobs.represent.worker import Representer
@@ -77,6 +77,7 @@ def run(config: Config, model: str | None = None) -> Represented:
         work = _prepare(config, loaded)
         _claim(work)
         folder.begin(config.model_dump(mode="json"))
+        work.tree.write_spec(describe(work.model, config.represent.without))
         work.tree.renew(
             {*work.shards}.difference(source.name for unit in work.todo for source in unit.sources)
         )
@@ -127,14 +128,14 @@ def _known(store: Store, snapshot: Snapshot | None) -> Known:
     return Known(read_songs(store, snapshot), snapshot.shards) if snapshot else Known.nothing()
 
 
-def describe(model: LoadedModel) -> dict[str, object]:
+def describe(model: LoadedModel, without: Collection[str] = ()) -> dict[str, object]:
     """What the columns of the vectors mean: spec.json of the tree."""
     return {
         "model": model.run,
         "fingerprint": model.fingerprint,
         "features": model.features,
         "n_components": model.n_components,
-        **{name: kind.meaning for name, kind in STORED.items()},
+        **{name: kind.meaning for name, kind in written(without).items()},
         LOG_LIKELIHOOD: "nats per frame, posterior predictive, feature units",
     }
 
@@ -142,7 +143,6 @@ def describe(model: LoadedModel) -> dict[str, object]:
 def _compute(config: Config, work: Work, lease: Lease) -> int:
     """Let the workers do what is to do; how many songs they computed."""
     with connect(config.ray):
-        work.tree.write_spec(describe(work.model))
         return _by_workers(config, work, lease)
 
 
@@ -158,6 +158,7 @@ def _by_workers(config: Config, work: Work, lease: Lease) -> int:
         work.model.run,
         config.represent.top,
         "cuda" if gpu else "cpu",
+        config.represent.without,
     )
     pool: Pool[Unit] = Pool(
         make=lambda _: actor.remote(*arguments),

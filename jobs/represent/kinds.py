@@ -1,5 +1,7 @@
 """The kinds of vectors that are kept of a corpus, those of `hdpgmm.kinds` that are stored."""
 
+from collections.abc import Collection
+
 from hdpgmm.kinds import KINDS
 from hdpgmm.kinds.kind import Kind
 from hdpgmm.kinds.responsibility import RESPONSIBILITY
@@ -10,6 +12,15 @@ STORED: dict[str, Kind] = {name: kind for name, kind in KINDS.items() if kind.st
 SHARES = RESPONSIBILITY  # what a song has of each component
 SEARCHED = SOFT_SQRT  # by what songs are compared where nobody asks for another kind
 COMPARED = [kind for kind in STORED.values() if kind.row]
+
+
+def written(without: Collection[str]) -> dict[str, Kind]:
+    """The kinds that a tree of vectors has where these are left out. Raises ConfigError for what cannot be."""
+    for name in without:
+        kind = kind_of(name, "represent.without")
+        if kind in (SHARES, SEARCHED):
+            raise ConfigError(f"represent.without: {name} cannot be left out, other jobs read it")
+    return {name: kind for name, kind in STORED.items() if name not in without}
 
 
 def kind_of(name: str, setting: str) -> Kind:

@@ -1,7 +1,7 @@
 """One worker of `jobs.represent`: reads row groups ahead, computes vectors of many songs at a time, commits behind."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from hdpgmm.kinds.kind import Kind
 from hdpgmm.ragged import ragged
 from infra.root.ledger import Tree
 from infra.root.schemas import (
@@ -24,7 +25,7 @@ from infra.root.schemas import (
 from infra.root.songs import SongBlock, joined, shard_blocks
 from infra.storage.retry import with_retries
 from infra.storage.store import Store
-from jobs.represent.kinds import STORED
+from jobs.represent.kinds import STORED, written
 from jobs.represent.model import LoadedModel, batch_of, load_model
 from jobs.represent.plan import Source, Unit
 
@@ -42,10 +43,12 @@ class Representer:
     one, and the vectors of two batches.
     """
 
-    def __init__(self, root: str, tree: str, run: str, top: int, device: str) -> None:
+    def __init__(
+        self, root: str, tree: str, run: str, top: int, device: str, without: Sequence[str] = ()
+    ) -> None:
         torch.set_num_threads(1)
         store = Store(root)
-        self.tree, self.top = Tree(store, tree), top
+        self.tree, self.top, self.kinds = Tree(store, tree), top, written(without)
         self.model = load_model(store, run, device)
         self.reader, self.writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._writing: Future[Any] | None = None
@@ -85,7 +88,7 @@ class Representer:
 
     def _tables(self, batch: Sequence[Part]) -> Iterator[tuple[str, pa.Table]]:
         songs = joined([block for _, block in batch])
-        table = vector_table(self.model, songs, self.top)
+        table = vector_table(self.model, songs, self.top, self.kinds)
         first = 0
         for name, block in batch:
             yield name, table.slice(first, len(block.track_ids))
@@ -123,20 +126,26 @@ def batches(parts: Iterable[Part], most_bytes: int) -> Iterator[list[Part]]:
         yield batch
 
 
-def vector_table(model: LoadedModel, songs: SongBlock, top: int) -> pa.Table:
-    """Rows of the vectors table; vectors are fixed-size lists of float32, log-likelihoods those of frames in feature
-    units. `top`: largest components listed per song.
+def vector_table(
+    model: LoadedModel, songs: SongBlock, top: int, kinds: Mapping[str, Kind] = STORED
+) -> pa.Table:
+    """Rows of the vectors table: fixed-size lists of the kind's precision, log-likelihoods of frames in feature units.
+
+    `top`: largest components listed per song.
     """
     batch = batch_of(model, ragged(songs.lengths, songs.values))
     vectors = batch.vectors
     shares, components = torch.topk(vectors.responsibility, min(top, vectors.responsibility.shape[1]))
-    kinds = {name: _lists(kind.compute(batch).cpu()) for name, kind in STORED.items()}
-    schema = vector_shard({name: lists.type.list_size for name, lists in kinds.items()})
+    lists = {
+        name: _lists(kind.compute(batch).cpu().to(getattr(torch, kind.precision)))
+        for name, kind in kinds.items()
+    }
+    schema = vector_shard({name: column.type for name, column in lists.items()})
     columns = {
         TRACK_ID: songs.track_ids,
         VERSION: songs.versions,
         N_FRAMES: pa.array(songs.lengths.astype(np.int32)),
-        **kinds,
+        **lists,
         LOG_LIKELIHOOD: pa.array((vectors.log_likelihood + model.whitening.log_det).numpy()),
         TOP_COMPONENTS: _lists(components.int()).cast(schema.field(TOP_COMPONENTS).type),
         TOP_SHARES: _lists(shares).cast(schema.field(TOP_SHARES).type),

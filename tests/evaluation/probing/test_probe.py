@@ -49,7 +49,7 @@ def test_c_is_chosen_inside_the_training_part():
 def chosen_c(x: np.ndarray, targets: np.ndarray) -> float:
     task = single(targets)
     (fold, *_) = make_splits(task, 1, 3, 0).repeats[0]
-    return probe._choose_c(x, task, fold)
+    return probe._choose_c(x, task, fold)[0]
 
 
 def test_weak_signals_in_many_features_are_met_with_strong_regularisation():
@@ -108,3 +108,38 @@ def test_vectors_that_know_nothing_rank_at_one_half_although_folds_differ(monkey
     assert mean_auroc() == pytest.approx(0.5, abs=0.05)
     monkeypatch.setattr(probe, "_logit", lambda share: 0.0 * share)
     assert mean_auroc() < 0.4
+
+
+def test_folds_of_different_c_are_pooled_on_one_scale(monkeypatch: pytest.MonkeyPatch):
+    """A half is scored with the least C, the other with the largest: pooled they rank as well as each half alone."""
+    rng = np.random.default_rng(5)
+    tags = rng.random((400, 3)) < 0.4
+    x = tags @ rng.normal(size=(3, 20)) + 2 * rng.normal(size=(400, 20))
+    task = Task("tags", "multi", tuple(map(str, range(400))), tags, tuple("abc"), None, ())
+    halves = make_splits(task, 1, 2, 0).repeats[0]
+
+    def pooled_and_alone() -> tuple[float, float]:
+        answers = []
+        for c, half in zip((1e-3, 1.0), halves, strict=True):
+            monkeypatch.setattr(probe, "GRID", (c,))
+            answers.append(out_of_fold(x, task, (half,)))
+        scores, folds = answers[0].scores + answers[1].scores, np.zeros(400, np.int64)
+        values = [probe.measure(answer, task, np.ones((1, 400)))[0, 0] for answer in answers]
+        pooled = probe.measure(probe.Predictions(scores, folds), task, np.ones((1, 400)))[0, 0]
+        return float(pooled), float(np.mean(values))
+
+    pooled, alone = pooled_and_alone()
+    assert pooled == pytest.approx(alone, abs=0.01)
+    monkeypatch.setattr(probe, "_slope", lambda *_: 1.0)
+    raw, same = pooled_and_alone()
+    assert same == pytest.approx(alone, abs=1e-9)  # no ranking inside a fold changes
+    assert raw < pooled - 0.005
+
+
+@pytest.mark.parametrize("factor", [0.2, 3.0])
+def test_the_slope_is_what_the_ratios_were_divided_by(factor: float):
+    rng = np.random.default_rng(6)
+    truth = rng.random((20_000, 2)) < np.array([0.1, 0.6])
+    evidence = rng.normal(size=truth.shape) + np.where(truth, 0.5, -0.5)  # its log-likelihood ratio is itself
+    assert probe._slope(evidence / factor, truth) == pytest.approx(factor, rel=0.05)
+    assert probe._slope(-evidence, truth) == pytest.approx(probe.SLOPES[0], rel=0.01)

@@ -18,7 +18,7 @@ import pytest
 
 from hdpgmm.kinds import KINDS
 from hdpgmm.ragged import packed
-from infra.config import Config, load
+from infra.config import Config, changed, load
 from infra.errors import ConfigError
 from infra.root import models
 from infra.root.ledger import Tree
@@ -72,7 +72,8 @@ def test_one_row_per_song(trained: tuple[Config, str]) -> None:
     stored = [name for name, kind in KINDS.items() if kind.stored]
     assert {"posterior_log", "posterior_sqrt", "soft_sqrt", "responsibility", "expected"} <= {*stored}
     for name in stored:
-        assert table.schema.field(name).type.list_size == n_components
+        kept, width = table.schema.field(name).type, n_components * (2 * 4 if name == "fisher" else 1)
+        assert (kept.list_size, str(kept.value_type)) == (width, "halffloat" if name == "fisher" else "float")
     for name in ("responsibility", "expected"):
         np.testing.assert_allclose(np.stack(table[name].to_numpy()).sum(1), 1.0, atol=1e-5)
     for name in ("posterior_sqrt", "soft_sqrt"):
@@ -127,11 +128,36 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """One worker, in this process."""
 
     def compute(config: Config, work: represent.Work, _: object) -> int:
-        worker = Representer(config.root, work.tree.prefix, work.model.run, config.represent.top, "cpu")
+        worker = Representer(
+            config.root,
+            work.tree.prefix,
+            work.model.run,
+            config.represent.top,
+            "cpu",
+            config.represent.without,
+        )
         return sum([*worker.represent(unit)][-1] for unit in work.todo)
 
     monkeypatch.setattr(represent, "_by_workers", compute)
     monkeypatch.setattr(represent, "connect", lambda _: nullcontext())
+
+
+def test_kinds_that_are_left_out_are_in_no_column_and_in_no_specification(
+    tmp_path: Path, without_ray: None
+) -> None:
+    config = load(root=str(tmp_path))
+    commit_songs(tmp_path, SONGS)
+    modelled(tmp_path)
+    small = changed(config, "represent.without=[fisher, expected]")
+    assert represent.run(small).songs == 40
+    stored = {name for name, kind in KINDS.items() if kind.stored}
+    for names in (vectors(small, RUN).column_names, Tree(Store(config.root), f"vectors/{RUN}").read_spec()):
+        assert stored & {*names} == stored - {"fisher", "expected"}
+    with pytest.raises(ConfigError, match="has another specification"):
+        represent.run(config)
+    for name, words in (("soft_sqrt", "cannot be left out"), ("fissher", "no kind of vector is called")):
+        with pytest.raises(ConfigError, match=f"represent.without: .*{words}"):
+            represent.run(changed(config, f"represent.without=[{name}]"))
 
 
 def test_only_new_feature_shards_are_computed(tmp_path: Path, without_ray: None) -> None:
