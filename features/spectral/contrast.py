@@ -4,13 +4,10 @@ The same numbers as `librosa.feature.spectral_contrast`, without sorting: of eac
 largest bins are kept.
 """
 
-from itertools import pairwise
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from features.parameters import Parameters
 from features.spectral.fft import LANES
 
 AMIN, TOP_DB = 1e-10, 80.0  # of librosa.power_to_db, which librosa applies with its defaults
@@ -22,16 +19,15 @@ class Extremes:
     """The mean magnitude of each band's quietest and loudest bins, frame by frame.
 
     Band 0 ends at fmin, each of the others is an octave; the last one reaches to half the sample rate. Their quietest
-    and loudest are a `quantile` of their bins, at least one. Memory: 8 (n_bands + 1) bytes a frame.
+    and loudest are a `quantile` of their bins, at least one. Memory: 8 bytes a band and frame.
     """
 
-    def __init__(
-        self, parameters: Parameters, n_frames: int, fmin: float, n_bands: int, quantile: float
-    ) -> None:
-        self._bands = _bands(parameters, fmin, n_bands, quantile)
+    def __init__(self, bands: NDArray[np.int64], n_frames: int) -> None:
+        """bands: as `features.spectral.bands.bands` gives."""
+        self._bands = bands
         self._n_frames = n_frames
         padded = -(-n_frames // LANES) * LANES
-        self._valley, self._peak = (np.empty((n_bands + 1, padded), np.float32) for _ in range(2))
+        self._valley, self._peak = (np.empty((len(bands), padded), np.float32) for _ in range(2))
 
     def add(self, start: int, power: Floats) -> None:
         """A block (group, bin, lane) of |STFT|^2, whose first frame is `start`."""
@@ -39,37 +35,9 @@ class Extremes:
         _extremes(power, self._bands, self._valley[:, start:stop], self._peak[:, start:stop])
 
     def values(self) -> Floats:
-        """Peak over valley in dB, (n_bands + 1, n_frames) float32."""
+        """Peak over valley in dB, (band, n_frames) float32."""
         peak, valley = (_decibels(mean[:, : self._n_frames]) for mean in (self._peak, self._valley))
         return np.subtract(peak, valley, out=peak)
-
-
-def require_bands(parameters: Parameters, fmin: float, n_bands: int, quantile: float) -> None:
-    """Raises ValueError where a band has no bin."""
-    _bands(parameters, fmin, n_bands, quantile)
-
-
-def _bands(parameters: Parameters, fmin: float, n_bands: int, quantile: float) -> NDArray[np.int64]:
-    """First bin, stop and number of extremes of each band, (n_bands + 1, 3): as librosa counts them.
-
-    A band takes in the bin below its lower edge, and leaves its own last one to the next. Raises ValueError where one
-    has no bin.
-    """
-    bins_hz = np.fft.rfftfreq(parameters.n_fft, 1.0 / parameters.sample_rate)
-    edges = np.concatenate([[0.0], fmin * 2.0 ** np.arange(n_bands + 1)])
-    found = []
-    for k, (low, high) in enumerate(pairwise(edges.tolist())):
-        first = int(np.searchsorted(bins_hz, low)) - (k > 0)
-        stop = len(bins_hz) if k == n_bands else int(np.searchsorted(bins_hz, high, side="right"))
-        few = max(1, int(np.rint(quantile * (stop - first))))
-        stop -= k < n_bands
-        if low >= bins_hz[-1] or stop - first < few:
-            raise ValueError(
-                f"spectral_contrast: no frequency of n_fft={parameters.n_fft} at "
-                f"sample_rate={parameters.sample_rate} lies between {low:g} and {high:g} Hz"
-            )
-        found.append((first, stop, few))
-    return np.array(found, np.int64)
 
 
 def _decibels(mean: Floats) -> Floats:

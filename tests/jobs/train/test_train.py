@@ -215,7 +215,7 @@ def test_a_run_leaves_samples_of_its_steps_and_a_figure(reference: tuple[Path, s
     sample = events(root, run, "step")[0]
     names = {"songs_per_second", "frames_per_second", "wait_share", "batch_bound", "components", "checkpoint"}
     assert names <= sample.keys()
-    (figure,) = root.glob(f"runs/train-{run}/*-training_step.png")
+    (figure,) = root.glob(f"runs/train-{run}/*-training.png")
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
