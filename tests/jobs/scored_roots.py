@@ -131,7 +131,8 @@ def write_features(store: Store, songs: Sequence[Song], bad: Sequence[str] = ())
 def write_vectors(store: Store, songs: Sequence[Song], run: str) -> None:
     """Two shards of vectors, in another order than the features."""
     tree = Tree(store, f"vectors/{run}")
-    tree.write_spec({"model": run, "fingerprint": FINGERPRINT})
+    kinds = ("posterior_log", "posterior_sqrt", "soft_sqrt", "responsibility")
+    tree.write_spec({"model": run, "fingerprint": FINGERPRINT, **dict.fromkeys(kinds, "made up")})
     ordered = sorted(songs, key=lambda song: song.track_id[::-1])
     parts = [ordered[::2], ordered[1::2]]
     commits = [
