@@ -20,7 +20,8 @@ from hdpgmm.ragged import Ragged
 from hdpgmm.represent import tempered
 
 FEATURES = 4  # of a frame that count as independent evidence: the temperature is dim / FEATURES
-LEAST_SHARE = 1e-3  # of the corpus' frames: what fewer belong to has no coordinates but zeros
+LEAST_SHARE = 1e-3  # of the corpus' frames, or a tenth of an equal share: what fewer belong to has but zeros
+MOMENTS = 1 << 22  # numbers that are made for songs side by side, 32 MB
 
 
 def fisher(model: Globals, state: State, songs: Ragged[Tensor]) -> Tensor:
@@ -39,17 +40,20 @@ def fisher(model: Globals, state: State, songs: Ragged[Tensor]) -> Tensor:
 
     Why tempered: the features of a frame repeat each other, and responsibilities that take them as independent are
     nearly one-hot; with T = 1 probes of real music read less from these vectors than from plain means and deviations.
-    Memory: 8 bytes of each coordinate of the songs at hand; time: 4 comp dim operations a frame in float64, beside
-    those of the log-likelihoods.
+    Memory: the vectors, and some times MOMENTS numbers of 8 bytes, or of one song. Time: 4 comp dim operations a frame
+    in float64, beside those of the log-likelihoods.
     """
     gaussians = _gaussians(state)
     found = songs.values.new_zeros(len(songs), 2, state.n_components, state.prior.dim, dtype=torch.float32)
 
+    at_once = max(1, MOMENTS // gaussians.mean.numel())
+
     def one(group: Group) -> None:
-        gradients = gaussians.gradients(_moments(model, group))
-        improved = gradients.sign() * gradients.abs().sqrt()
-        length = improved.flatten(1).norm(dim=1)
-        found[group.songs.to(found.device)] = (improved / length[:, None, None, None]).float()
+        for part in group.split(at_once):
+            gradients = gaussians.gradients(_moments(model, part))
+            improved = gradients.sign() * gradients.abs().sqrt()
+            length = improved.flatten(1).norm(dim=1)
+            found[part.songs.to(found.device)] = (improved / length[:, None, None, None]).float()
 
     for _ in by_group(one, songs):
         pass
@@ -71,7 +75,8 @@ class _Gaussians:
         means = (first - count * mean) / self.deviation
         squares = (second - 2.0 * mean * first + mean.square() * count) / self.deviation.square()
         both = torch.stack([means, (squares - count) / math.sqrt(2.0)], dim=1)
-        return both * torch.where(self.share < LEAST_SHARE, 0.0, self.share.rsqrt())[:, None]
+        least = min(LEAST_SHARE, 0.1 / len(self.share))
+        return both * torch.where(self.share < least, 0.0, self.share.rsqrt())[:, None]
 
 
 def _gaussians(state: State) -> _Gaussians:

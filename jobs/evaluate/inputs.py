@@ -12,6 +12,7 @@ import pyarrow as pa
 from evaluation.probing.splits import Parts
 from evaluation.probing.tasks import Skipped, Task, multi_label, single_label, value
 from features.spec import FeatureSpec
+from hdpgmm.kinds import KINDS
 from infra.code import digest_of_code
 from infra.datasets.splits import SplitLists
 from infra.errors import ConfigError
@@ -54,7 +55,7 @@ class Inputs:
     @cached_property
     def kinds(self) -> frozenset[str]:
         """Names of the kinds of vectors that the model's songs have."""
-        return frozenset(Tree(self.store, layout.vectors(self.model)).read_spec())
+        return frozenset(KINDS).intersection(Tree(self.store, layout.vectors(self.model)).read_spec())
 
     def digest(self, *settings: Mapping[str, Any], code: Sequence[str]) -> str:
         """Changes with any input, any of the settings and the source of the modules `code`."""

@@ -22,7 +22,7 @@ from infra.root.songs import SongBlock
 from infra.storage.store import Store, read_uri
 from jobs.evaluate.inputs import Inputs, find_inputs
 from jobs.evaluate.vectors import as_matrix
-from jobs.represent.kinds import kind_of
+from jobs.represent.kinds import STORED, kind_of
 from jobs.represent.model import load_model
 from jobs.represent.worker import vector_table
 from jobs.similar.index import find, known, prepare, read_places, some_vectors, wants_index
@@ -94,7 +94,7 @@ def audio_vector(inputs: Inputs, uri: str, kind: str) -> np.ndarray:
         raise ConfigError(f"--audio {bad.message} ({bad.reason})") from None
     model, song = load_model(inputs.store, inputs.model), packed([frames])
     block = SongBlock([uri], [""], song.values, song.lengths)
-    return as_matrix(vector_table(model, block, 1)[kind])[0]
+    return as_matrix(vector_table(model, block, 1, {kind: STORED[kind]})[kind])[0]
 
 
 def read_specification(inputs: Inputs) -> FeatureSpec:

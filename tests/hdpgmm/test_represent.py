@@ -326,6 +326,27 @@ def test_fisher_knows_nothing_of_components_without_frames(case: tuple[Corpus, S
     torch.testing.assert_close(found.flatten(1).norm(dim=1), torch.ones(9))
 
 
+def test_fisher_of_many_components_still_says_something(
+    case: tuple[Corpus, State], monkeypatch: pytest.MonkeyPatch
+):
+    """Where an equal share is below LEAST_SHARE no component would be left; those with a tenth of it are."""
+    corpus, state = case
+    monkeypatch.setattr(fisher, "LEAST_SHARE", 1.0)
+    found = _fisher(state, corpus)
+    told = found.unflatten(1, (2, 6, 3)).any(3).all(1).all(0)
+    assert told.tolist() == (_mass(state) >= 0.1 / 6).tolist()
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(9))
+
+
+def test_fisher_does_not_depend_on_how_many_songs_are_side_by_side(
+    case: tuple[Corpus, State], monkeypatch: pytest.MonkeyPatch
+):
+    corpus, state = case
+    together = _fisher(state, corpus, torch.float64)
+    monkeypatch.setattr(fisher, "MOMENTS", 1)
+    torch.testing.assert_close(_fisher(state, corpus, torch.float64), together, atol=1e-6, rtol=0)
+
+
 def test_fisher_of_a_narrow_component_far_from_the_middle_keeps_its_digits():
     """float32 frames and sums in float64: second moments of 1e4 cancel to one part in a million."""
     rng = np.random.default_rng(0)
