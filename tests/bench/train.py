@@ -190,6 +190,7 @@ def write_songs(root: Path, n_songs: int, frames: tuple[int, int]) -> Snapshot:
     found = tree.latest("default")
     if found is not None:
         return found
+    tree.write_spec(PRESETS["paper-52"].to_json())
     commits = [
         _shard(tree, number, first, min(_SHARD_SONGS, n_songs - first), frames)
         for number, first in enumerate(range(0, n_songs, _SHARD_SONGS))
@@ -221,6 +222,7 @@ def write_ledger(root: Path, n_songs: int, config: Config) -> None:
     """A snapshot of many songs whose shards are links to one file, and moments as a first training left them."""
     tree = Tree(Store(str(root)), f"features/{fingerprint(PRESETS['paper-52'])}")
     if tree.latest("default") is None:
+        tree.write_spec(PRESETS["paper-52"].to_json())
         one = _shard(tree, 0, 0, _SHARD_SONGS, _LONG_FRAMES)
         paths = [_linked(root, one.path, number) for number in range(-(-n_songs // _SHARD_SONGS))]
         places = songs_table([one]).to_pylist()
