@@ -61,14 +61,14 @@ bench: $(READY)
 	$(BIN)/python -m tests.bench.ledger
 	$(BIN)/python -m tests.bench.represent
 	$(BIN)/python -m tests.bench.engine
-	$(BIN)/python -m tests.bench.faults
-	$(BIN)/python -m tests.bench.storage_faults
-	$(BIN)/python -m tests.bench.lease_races
-	$(BIN)/python -m tests.bench.lease_races --s3
-	$(BIN)/python -m tests.bench.gc_races
+	$(BIN)/python -m tests.bench.resilience.faults
+	$(BIN)/python -m tests.bench.resilience.storage_faults
+	$(BIN)/python -m tests.bench.resilience.lease_races
+	$(BIN)/python -m tests.bench.resilience.lease_races --s3
+	$(BIN)/python -m tests.bench.resilience.gc_races
 	$(BIN)/python -m tests.bench.capacity
 	$(BIN)/python -m tests.bench.train
-	$(BIN)/python -m tests.bench.train_faults
+	$(BIN)/python -m tests.bench.resilience.train_faults
 	$(BIN)/python -m tests.bench.recovery --seeds 20 --out build/recovery.jsonl
 
 clean:

@@ -4,7 +4,7 @@ q covers the atoms and components in use. The sticks beyond them keep their prio
 Differentiable float64 torch, nothing of ours imported. The Kullback-Leibler divergences of Beta variables are torch's;
 that of a Wishart is Penny (2001), "Kullback-Leibler divergences of Normal, Gamma, Dirichlet and Wishart densities".
 A diagonal covariance is a product of one-dimensional normal-Wisharts that share their strength and dof.
-`tests/hdpgmm/test_oracle.py` checks each term against Monte Carlo over the joint density.
+`tests/hdpgmm/formulas/test_oracle.py` checks each term against Monte Carlo over the joint density.
 """
 
 import math

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from features.audio.containers import READERS, content, sniff, structure
-from tests.bench.fuzz import ODD, corrupt
+from tests.bench.resilience.fuzz import ODD, corrupt
 from tests.features import signals
 
 _MONO, _WIDE = signals.chords(0.6, 22050), signals.stereo(signals.chords(0.6, 48000), 48000)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.fuzz import fuzz
+from tests.bench.resilience.fuzz import fuzz
 
 pytestmark = pytest.mark.slow
 

@@ -23,7 +23,7 @@ from jobs.extract import work as extract_work
 from jobs.represent.plan import vectors_shard
 from jobs.train.job import find_model
 from jobs.upkeep import compact, garbage, gc
-from tests.bench import gc_races
+from tests.bench.resilience import gc_races
 
 pytestmark = pytest.mark.s3
 

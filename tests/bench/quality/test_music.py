@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.mixture import BayesianGaussianMixture
 
-from tests.bench.music import products_on
+from tests.bench.quality.music import products_on
 
 
 def _fit(frames: np.ndarray) -> BayesianGaussianMixture:

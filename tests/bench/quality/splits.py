@@ -1,4 +1,4 @@
-"""`python -m tests.bench.splits`: are repeats of grouped splits other splits each time? One JSON line.
+"""`python -m tests.bench.quality.splits`: are repeats of grouped splits other splits each time? One JSON line.
 
 Mean adjusted Rand index (scikit-learn's) between the folds of `--repeats` repeats, over `--seeds` seeds: `ours`;
 `alone`, each artist's fold drawn independently; `sklearn`, StratifiedGroupKFold, and `groups`, GroupKFold, shuffled by
@@ -118,7 +118,7 @@ def row(task: Task, repeats: int, seeds: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.splits", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.quality.splits", description=__doc__)
     parser.add_argument(
         "--music", type=Path, default=Path("../shared/music"), help="a folder with labels.csv"
     )

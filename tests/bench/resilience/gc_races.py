@@ -1,4 +1,4 @@
-"""`python -m tests.bench.gc_races --moments 200`: does gc take what counts from under a pipeline? One JSON line.
+"""`tests.bench.resilience.gc_races --moments 200`: does gc take what counts from under a pipeline? As JSON.
 
 A process changes a corpus without end: tracks vanish, come back and change; `jobs.extract`, `jobs.represent` and
 `jobs.compact` follow, each run given again while it ends with 4 or 5, and now and then there is another model. All of
@@ -66,7 +66,7 @@ S3_SHARE = 0.25
 
 def main() -> None:
     """Run both roots and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.gc_races", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.resilience.gc_races", description=__doc__)
     parser.add_argument("--moments", type=int, default=200)
     parser.add_argument("--writer", metavar="ROOT", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -85,7 +85,7 @@ def main() -> None:
 def run(root: str, n_moments: int, seed: int = 0) -> Counter[str]:
     """So many moments beside one process; what was found and what it did."""
     rng, total = random.Random(seed), Counter[str]()
-    command = [sys.executable, "-m", "tests.bench.gc_races", "--writer", root]
+    command = [sys.executable, "-m", "tests.bench.resilience.gc_races", "--writer", root]
     with tempfile.TemporaryFile("w+") as told:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=told, stderr=subprocess.STDOUT)
         try:

@@ -1,4 +1,4 @@
-"""Recommendation at full size: `python -m tests.bench.recommendation`, one JSON line.
+"""Recommendation at full size: `python -m tests.bench.quality.recommendation`, one JSON line.
 
 Generated users whose taste is a mixture over components play songs whose shares are known; their plays are written in
 Echonest's layout, read again, and every row of the table is scored: the true shares, blurred ones, noise, popularity,

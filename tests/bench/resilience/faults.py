@@ -1,4 +1,4 @@
-"""`python -m tests.bench.faults --faults 1000`: does extraction lose, repeat or wrongly blame a track? One JSON line.
+"""`tests.bench.resilience.faults --faults 1000`: does extraction lose, repeat or wrongly blame a track? As JSON.
 
 Corpora of `--tracks` tracks are extracted on a Ray cluster of two nodes (on 127.0.0.1) until all faults have happened:
 workers killed at any moment, and just before and after each of the two calls that make a shard count; a disk that is
@@ -93,7 +93,7 @@ NOTICE = {
 
 def main() -> None:
     """Inject and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.faults", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.resilience.faults", description=__doc__)
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--tracks", type=int, default=2000)
     options = parser.parse_args()

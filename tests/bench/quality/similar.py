@@ -1,4 +1,4 @@
-"""`python -m tests.bench.similar`: how fast are neighbours found, and how many does the index miss? One JSON line.
+"""`tests.bench.quality.similar`: how fast are neighbours found, and how many does the index miss? As JSON.
 
 A root with `--songs` made-up vectors of 256 components (square roots of shares, each song between two of 400 kinds) in
 shards of 512, and a model. `exact_matrix_ms` is one query against all directions held in memory, `exact_seconds` the
@@ -146,7 +146,7 @@ def audio(config: Config, folder: Path) -> Iterator[tuple[str, Any]]:
 
 def main() -> None:
     """Make the root, measure, print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.similar", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.quality.similar", description=__doc__)
     parser.add_argument("--songs", type=int, default=100_000)
     options = parser.parse_args()
     torch.set_num_threads(1)

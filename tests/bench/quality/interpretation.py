@@ -1,4 +1,4 @@
-"""`python -m tests.bench.interpretation`: do components name the style or instrument that generated them?
+"""`python -m tests.bench.quality.interpretation`: do components name the style or instrument that generated them?
 
 A corpus is composed (`--tracks`, `--seed`) and goes through the demo's pipeline, or `--root` holds that. Each of the 20
 most used components is named as `jobs.interpret` does: of all styles and instruments of the label file, the one with
@@ -186,7 +186,7 @@ def composed(folder: Path, tracks: int, seed: int) -> str:
 
 def main() -> None:
     """Compose, learn, name, ask, print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.interpretation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.quality.interpretation", description=__doc__)
     parser.add_argument("--root", help="of a composed corpus with vectors; default: in a temporary folder")
     parser.add_argument("--tracks", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,10 +1,10 @@
-"""gc beside a running pipeline, at some moments; `python -m tests.bench.gc_races` is the same with 200, and in S3."""
+"""gc beside a running pipeline, at some moments; `tests.bench.resilience.gc_races` is the same with 200, and in S3."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.bench import gc_races
+from tests.bench.resilience import gc_races
 
 
 @pytest.mark.slow

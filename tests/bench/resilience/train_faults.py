@@ -1,4 +1,4 @@
-"""`python -m tests.bench.train_faults --kills 20`: is a killed training the same as an undisturbed one? One JSON line.
+"""`tests.bench.resilience.train_faults --kills 20`: is a killed training the same as an undisturbed one? As JSON.
 
 Small corpora are trained on a Ray cluster of two nodes (on 127.0.0.1), each killed at random moments until all kills
 have happened: at the start, in the survey, at a step and its checkpoint, at the end. The same command, with another
@@ -89,7 +89,9 @@ class Model:
 
 def main() -> None:
     """Kill and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.train_faults", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.resilience.train_faults", description=__doc__
+    )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.lease_races --races 1000`: do two ever hold one token, does a late commit show? One JSON line.
+"""`tests.bench.resilience.lease_races --races 1000`: do two ever hold one token, does a late commit show? As JSON.
 
 Three processes race for one lease, on the disk and (--s3) on moto. In four races of five its holder is dead, has
 committed something that is not visible yet, and all find it at the same moment. In every fifth one of them holds it and
@@ -49,7 +49,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 def main() -> None:
     """Race and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.lease_races", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.resilience.lease_races", description=__doc__)
     parser.add_argument("--races", type=int, default=1000)
     parser.add_argument("--s3", action="store_true", help="on moto instead of the disk")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.fuzz --inputs 10000`: files that strangers made, corrupted in every way; one JSON line.
+"""`tests.bench.resilience.fuzz --inputs 10000`: files that strangers made, corrupted in every way; as JSON.
 
 Valid files of each kind are corrupted at random: bits and bytes changed, sizes and counts set to extremes, parts cut,
 doubled, moved or put in from elsewhere, text with odd characters, paths that climb, JSON with other types. Each goes
@@ -374,7 +374,7 @@ def fuzz(inputs: int, first: int = 0, shares: dict[str, float] | None = None) ->
 
 def main() -> None:
     """Corrupt, try, print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.resilience.fuzz", description=__doc__)
     parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--kind", help="one kind alone")
     parser.add_argument("--seed", type=int, default=0, help="of the first input of a kind")

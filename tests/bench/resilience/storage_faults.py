@@ -1,4 +1,4 @@
-"""`python -m tests.bench.storage_faults --faults 1000`: does an S3 that fails lose or repeat anything? One JSON line.
+"""`tests.bench.resilience.storage_faults --faults 1000`: does an S3 that fails lose or repeat anything? As JSON.
 
 A corpus in a bucket changes from round to round: tracks come, go and are replaced. Each round is `jobs.pipeline
 --incremental`, `jobs.compact` and `jobs.gc --delete`, all of them, Ray's workers too, through a proxy on 127.0.0.1 that
@@ -76,7 +76,9 @@ TRIES = 30
 
 def main() -> None:
     """Inject and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.storage_faults", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.resilience.storage_faults", description=__doc__
+    )
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--tracks", type=int, default=TRACKS, help="tracks of the first round")
     options = parser.parse_args()

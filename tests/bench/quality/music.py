@@ -1,4 +1,4 @@
-"""`python -m tests.bench.music --frames ROOT`: held-out songs under HDPGMM and under scikit-learn's mixture.
+"""`python -m tests.bench.quality.music --frames ROOT`: held-out songs under HDPGMM and under scikit-learn's mixture.
 
 Both are fitted to the same songs and score the same held-out songs by document completion: a song's even frames give
 its weights, its odd frames are scored. HDPGMM runs with its defaults. scikit-learn's BayesianGaussianMixture (full
@@ -276,7 +276,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.music", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.quality.music", description=__doc__)
     parser.add_argument(
         "--frames", type=Path, required=True, metavar="ROOT", help="root with features, or an .npz"
     )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.bench.lease_races import run
+from tests.bench.resilience.lease_races import run
 
 
 def test_a_few_races(tmp_path: Path):
