@@ -1,7 +1,10 @@
 """The numbers that feature blocks are computed with."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from features.networks.network import Network
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,12 @@ class Parameters:
     max_seconds: float = 10800.0
     # Raised by hand when a change of our code changes feature values.
     revision: int = 4
+    # Of the block `network`, which gives it its sample_rate.
+    network: Network | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.network, Mapping):  # JSON has no records
+            object.__setattr__(self, "network", Network(**self.network))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int | float) and value < 0:

@@ -15,7 +15,8 @@ import soundfile
 import soxr
 
 from features.blocks import BLOCKS
-from features.blocks.block import Block
+from features.blocks.block import Block, Grid, stft_grid
+from features.networks.network import Network
 from features.parameters import Parameters
 
 # What the code does without a choice; written down because another way would change the last bits.
@@ -50,8 +51,8 @@ def _require_known(features: tuple[str, ...]) -> None:
             raise ValueError(f"features: {name!r} is not known; known are {', '.join(BLOCKS)}")
         if features.count(name) > 1:
             raise ValueError(f"features: {name!r} is there twice")
-        if BLOCKS[name].samplewise and len(features) > 1:
-            raise ValueError(f"features: {name!r} has a frame a sample, others cannot be beside it")
+        if BLOCKS[name].grid is not stft_grid and len(features) > 1:
+            raise ValueError(f"features: {name!r} has frames of its own, others cannot be beside it")
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,10 @@ class FeatureSpec(Parameters):
                 f"got {self.every_seconds:g}"
             )
         _ = self.n_features  # blocks refuse parameters that they cannot be computed with
+        if self.network and self.network.sample_rate != self.sample_rate:
+            raise ValueError(
+                f"sample_rate must be the network's, {self.network.sample_rate}, got {self.sample_rate}"
+            )
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -106,14 +111,19 @@ class FeatureSpec(Parameters):
         return self._places[self.features[-1]].stop
 
     @property
+    def grid(self) -> Grid:
+        """Where its frames are."""
+        return self.blocks[0].grid(self)
+
+    @property
     def is_waveform(self) -> bool:
         """Whether a frame is a sample."""
-        return any(block.samplewise for block in self.blocks)
+        return self.grid.hop_samples == 1
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of a frame's values."""
-        return np.dtype("<i2" if self.is_waveform else "<f4")
+        return np.dtype(self.grid.dtype)
 
     @property
     def min_frames(self) -> int:
@@ -133,16 +143,16 @@ class FeatureSpec(Parameters):
     @property
     def frame_samples(self) -> int:
         """Samples from one frame to the next."""
-        return 1 if self.is_waveform else self.hop_length
+        return self.grid.hop_samples
 
     def n_frames(self, n_samples: int) -> int:
-        """Frames of `n_samples`: those of a centred STFT, or the samples themselves."""
-        return n_samples if self.is_waveform else self.stft_frames(n_samples)
+        """Frames of `n_samples`: those of a centred STFT, the samples themselves, or a network's."""
+        return self.grid.n_frames(n_samples)
 
     def to_json(self) -> dict[str, Any]:
         """What bears on the values: of the specification, of the code and of the libraries, with their versions."""
         names = _WAVEFORM.union(_EXCERPTS[self.excerpt], *(block.fields for block in self.blocks))
-        values = {name: getattr(self, name) for name in sorted(names)}
+        values = {name: _plain(getattr(self, name)) for name in sorted(names)}
         libraries = library_versions({name for block in self.blocks for name in block.libraries})
         return {**values, **self._features_to_json(), "fixed": dict(_FIXED), "libraries": libraries}
 
@@ -174,6 +184,10 @@ class FeatureSpec(Parameters):
         return spec
 
 
+def _plain(value: Any) -> Any:
+    return value.to_json() if isinstance(value, Network) else value
+
+
 PRESETS: dict[str, FeatureSpec] = {
     "paper-52": FeatureSpec(),
     "log-mel-128": FeatureSpec(features=("mel",)),
@@ -188,7 +202,7 @@ def library_versions(more: Collection[str] = ()) -> dict[str, str]:
     """
     packages = ("av", "numpy", "scipy", "soundfile", "soxr", *sorted(more))
     return {
-        **{name: version(name) for name in packages},
+        **{name: version(name).partition("+")[0] for name in packages},  # torch names its GPU there
         "libsndfile": soundfile.__libsndfile_version__,
         "libsoxr": soxr.__libsoxr_version__,
     }

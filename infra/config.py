@@ -48,12 +48,30 @@ class LabelConfig(Section):
     group: str | None = Field(None, description="column that must not be split between train and test")
 
 
+class NetworkConfig(Section):
+    """A network whose frames are the features, for extract.features=[network]."""
+
+    path: str | None = Field(
+        None,
+        description="its file or folder: musicnn's wheel, MERT's folder, or a module of your own, which is run",
+    )
+    layer: str = Field("", description="layer whose frames are kept; default: the reader's")
+    pool_frames: Positive = Field(1, description="consecutive frames whose mean is kept")
+    pca: str | None = Field(None, description="projection of the frames, as jobs.pca writes it")
+    storage: Literal["float16", "float32"] = Field("float16", description="type of the values that are kept")
+    gpus: Annotated[float, Field(ge=0)] | None = Field(
+        None,
+        description="GPUs an extraction actor takes, also a part of one; default: 1 where Ray has some, else 0",
+    )
+
+
 class ExtractConfig(Section):
     """Audio to frame features."""
 
     preset: Literal["paper-52", "log-mel-128", "pcm-22050"] = Field(
         "paper-52", description="named feature specification"
     )
+    network: NetworkConfig = NetworkConfig()  # pyright: ignore[reportCallIssue]
     features: tuple[str, ...] | None = Field(
         None,
         description="feature blocks, [mfcc, tonnetz, ...], in place of the preset's",

@@ -16,6 +16,23 @@ MEL = STFT | {"n_mels", "mel_fmin_hz", "mel_fmax_hz", "power_floor", "top_db"}
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Where the frames of a track are, and the type of their values.
+
+    hop_samples: from one frame to the next. n_frames: frames that so many samples give.
+    """
+
+    hop_samples: int
+    dtype: str
+    n_frames: Callable[[int], int]
+
+
+def stft_grid(parameters: Parameters) -> Grid:
+    """The frames of a centred STFT, float32."""
+    return Grid(parameters.hop_length, "<f4", parameters.stft_frames)
+
+
+@dataclass(frozen=True)
 class Block:
     """Columns of a frame under one name: librosa's, or the field's.
 
@@ -23,7 +40,7 @@ class Block:
     which sees the spectrogram once, block by block. columns: their names. fields: of `Parameters`, those
     that bear on the values, beside those of the waveform; parameters: further ones, which this block alone has.
     libraries: packages whose versions bear on the values, beside those that every block needs. min_frames: that a track
-    must have. samplewise: a frame is a sample, as a 16-bit integer; such a block has no others beside it.
+    must have. grid: its frames; a block whose frames are not those of the STFT has no others beside it.
     """
 
     name: str
@@ -34,7 +51,7 @@ class Block:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
     min_frames: Callable[[Parameters], int] = lambda _: 1
-    samplewise: bool = False
+    grid: Callable[[Parameters], Grid] = stft_grid
 
 
 def numbered(name: str, count: int, digits: int = 2) -> list[str]:

@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
+from features.networks import find_network
+from features.networks.network import Choice, Network
 from features.spec import PRESETS, FeatureSpec
-from infra.config import ExtractConfig
+from infra.config import ExtractConfig, NetworkConfig
 from infra.errors import ConfigError
 from infra.root import layout
 from infra.root.ledger import Tree
 from infra.storage.store import Store
 
+NETWORK = "network"  # the block
 EXCERPTS = ("excerpt", "excerpt_seconds", "every_seconds")
 
 
@@ -18,9 +21,19 @@ def specification(config: ExtractConfig) -> FeatureSpec:
     if config.features is not None:
         asked["features"] = config.features
     try:
+        if config.network.path and (config.features or (NETWORK,)) == (NETWORK,):
+            network = _network(config.network)
+            asked |= {"features": (NETWORK,), "network": network, "sample_rate": network.sample_rate}
         return replace(PRESETS[config.preset], **asked)
     except ValueError as error:
         raise ConfigError(f"extract.{error}") from None
+
+
+def _network(config: NetworkConfig) -> Network:
+    """The network that the configuration names. Raises ValueError where it cannot be."""
+    return find_network(
+        Choice(config.path or "", config.layer, config.pool_frames, config.pca or "", config.storage)
+    )
 
 
 def stored_specification(store: Store, tree: str) -> FeatureSpec:

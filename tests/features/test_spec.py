@@ -11,7 +11,7 @@ from features.blocks import BLOCKS
 from features.spec import PRESETS, FeatureSpec, columns, fingerprint
 
 _SPEC = PRESETS["paper-52"]
-_CHOICES = {"features", "excerpt", "excerpt_seconds", "every_seconds"}
+_CHOICES = {"network", "features", "excerpt", "excerpt_seconds", "every_seconds"}
 _FIELDS = [field.name for field in dataclasses.fields(FeatureSpec) if field.name not in _CHOICES]
 
 
@@ -158,7 +158,7 @@ def test_columns_of_the_paper():
             "features: 'loudness' is not known; known are mfcc, mfcc_delta, ",
         ),
         ({"features": ("mfcc", "rms", "mfcc")}, "features: 'mfcc' is there twice"),
-        ({"features": ("mfcc", "pcm")}, "features: 'pcm' has a frame a sample, others cannot be beside it"),
+        ({"features": ("mfcc", "pcm")}, "features: 'pcm' has frames of its own, others cannot be beside it"),
         ({"excerpt": "last"}, "excerpt must be one of whole, first, middle, every, got 'last'"),
         ({"excerpt_seconds": 0.5}, "excerpt_seconds must be at least 1, got 0.5"),
         ({"every_seconds": 9.0}, "every_seconds must not be less than excerpt_seconds = 30, got 9"),

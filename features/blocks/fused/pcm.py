@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from features.blocks.block import Block
+from features.blocks.block import Block, Grid
 from features.blocks.sources import Waveform
 
 
@@ -14,4 +14,6 @@ def _pcm(track: Waveform) -> NDArray[np.int16]:
     return np.clip(scaled, -(2**15), 2**15 - 1, out=scaled).astype(np.int16)[np.newaxis]
 
 
-BLOCKS = (Block("pcm", "waveform", _pcm, lambda _: ["sample"], frozenset(), samplewise=True),)
+BLOCKS = (
+    Block("pcm", "waveform", _pcm, lambda _: ["sample"], frozenset(), grid=lambda _: Grid(1, "<i2", int)),
+)

@@ -44,7 +44,7 @@ def test_features_replace_the_presets():
         ),
         ("[rms, mfcc, rms]", r"^extract\.features: 'rms' is there twice$"),
         ("[]", r"^extract\.features must name at least one of mfcc, "),
-        ("[mfcc, pcm]", r"^extract\.features: 'pcm' has a frame a sample, others cannot be beside it$"),
+        ("[mfcc, pcm]", r"^extract\.features: 'pcm' has frames of its own, others cannot be beside it$"),
     ],
 )
 def test_impossible_features_are_a_configuration_error_of_one_line(features: str, complaint: str):
