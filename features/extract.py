@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from features.audio.decode import Audio, decode
 from features.audio.excerpts import pieces
 from features.errors import BadTrack
+from features.own_frames import OwnFrames, read_frames
 from features.spec import FeatureSpec
 from features.spectral.frames import frame_features
 
@@ -30,7 +31,9 @@ class Track:
 
 
 def extract(data: bytes, name: str, spec: FeatureSpec) -> Track:
-    """The features of the audio file with these bytes; `name` is for messages only. Raises BadTrack."""
+    """The features of the audio file with these bytes, or a user's frames; `name` is for messages. Raises BadTrack."""
+    if spec.frames:
+        return _own(data, name, spec.frames)
     audio = decode(data, name, spec)
     parts = [audio.samples[start:stop] for start, stop in pieces(len(audio.samples), spec)]
     _refuse_unusable(parts, audio, name, spec)
@@ -38,6 +41,11 @@ def extract(data: bytes, name: str, spec: FeatureSpec) -> Track:
     joined = np.concatenate(frames) if len(frames) > 1 else frames[0]
     facts = (audio.duration_seconds, audio.source_rate, audio.channels, audio.decoder)
     return Track(joined, *facts, audio.missing_seconds, audio.fallback)
+
+
+def _own(data: bytes, name: str, own: OwnFrames) -> Track:
+    frames = read_frames(data, name, own)
+    return Track(frames, len(frames) / own.frames_per_second, 0, 0, "own frames")
 
 
 def _refuse_unusable(parts: list[NDArray[np.float32]], audio: Audio, name: str, spec: FeatureSpec) -> None:

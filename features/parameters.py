@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from features.networks.network import Network
+from features.own_frames import OwnFrames
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,19 @@ class Parameters:
     revision: int = 4
     # Of the block `network`, which gives it its sample_rate.
     network: Network | None = None
+    frames: OwnFrames | None = None  # of the block `frames`
 
     def __post_init__(self) -> None:
-        if isinstance(self.network, Mapping):  # JSON has no records
-            object.__setattr__(self, "network", Network(**self.network))
+        for name, record in (("network", Network), ("frames", OwnFrames)):
+            if isinstance(given := getattr(self, name), Mapping):  # JSON has no records
+                object.__setattr__(self, name, record(**given))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int | float) and value < 0:
                 raise ValueError(f"{field.name} must not be negative, got {value}")
+        self._require_sizes()
+
+    def _require_sizes(self) -> None:
         for name in ("sample_rate", "n_fft", "hop_length", "n_mels", "n_mfcc", "n_chroma", "onset_lag"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -17,6 +17,7 @@ import soxr
 from features.blocks import BLOCKS
 from features.blocks.block import Block, Grid, stft_grid
 from features.networks.network import Network
+from features.own_frames import OwnFrames
 from features.parameters import Parameters
 
 # What the code does without a choice; written down because another way would change the last bits.
@@ -84,6 +85,8 @@ class FeatureSpec(Parameters):
                 f"got {self.every_seconds:g}"
             )
         _ = self.n_features  # blocks refuse parameters that they cannot be computed with
+        if "frames" in self.features and self.excerpt != "whole":
+            raise ValueError(f"excerpt must be whole for a user's own frames, got {self.excerpt!r}")
         if self.network and self.network.sample_rate != self.sample_rate:
             raise ValueError(
                 f"sample_rate must be the network's, {self.network.sample_rate}, got {self.sample_rate}"
@@ -177,6 +180,8 @@ class FeatureSpec(Parameters):
         if kind not in _KINDS:
             raise ValueError(f"kind {kind!r} is not known here")
         given = {"features": _KINDS[kind], **stored}
+        if "network" in stored:
+            given["network"] = Network.from_json(stored["network"])
         spec = cls(**{name: value for name, value in given.items() if name in names})
         parameters = spec._block_parameters()
         if stored.get("block_parameters", parameters) != parameters:
@@ -185,7 +190,7 @@ class FeatureSpec(Parameters):
 
 
 def _plain(value: Any) -> Any:
-    return value.to_json() if isinstance(value, Network) else value
+    return value.to_json() if isinstance(value, Network | OwnFrames) else value
 
 
 PRESETS: dict[str, FeatureSpec] = {

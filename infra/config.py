@@ -65,6 +65,19 @@ class NetworkConfig(Section):
     )
 
 
+class FramesConfig(Section):
+    """Frames of your own as the features, one array a track; for what is not audio to this program."""
+
+    path: str | None = Field(
+        None,
+        description="folder of .npy files, .npz or .parquet with (frame, dim) or one vector a track, by its name",
+    )
+    frames_per_second: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="frames of a second of audio, for times on the report's pages"
+    )
+    storage: Literal["float16", "float32"] = Field("float32", description="type of the values that are kept")
+
+
 class ExtractConfig(Section):
     """Audio to frame features."""
 
@@ -72,6 +85,7 @@ class ExtractConfig(Section):
         "paper-52", description="named feature specification"
     )
     network: NetworkConfig = NetworkConfig()  # pyright: ignore[reportCallIssue]
+    frames: FramesConfig = FramesConfig()  # pyright: ignore[reportCallIssue]
     features: tuple[str, ...] | None = Field(
         None,
         description="feature blocks, [mfcc, tonnetz, ...], in place of the preset's",

@@ -12,6 +12,7 @@ from infra import cli
 COMMANDS = {
     "index": "jobs.index.command",
     "extract": "jobs.extract.command",
+    "pca": "jobs.extract.pca",
     "train": "jobs.train.command",
     "represent": "jobs.represent.command",
     "evaluate": "jobs.evaluate.command",

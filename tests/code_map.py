@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.places import REPOSITORY
 
 PACKAGES = {
-    "features": "audio bytes to frames: pure functions (numpy, numba, soundfile, soxr, PyAV, librosa)",
+    "features": "audio bytes to frames: pure functions (numpy, numba, soundfile, soxr, PyAV, librosa, torch)",
     "hdpgmm": "the model as pure functions (torch and numpy alone)",
     "infra": "storage, the ledger, readers of people's files, workers, configuration (ray, pyarrow, s3fs, pydantic)",
     "evaluation": "probes, comparison models, interpretation, pages, the composed corpus (numpy, scikit-learn)",

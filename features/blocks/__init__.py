@@ -17,6 +17,7 @@ FILES = (
     "by_librosa.tempogram",
     "by_librosa.level",
     "network",
+    "frames",
 )
 BLOCKS: dict[str, Block] = {
     block.name: block for file in FILES for block in import_module(f"{__name__}.{file}").BLOCKS

@@ -72,6 +72,11 @@ class Network:
         fields = (each.name for each in dataclasses.fields(self) if each.compare)
         return {name: getattr(self, name) for name in fields}
 
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Network":
+        """What `to_json` wrote. A path beside it is somebody else's doing and is left out: it is not to be run."""
+        return cls(**{each.name: stored[each.name] for each in dataclasses.fields(cls) if each.compare})
+
     @property
     def kept_features(self) -> int:
         """Columns of a frame."""
@@ -90,10 +95,14 @@ class Network:
 
 @dataclass(frozen=True)
 class Pca:
-    """A projection: frames less mean (dim,), times the rows of components (kept, dim)."""
+    """A projection: frames (frame, dim) less mean (dim,), times the rows of components (kept, dim)."""
 
     mean: Floats
     components: Floats
+
+    def __call__(self, frames: Floats) -> Floats:
+        """(frame, kept)."""
+        return np.asarray((frames - self.mean) @ self.components.T, np.float32)
 
 
 class Reader(Protocol):
@@ -151,7 +160,9 @@ def read_pca(path: str) -> Pca:
     mean, components = tensors.get("mean"), tensors.get("components")
     if mean is None or components is None or components.ndim != 2 or mean.shape != components.shape[1:]:
         shapes = ", ".join(f"{name} {value.shape}" for name, value in tensors.items())
-        raise ValueError(f"network.pca: {path}: expected mean (dim,) and components (kept, dim), found {shapes}")
+        raise ValueError(
+            f"network.pca: {path}: expected mean (dim,) and components (kept, dim), found {shapes}"
+        )
     return Pca(mean.astype(np.float32), components.astype(np.float32))
 
 

@@ -25,7 +25,7 @@ def network_frames(samples: Floats, network: Network) -> Floats:
         raise ValueError(f"network.layer {network.layer!r}: {frames.shape} values, expected {expected}")
     frames = pooled(frames, network.pool_frames)
     if project is not None:
-        frames = (frames - project.mean) @ project.components.T
+        frames = project(frames)
     most = np.finfo(network.storage).max
     if not (np.abs(frames) <= most).all():
         raise BadTrack(
@@ -40,9 +40,8 @@ def pooled(frames: Floats, count: int) -> Floats:
     if count == 1 or not len(frames):
         return frames
     starts = np.arange(0, len(frames), count)
-    lengths = np.diff(np.append(starts, len(frames)))
-    sums: Floats = np.add.reduceat(frames, starts, axis=0)
-    return sums / lengths[:, None].astype(np.float32)
+    lengths = np.diff(np.append(starts, len(frames))).astype(np.float32)
+    return np.divide(np.add.reduceat(frames, starts, axis=0), lengths[:, None], dtype=np.float32)
 
 
 @lru_cache(maxsize=1)

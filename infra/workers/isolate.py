@@ -79,8 +79,8 @@ class ChildDied(Exception):
 class Isolated:
     """Supervises one child; a context manager.
 
-    deadline_seconds: what one track may take. A child that has answered `recycle_tracks`, or holds more than
-    `recycle_bytes` of memory after an answer, gives way to a fresh one: decoders leak.
+    deadline_seconds: what one track may take. A child that has answered `recycle_tracks`, or holds
+    `recycle_bytes` of memory more after an answer than when it was ready, gives way to a fresh one: decoders leak.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Isolated:
             self._child = None
 
     def _recycle(self, child: "_Child") -> None:
-        if child.answered >= self.recycle_tracks or child.resident_bytes() > self.recycle_bytes:
+        if child.answered >= self.recycle_tracks or child.grown_bytes() > self.recycle_bytes:
             self.close()
 
     def _running(self) -> "_Child":
@@ -189,6 +189,7 @@ class _Child:
     def wait_ready(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
         self._message()
+        self._ready_bytes = self.resident_bytes()
 
     def ask(self, name: str, data: bytes, seconds: float) -> tuple[dict[str, Any], bytearray]:
         """Send a track, return the answer and its payload. Raises ChildDied, which says whether it had the track."""
@@ -206,6 +207,10 @@ class _Child:
             raise
         self.answered += 1
         return answer, payload
+
+    def grown_bytes(self) -> int:
+        """Memory it holds beside that of its start, as a network's weights; 0 where the system does not say."""
+        return self.resident_bytes() - self._ready_bytes
 
     def resident_bytes(self) -> int:
         """Memory it holds now; 0 where the system does not say."""

@@ -25,7 +25,7 @@ from infra.root.records import Commit, Snapshot
 from infra.root.runs import RunFolder, events_of
 from infra.root.schemas import MESSAGE, REASON, TRACK_ID
 from infra.storage.store import Store
-from infra.workers.cluster import connect, n_cpus, patience_seconds
+from infra.workers.cluster import connect, n_cpus, n_gpus, patience_seconds, wants_gpu
 from infra.workers.isolate import START_SECONDS
 from infra.workers.pool import Pool
 from infra.workers.pool_metrics import WorkMetrics
@@ -114,10 +114,12 @@ def _extract(
 ) -> tuple[dict[str, Commit], Tick]:
     todo = work.todo
     with connect(config.ray):
-        spec, workers = specification(config.extract), config.extract.workers or n_cpus()
+        gpus = _gpus(config)
+        spec = specification(config.extract, "cuda" if gpus else "cpu")
+        workers = config.extract.workers or (max(1, int(n_gpus() / gpus)) if gpus else n_cpus())
         log.info("extract: %s; %s", describe(work), expected_time(work, folder.events(), workers))
         work.tree.write_spec(spec.to_json())
-        pool = _pool(config, work.tree, command or child_command(spec), workers)
+        pool = _pool(config, work.tree, command or child_command(spec), workers, gpus)
         started = time.monotonic()
         with closing(pool.run(todo)) as items:
             heard = holding(folder.lease, items)
@@ -128,11 +130,24 @@ def _extract(
     return commits, done
 
 
-def _pool(config: Config, tree: Tree, command: Sequence[str], workers: int) -> Pool[Shard]:
+def _gpus(config: Config) -> float:
+    """GPUs of an extraction actor: none without a network. Raises ConfigError where Ray has none and some are asked."""
+    asked = config.extract.network.gpus
+    if not config.extract.network.path or asked == 0:
+        return 0.0
+    device = "auto" if asked is None else "cuda"
+    return (
+        (asked or 1.0)
+        if wants_gpu(device, "extract.network.gpus", patience_seconds(config.ray) > 0.0)
+        else 0.0
+    )
+
+
+def _pool(config: Config, tree: Tree, command: Sequence[str], workers: int, gpus: float) -> Pool[Shard]:
     extract, spec = config.extract, specification(config.extract)
     # Over all nodes: on the one whose child does not start the next actor should not be tried again.
     options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
-    actor = ray.remote(num_cpus=1, **options)(Extractor)
+    actor = ray.remote(num_cpus=1, num_gpus=gpus, **options)(Extractor)
 
     def make(slot: int) -> Any:
         seconds, group_bytes = extract.track_seconds, extract.row_group_bytes

@@ -1,6 +1,7 @@
 """The feature specification that a configuration asks for."""
 
 from dataclasses import replace
+from typing import Literal
 
 from features.networks import find_network
 from features.networks.network import Choice, Network
@@ -10,29 +11,47 @@ from infra.errors import ConfigError
 from infra.root import layout
 from infra.root.ledger import Tree
 from infra.storage.store import Store
+from jobs.extract.own_frames import own_frames
 
-NETWORK = "network"  # the block
+NETWORK, FRAMES = "network", "frames"  # the blocks
 EXCERPTS = ("excerpt", "excerpt_seconds", "every_seconds")
 
 
-def specification(config: ExtractConfig) -> FeatureSpec:
-    """The preset with the features and excerpts asked for. Raises ConfigError where they make no sense."""
+def specification(config: ExtractConfig, device: Literal["cpu", "cuda"] = "cpu") -> FeatureSpec:
+    """The preset, or the features asked for in its place, with the excerpts.
+
+    `device`: where a network is computed. Raises ConfigError where they make no sense.
+    """
     asked = {name: getattr(config, name) for name in EXCERPTS}
-    if config.features is not None:
-        asked["features"] = config.features
+    _refuse_two(config)
     try:
-        if config.network.path and (config.features or (NETWORK,)) == (NETWORK,):
-            network = _network(config.network)
+        if config.frames.path:
+            asked |= {"features": (FRAMES,), "frames": own_frames(config.frames)}
+        elif config.network.path:
+            network = _network(config.network, device)
             asked |= {"features": (NETWORK,), "network": network, "sample_rate": network.sample_rate}
+        elif config.features is not None:
+            asked["features"] = config.features
         return replace(PRESETS[config.preset], **asked)
     except ValueError as error:
         raise ConfigError(f"extract.{error}") from None
 
 
-def _network(config: NetworkConfig) -> Network:
+def _refuse_two(config: ExtractConfig) -> None:
+    """Raises ConfigError where features are asked for in two ways."""
+    asked = {
+        "extract.network.path": config.network.path,
+        "extract.frames.path": config.frames.path,
+        "extract.features": set(config.features or ()) - {NETWORK, FRAMES},
+    }
+    if len(both := [name for name, value in asked.items() if value]) > 1:
+        raise ConfigError(f"{' and '.join(both)}: features are the one or the other, leave one out")
+
+
+def _network(config: NetworkConfig, device: Literal["cpu", "cuda"]) -> Network:
     """The network that the configuration names. Raises ValueError where it cannot be."""
     return find_network(
-        Choice(config.path or "", config.layer, config.pool_frames, config.pca or "", config.storage)
+        Choice(config.path or "", config.layer, config.pool_frames, config.pca or "", config.storage, device)
     )
 
 

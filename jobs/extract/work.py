@@ -21,7 +21,8 @@ from infra.root.songs import read_quarantine, read_songs, stored_table
 from infra.root.taken import unused
 from infra.storage.store import Store
 from infra.workers.isolate import REASONS as CHILD_DIED
-from jobs.extract.packing import Shard, estimated_seconds
+from jobs.extract.own_frames import with_places
+from jobs.extract.packing import DEFAULT_RATE, Shard, estimated_seconds
 from jobs.extract.plan import Covered, contents, plan
 from jobs.extract.specification import specification
 from jobs.extract.worker import NOT_READ
@@ -53,6 +54,8 @@ def prepare(config: Config, retry: Collection[str] = ()) -> Work:
     require_reasons(retry)
     store, spec = Store(config.root), specification(config.extract)
     tracks = read_tracks(store, config.corpus)
+    if spec.frames:
+        tracks = with_places(tracks, config.extract.frames)
     tree = feature_tree(store, spec)
     snapshot = tree.latest(config.corpus)
     gone = tree.taken(snapshot)
@@ -99,6 +102,8 @@ def read_tracks(store: Store, corpus: str) -> pa.Table:
 
 def feature_bytes(spec: FeatureSpec) -> Callable[[float], float]:
     """Feature bytes of a track by its seconds."""
+    if spec.frames:  # their files' bytes say it, see `Track`
+        return lambda seconds: seconds * DEFAULT_RATE
     bytes_per_second = spec.frames_per_second * spec.n_features * spec.dtype.itemsize
     return lambda seconds: kept_seconds(seconds, spec) * bytes_per_second
 

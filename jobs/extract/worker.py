@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from features.spec import FeatureSpec
 from hdpgmm.ragged import offsets_of
+from infra.datasets.own_frames import read_bytes
 from infra.errors import StorageError
 from infra.root.ledger import Tree
 from infra.root.records import Commit
@@ -40,6 +41,7 @@ from infra.root.schemas import (
 from infra.storage.retry import with_retries
 from infra.storage.store import Store, read_uri
 from infra.workers.isolate import Extracted, Isolated, Refused
+from jobs.extract.own_frames import NOWHERE
 from jobs.extract.packing import Shard, Track, row_groups
 
 TICK_SECONDS = 1.0
@@ -125,7 +127,8 @@ class Extractor:
             held = sum(track.bytes for track, _ in ahead)
             while waiting and len(ahead) < READERS and (not ahead or held + waiting[0].bytes <= AHEAD_BYTES):
                 held += waiting[0].bytes
-                ahead.append((waiting[0], self.reader.submit(fetch, waiting.popleft())))
+                read = fetch_frames if self.spec.frames else fetch
+                ahead.append((waiting[0], self.reader.submit(read, waiting.popleft())))
             track, reading = ahead[0]
             content = reading.result()
             ahead.popleft()
@@ -157,6 +160,16 @@ def fetch(track: Track) -> bytes | Refused:
         size = f"more than {track.bytes}" if len(data) > track.bytes else len(data)
         return Refused("SIZE_MISMATCH", f"{size} bytes, the track list says {track.bytes}")
     return data
+
+
+def fetch_frames(track: Track) -> bytes | Refused:
+    """A track's frames among those that a user brought, as the bytes of an .npy file."""
+    if track.uri == NOWHERE:
+        return Refused("MISSING", "no frames of this track are among those that were brought")
+    try:
+        return read_bytes(track.uri)
+    except FileNotFoundError:
+        return Refused("MISSING", f"{track.uri} was there and is no longer")
 
 
 def quarantine_record(track: Track, stage: str, refused: Refused) -> dict[str, Any]:

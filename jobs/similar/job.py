@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 from evaluation.neighbours.exact import Neighbour
 from features.errors import BadTrack
 from features.extract import extract
+from features.networks.network import Network
 from features.spec import FeatureSpec
 from hdpgmm.ragged import packed
-from infra.config import Config
+from infra.config import Config, ExtractConfig
 from infra.errors import ConfigError
 from infra.root.ledger import Tree
 from infra.root.schemas import MULTI, SINGLE, TRACK_ID, label_columns
@@ -22,6 +23,7 @@ from infra.root.songs import SongBlock
 from infra.storage.store import Store, read_uri
 from jobs.evaluate.inputs import Inputs, find_inputs
 from jobs.evaluate.vectors import as_matrix
+from jobs.extract.specification import specification
 from jobs.represent.kinds import STORED, kind_of
 from jobs.represent.model import load_model
 from jobs.represent.worker import vector_table
@@ -57,7 +59,7 @@ def run(
     if track is not None:
         name, query = track_vector(inputs, track, kind)
     else:
-        name, query = str(audio), audio_vector(inputs, str(audio), kind)
+        name, query = str(audio), audio_vector(inputs, str(audio), kind, config.extract)
     prepared = prepare(inputs, config.similar)
     found = find(inputs, config.similar, prepared, query, k, [name] if track is not None else [])
     labels = words(inputs.tracks, [song.track_id for song in found])
@@ -83,9 +85,14 @@ def _not_found(inputs: Inputs, names: Any, track: str, matches: int) -> str:
     return f"{where}; did you mean {', '.join(close)}?" if close else where
 
 
-def audio_vector(inputs: Inputs, uri: str, kind: str) -> np.ndarray:
-    """The vector (dim,) of an audio file, by the features and the model of the root."""
+def audio_vector(inputs: Inputs, uri: str, kind: str, config: ExtractConfig) -> np.ndarray:
+    """The vector (dim,) of an audio file, by the features and the model of the root.
+
+    A network is the one that the configuration names: no record says where one lies. Raises ConfigError.
+    """
     spec = read_specification(inputs)
+    if spec.network:
+        spec = replace(spec, network=_named(spec.network, config))
     try:
         frames = extract(read_uri(uri), uri, spec).frames
     except FileNotFoundError:
@@ -95,6 +102,18 @@ def audio_vector(inputs: Inputs, uri: str, kind: str) -> np.ndarray:
     model, song = load_model(inputs.store, inputs.model), packed([frames])
     block = SongBlock([uri], [""], song.values, song.lengths)
     return as_matrix(vector_table(model, block, 1, {kind: STORED[kind]})[kind])[0]
+
+
+def _named(network: Network, config: ExtractConfig) -> Network:
+    """The network that the configuration names. Raises ConfigError where it is not that of the root's features."""
+    asked = specification(config).network
+    if asked is None or asked != network:
+        what = "none" if asked is None else f"{asked.reader} {asked.layer} of weights {asked.weights[:16]}"
+        raise ConfigError(
+            f"extract.network.path: the features are of {network.reader} {network.layer}, weights "
+            f"{network.weights[:16]}; the configuration names {what}; name it with --set extract.network.path=..."
+        )
+    return asked
 
 
 def read_specification(inputs: Inputs) -> FeatureSpec:

@@ -11,7 +11,7 @@ from features.blocks import BLOCKS
 from features.spec import PRESETS, FeatureSpec, columns, fingerprint
 
 _SPEC = PRESETS["paper-52"]
-_CHOICES = {"network", "features", "excerpt", "excerpt_seconds", "every_seconds"}
+_CHOICES = {"network", "frames", "features", "excerpt", "excerpt_seconds", "every_seconds"}
 _FIELDS = [field.name for field in dataclasses.fields(FeatureSpec) if field.name not in _CHOICES]
 
 

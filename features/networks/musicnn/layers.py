@@ -82,10 +82,10 @@ class Musicnn:
 
     def _normalized(self, x: torch.Tensor, number: int) -> torch.Tensor:
         name = _numbered("batch_normalization", number)
-        parts = (
+        mean, variance, gamma, beta = (
             self._weights[f"{name}/{part}"] for part in ("moving_mean", "moving_variance", "gamma", "beta")
         )
-        return functional.batch_norm(x, *parts, eps=_EPSILON)
+        return functional.batch_norm(x, mean, variance, gamma, beta, eps=_EPSILON)
 
 
 def _numbered(name: str, number: int) -> str:

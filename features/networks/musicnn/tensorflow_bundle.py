@@ -5,6 +5,7 @@ prefixes, a block that names the others, and a footer. Its values are BundleEntr
 tensorflow/core/protobuf/tensor_bundle.proto. Read are uncompressed bundles of one file of float32 values, as musicnn's.
 """
 
+import math
 import struct
 from collections.abc import Iterator
 
@@ -22,7 +23,7 @@ def read_bundle(index: bytes, data: bytes) -> dict[str, NDArray[np.float32]]:
         entries = dict(_table(index))
         entries.pop(b"", None)  # the header
         return {name.decode(): _tensor(entry, data) for name, entry in entries.items()}
-    except (IndexError, struct.error, KeyError) as error:
+    except (IndexError, struct.error, KeyError, UnicodeDecodeError) as error:
         raise ValueError(f"a TensorFlow bundle whose index is damaged ({error!r})") from None
 
 
@@ -61,31 +62,36 @@ def _entries(index: bytes, offset: int, size: int) -> Iterator[tuple[bytes, byte
 
 
 def _tensor(entry: bytes, data: bytes) -> NDArray[np.float32]:
-    fields = dict(_fields(entry))
-    if fields.get(1) != _FLOAT or fields.get(3, 0) != 0:
+    numbers, texts = _fields(entry)
+    if numbers.get(1) != _FLOAT or numbers.get(3, 0) != 0:
         raise ValueError("a TensorFlow bundle of other values than float32 in one file")
-    shape = [dict(_fields(dim)).get(1, 0) for number, dim in _fields(fields.get(2, b"")) if number == 2]
-    offset, size = fields.get(4, 0), fields.get(5, 0)
-    if offset + size > len(data) or size != 4 * int(np.prod(shape)):
-        raise ValueError(f"a TensorFlow bundle whose data ends before byte {offset + size}")
-    return np.frombuffer(data, "<f4", size // 4, offset).reshape(shape)
+    _, sizes = _fields(texts[2][0])
+    shape = [_fields(size)[0].get(1, 0) for size in sizes.get(2, ())]
+    offset, n_bytes = numbers.get(4, 0), numbers.get(5, 0)
+    if offset + n_bytes > len(data) or n_bytes != 4 * math.prod(shape):
+        raise ValueError(
+            f"a TensorFlow bundle whose data, {len(data)} bytes, ends before byte {offset + n_bytes}"
+        )
+    return np.frombuffer(data, "<f4", n_bytes // 4, offset).reshape(shape)
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, "int | bytes"]]:
-    """(field number, value) of a protocol buffer's message, in order."""
+def _fields(message: bytes) -> tuple[dict[int, int], dict[int, list[bytes]]]:
+    """Numbers and texts of a protocol buffer's message, by the number of their field."""
     place = 0
+    numbers: dict[int, int] = {}
+    texts: dict[int, list[bytes]] = {}
     while place < len(message):
         tag, place = _varint(message, place)
         if tag & 7 == _LENGTH_DELIMITED:
             length, place = _varint(message, place)
-            yield tag >> 3, message[place : place + length]
+            texts.setdefault(tag >> 3, []).append(message[place : place + length])
             place += length
         elif tag & 7 == _FIXED32:
-            yield tag >> 3, struct.unpack_from("<I", message, place)[0]
+            (numbers[tag >> 3],) = struct.unpack_from("<I", message, place)
             place += 4
         else:
-            value, place = _varint(message, place)
-            yield tag >> 3, value
+            numbers[tag >> 3], place = _varint(message, place)
+    return numbers, texts
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:

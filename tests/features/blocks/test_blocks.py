@@ -14,7 +14,7 @@ from tests.features import signals
 from tests.places import REPOSITORY
 
 _MIXABLE = tuple(name for name, block in BLOCKS.items() if block.grid is stft_grid)
-_ELSEWHERE = ("network",)  # whose columns depend on what a user brings: tests/features/networks
+_ELSEWHERE = ("network", "frames")  # whose columns depend on what a user brings: tests/features/networks
 
 
 @pytest.mark.parametrize("features", [_MIXABLE, _MIXABLE[::-1]], ids=["in order", "reversed"])

@@ -11,7 +11,7 @@ import soundfile
 from features.extract import extract
 from features.spec import fingerprint
 from hdpgmm.ragged import packed
-from infra.config import Config, load
+from infra.config import Config, ExtractConfig, load
 from infra.errors import ConfigError
 from infra.root.ledger import Tree
 from infra.storage.store import Store
@@ -132,7 +132,7 @@ def test_copies_and_songs_that_are_the_mean_come_alike_both_ways(tmp_path: Path)
 def test_an_audio_file_has_the_vector_of_its_frames(root: Path, name: str):
     path = root / f"{name}.wav"
     inputs = similar.find_inputs(Store(str(root)), "default", None)
-    found = similar.audio_vector(inputs, str(path), "posterior_sqrt")
+    found = similar.audio_vector(inputs, str(path), "posterior_sqrt", ExtractConfig())
     frames = extract(path.read_bytes(), name, SPEC).frames
     expected = batch_of(load_model(Store(str(root)), "m1"), packed([frames])).vectors.posterior.sqrt()[0]
     np.testing.assert_array_equal(found, expected.numpy())
@@ -142,7 +142,8 @@ def test_an_audio_file_has_the_vector_of_its_frames(root: Path, name: str):
 def test_two_sounds_are_two_vectors(root: Path):
     inputs = similar.find_inputs(Store(str(root)), "default", None)
     low, high = (
-        similar.audio_vector(inputs, str(root / f"{n}.wav"), "responsibility") for n in ("low", "high")
+        similar.audio_vector(inputs, str(root / f"{n}.wav"), "responsibility", ExtractConfig())
+        for n in ("low", "high")
     )
     assert np.abs(low - high).sum() > 0.2
 
