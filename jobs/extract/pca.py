@@ -21,7 +21,7 @@ from jobs.extract.work import feature_tree
 
 Dimensions = Annotated[int, typer.Option("--dimensions", min=1, help="Components that are kept.")]
 Out = Annotated[
-    str, typer.Option("--out", metavar="FILE.safetensors", help="Where the projection is written.")
+    str, typer.Option("--out", metavar="FILE", help="Where the projection is written, as safetensors.")
 ]
 Songs = Annotated[
     int, typer.Option("--songs", min=1, help="Songs of the corpus that are looked at, at most.")

@@ -92,7 +92,7 @@ def audio_vector(inputs: Inputs, uri: str, kind: str, config: ExtractConfig) -> 
     """
     spec = read_specification(inputs)
     if spec.network:
-        spec = replace(spec, network=_named(spec.network, config))
+        spec = replace(spec, network=named_network(spec.network, config))
     try:
         frames = extract(read_uri(uri), uri, spec).frames
     except FileNotFoundError:
@@ -104,7 +104,7 @@ def audio_vector(inputs: Inputs, uri: str, kind: str, config: ExtractConfig) -> 
     return as_matrix(vector_table(model, block, 1, {kind: STORED[kind]})[kind])[0]
 
 
-def _named(network: Network, config: ExtractConfig) -> Network:
+def named_network(network: Network, config: ExtractConfig) -> Network:
     """The network that the configuration names. Raises ConfigError where it is not that of the root's features."""
     asked = specification(config).network
     if asked is None or asked != network:

@@ -9,6 +9,8 @@ import pytest
 import soundfile
 
 from features.extract import extract
+from features.networks import find_network
+from features.networks.network import Choice, Network
 from features.spec import fingerprint
 from hdpgmm.ragged import packed
 from infra.config import Config, ExtractConfig, load
@@ -19,6 +21,7 @@ from jobs.represent.model import batch_of, load_model
 from jobs.similar import index as similar_index
 from jobs.similar import job as similar
 from jobs.similar.command import as_json, show
+from tests.features.networks import tiny
 from tests.jobs.scored_roots import COMPONENTS, FINGERPRINT, SPEC, make_songs, write_root, write_vectors
 from tests.jobs.trees import write_model
 
@@ -146,6 +149,19 @@ def test_two_sounds_are_two_vectors(root: Path):
         for n in ("low", "high")
     )
     assert np.abs(low - high).sum() > 0.2
+
+
+def test_a_network_is_the_one_that_the_configuration_names(tmp_path: Path):
+    network = find_network(Choice(str(tiny.write(tmp_path))))
+    read = Network.from_json(network.to_json())
+    here = load(None, (f"extract.network.path={tmp_path}",), root="x").extract
+    assert similar.named_network(read, here).path == str(tmp_path)
+    other = load(None, (f"extract.network.path={tmp_path}", "extract.network.layer=large"), root="x").extract
+    for config, said in ((other, "names module large"), (ExtractConfig(), "names none")):
+        with pytest.raises(
+            ConfigError, match=rf"^extract\.network\.path: the features are of module small.*{said}"
+        ):
+            similar.named_network(read, config)
 
 
 def test_bad_audio_is_one_line(root: Path, tmp_path: Path):
