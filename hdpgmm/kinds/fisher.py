@@ -60,6 +60,23 @@ def fisher(model: Globals, state: State, songs: Ragged[Tensor]) -> Tensor:
     return found.flatten(1)
 
 
+def blocks(vectors: Tensor, n_components: int) -> Tensor:
+    """Fisher vectors (song, 2 * comp * dim) as their blocks, (song, 2, comp, dim): mean and variance gradients."""
+    return vectors.unflatten(1, (2, n_components, -1))
+
+
+def mean_shifts(vectors: Tensor, state: State) -> Tensor:
+    """sum_n r_nk (x_n - m_k) of whitened frames, up to one positive factor a song: (song, comp, dim) float64.
+
+    `fisher` backwards: the square undoes the signed root, w_k and v_k the scale; the length and N, which are the same
+    for all of a song's coordinates, are the factor. vectors (song, 2 * comp * dim), of `fisher` with this state.
+    """
+    gaussians = _gaussians(state)
+    improved = blocks(vectors.double(), state.n_components)[:, 0]
+    scale = gaussians.deviation * gaussians.share.sqrt()[:, None]
+    return improved.abs() * improved * scale.to(improved.device)
+
+
 @dataclass(frozen=True)
 class _Gaussians:
     """Of every component, float64: mean (comp, dim), deviation (comp, dim), share (comp,) of the corpus' frames."""

@@ -1,5 +1,6 @@
 """Song vectors: what they are, and what they do not depend on."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -355,6 +356,20 @@ def test_fisher_of_a_narrow_component_far_from_the_middle_keeps_its_digits():
     state = partition_state(corpus, 1, skewed_prior(2, diagonal=True))
     single, double = _fisher(state, corpus), _fisher(state, corpus, torch.float64)
     assert float((single * single.abs() - double * double.abs()).abs().max()) < 1e-3
+
+
+def test_the_shift_of_a_song_at_a_component_is_read_back(case: tuple[Corpus, State]):
+    """sum_n r_nk (x_n - m_k), written out, up to one positive factor a song."""
+    corpus, state = case
+    found = fisher.mean_shifts(_fisher(state, corpus, torch.float64), state).numpy()
+    mean = _gaussians(state)[0].numpy()
+    comps, dim = mean.shape
+    for frames, shifts in zip(corpus.songs, found, strict=True):
+        shares, expected = _tempered(state, frames, dim / fisher.FEATURES), np.zeros((comps, dim))
+        for n, k in itertools.product(range(len(frames)), range(comps)):
+            expected[k] += shares[n][k] * (frames[n].numpy() - mean[k])
+        factor = np.abs(shifts).max() / np.abs(expected).max()
+        np.testing.assert_allclose(shifts, factor * expected, atol=1e-5 * np.abs(shifts).max())
 
 
 def test_fisher_vectors_have_length_one(case: tuple[Corpus, State]):
