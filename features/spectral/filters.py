@@ -34,6 +34,12 @@ def mel_filters(spec: Parameters) -> NDArray[np.float32]:
     return triangles
 
 
+def mel_centres(spec: Parameters) -> NDArray[np.float64]:
+    """Where the triangles of `mel_filters` have their peaks, in Hz: (n_mels,)."""
+    low, high = _hz_to_mel(spec.mel_fmin_hz), _hz_to_mel(spec.mel_fmax_hz)
+    return _mel_to_hz(np.linspace(low, high, spec.n_mels + 2))[1:-1]
+
+
 @lru_cache(maxsize=256)
 def chroma_filters(spec: Parameters, tuning: float) -> NDArray[np.float32]:
     """Gaussian bumps at the pitch classes, weighted by octave: (n_chroma, n_fft/2 + 1).

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from features.spec import PRESETS
-from features.spectral.filters import chroma_filters, mel_filters
+from features.spectral.filters import chroma_filters, mel_centres, mel_filters
 
 _PAPER = PRESETS["paper-52"]
 _SPECS = [
@@ -28,6 +28,12 @@ def test_mel_is_that_of_librosa(spec):
     )
     np.testing.assert_array_equal(mel_filters(spec), theirs)
     assert mel_filters(spec).dtype == theirs.dtype
+
+
+@pytest.mark.parametrize("spec", _SPECS)
+def test_mel_bands_are_centred_where_librosas_are(spec):
+    theirs = librosa.mel_frequencies(spec.n_mels + 2, fmin=spec.mel_fmin_hz, fmax=spec.mel_fmax_hz)
+    np.testing.assert_allclose(mel_centres(spec), theirs[1:-1])
 
 
 @pytest.mark.parametrize("spec", _SPECS)
