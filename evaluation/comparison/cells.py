@@ -36,8 +36,9 @@ class Cell:
     seed: of the trained model, or of the codebook. values: one a repeat of the splits (for chance: a simulation).
     draws: the metric, mean over repeats, under each resample of the test items; nan where that cannot be scored.
     n_songs: items tested, songs or users; n_classes: labels, or tags that could be tested, 0 for numbers.
-    alike: of the splits (splits.Splits). ours: whether it is of the model that is evaluated, not of one beside it.
-    guess: whether it answers without looking at the songs; chance: whether at random.
+    alike: of the splits (splits.Splits). ours: whether it is of the model that is evaluated, not of one beside it;
+    simple: whether of a comparison model from the same frames. guess: whether it answers without looking at the songs;
+    chance: whether at random.
     """
 
     representation: str
@@ -51,6 +52,7 @@ class Cell:
     draws: tuple[float, ...]
     alike: float = float("nan")
     ours: bool = False
+    simple: bool = False
     guess: bool = False
     chance: bool = False
 
@@ -76,6 +78,7 @@ class Summary:
     models: int = 1
     alike: float = float("nan")
     ours: bool = False
+    simple: bool = False
     guess: bool = False
     chance: bool = False
 
@@ -187,6 +190,7 @@ def _summary(cells: list[Cell]) -> Summary:
         models=len(cells),
         alike=first.alike,
         ours=first.ours,
+        simple=first.simple,
         guess=first.guess,
         chance=first.chance,
     )
@@ -200,26 +204,30 @@ def alike_notes(summaries: Sequence[Summary]) -> list[tuple[str, str]]:
     ]
 
 
-def differences(cells: Sequence[Cell]) -> list[Difference]:
-    """The best of ours against every other representation that learns, for each task and metric.
+def differences(cells: Sequence[Cell], recommended: str | None) -> list[Difference]:
+    """The recommended representation against every other model and the majority, for each task and metric.
 
-    Best by its mean on the same test songs, which flatters it a little where several are alike.
+    It is named beforehand: the best of several on the same test songs would be flattered by them. Chance has no test
+    songs to be paired with.
     """
-    found: list[Difference] = []
     tables: dict[tuple[str, str], list[list[Cell]]] = {}
     for same in _gathered(cells):
-        if not same[0].guess:
+        if not same[0].chance:
             tables.setdefault((same[0].task, same[0].metric), []).append(same)
+    found: list[Difference] = []
     for (task, metric), rows in tables.items():
-        mine = [row for row in rows if row[0].ours]
-        best = max(mine, key=_mean, default=None)
-        for row in rows if best else ():
-            if best and not row[0].ours:
-                names = (best[0].representation, row[0].representation, task, metric)
-                found.append(
-                    Difference(*names, _mean(best) - _mean(row), *_interval(_draws(best) - _draws(row)))
-                )
+        for own in (row for row in rows if row[0].ours and row[0].representation == recommended):
+            for other in (row for row in rows if not row[0].ours):
+                names = (own[0].representation, other[0].representation, task, metric)
+                ends = _interval(_draws(own) - _draws(other))
+                found.append(Difference(*names, _mean(own) - _mean(other), *ends))
     return found
+
+
+def best_simple(summaries: Sequence[Summary], task: str, metric: str) -> Summary | None:
+    """The comparison model with the highest mean on the test songs, which flatters it a little; None without one."""
+    rows = [row for row in summaries if row.simple and (row.task, row.metric) == (task, metric)]
+    return max(rows, key=lambda row: row.mean, default=None)
 
 
 def _gathered(cells: Sequence[Cell]) -> Iterator[list[Cell]]:

@@ -12,3 +12,5 @@ from hdpgmm.kinds.soft import SOFT, SOFT_SQRT
 
 _ALL = (POSTERIOR, POSTERIOR_LOG, POSTERIOR_SQRT, SOFT, SOFT_SQRT, RESPONSIBILITY, EXPECTED, FISHER)
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
+# The kind for all tasks, chosen before any test song is seen: the first of these that songs have.
+RECOMMENDED: tuple[Kind, ...] = (FISHER, SOFT_SQRT)

@@ -59,7 +59,7 @@ INDEXED = pa.schema([(TRACK_ID, TEXT)])  # the tracks of the numbers of an index
 # Scores. Their columns are the fields of the records in evaluation.comparison.cells.
 _ANSWER = (("representation", TEXT), ("task", TEXT), ("metric", TEXT))
 _TESTED = (("n_songs", COUNT), ("n_classes", COUNT), ("splits", TEXT))
-_WHOSE = (("ours", YES_NO), ("guess", YES_NO), ("chance", YES_NO))
+_WHOSE = (("ours", YES_NO), ("simple", YES_NO), ("guess", YES_NO), ("chance", YES_NO))
 _INTERVAL = (("mean", REAL), ("sd", REAL), ("low", REAL), ("high", REAL))
 CELLS = pa.schema(
     [

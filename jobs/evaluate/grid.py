@@ -115,7 +115,12 @@ def _named(cell: Cell, work: Work) -> Cell:
     return (
         cell
         if isinstance(work.who, str)
-        else replace(cell, seed=work.who.seed, ours=work.who.model is not None)
+        else replace(
+            cell,
+            seed=work.who.seed,
+            ours=work.who.model is not None,
+            simple=work.who.baseline is not None,
+        )
     )
 
 

@@ -20,6 +20,7 @@ from jobs.evaluate.grid import CODE, Work, answer, decode_rows, encode_grid, enc
 from jobs.evaluate.inputs import Inputs, Notes, find_inputs
 from jobs.evaluate.questions import find_questions, given
 from jobs.evaluate.sources import find_family, find_sources
+from jobs.represent.kinds import recommended_row
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Evaluated:
     """The model, the path of its summary relative to the root, tasks scored, how many cells this call computed; the
-    rows, and what our best is ahead of the others.
+    rows, and what the recommended kind is ahead of the others.
     """
 
     model: str
@@ -64,7 +65,7 @@ def _known(config: Config, inputs: Inputs) -> Evaluated | None:
         return None
     log.info("evaluate: model %s is scored, nothing to do", inputs.model)
     tasks = len({summary.task for summary in done[0]})
-    differences = tuple(_read_differences(inputs.store, inputs.model))
+    differences = tuple(read_differences(inputs.store, inputs.model))
     return Evaluated(inputs.model, path, tasks, 0, tuple(done[0]), differences)
 
 
@@ -78,7 +79,9 @@ def _score(config: Config, inputs: Inputs, fence: Fence) -> Evaluated:
         for who in (*question.without_vectors, *find_sources(family, config.evaluate))
     ]
     cells, computed = answer(config, inputs, grid)
-    summaries, against = summarise(cells), differences(cells)
+    summaries = summarise(cells)
+    recommended = recommended_row({row.representation for row in summaries if row.ours})
+    against = differences(cells, recommended)
     notes += more
     kept = [work.path for work in grid]  # what `jobs.gc` leaves there
     features = inputs.specification.to_json()
@@ -106,8 +109,12 @@ def _key(config: Config, family: Sequence[Inputs]) -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def _read_differences(store: Store, model: str) -> list[Difference]:
-    return decode_rows(Difference, decode(store.read(layout.scores(model, layout.DIFFERENCES))))
+def read_differences(store: Store, model: str) -> list[Difference]:
+    """What the recommended kind is ahead of the others; nothing where there are no scores yet."""
+    try:
+        return decode_rows(Difference, decode(store.read(layout.scores(model, layout.DIFFERENCES))))
+    except FileNotFoundError:
+        return []
 
 
 def read_summary(store: Store, path: str) -> tuple[list[Summary], Notes, str] | None:

@@ -6,11 +6,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.comparison.cells import Difference, Summary, alike_notes
+from evaluation.comparison.cells import Difference, Summary, alike_notes, best_simple
 
 
 def show(summaries: Sequence[Summary], against: Sequence[Difference] = ()) -> None:
-    """Print models as rows, metrics as columns; then whose repeats are alike, and what our best is ahead of others."""
+    """Print models as rows, metrics as columns; then whose repeats are alike, and what the recommended kind is ahead of
+    the others.
+    """
     if not summaries:
         print("no labels to predict, so no scores")
         return
@@ -31,8 +33,10 @@ def show(summaries: Sequence[Summary], against: Sequence[Difference] = ()) -> No
     for task, note in alike_notes(summaries):
         console.print(f"{task}: {note}")
     for one in against:
+        simple = best_simple(summaries, one.task, one.metric)
+        named = " (the best simple one)" if simple and simple.representation == one.other else ""
         console.print(
-            f"{one.task}, {one.metric.replace('_', ' ')}: {one.representation} - {one.other}: "
+            f"{one.task}, {one.metric.replace('_', ' ')}: {one.representation} - {one.other}{named}: "
             f"{one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
         )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from hdpgmm.kinds import KINDS
+from hdpgmm.kinds import KINDS, RECOMMENDED
 from hdpgmm.kinds.kind import Kind
 from hdpgmm.kinds.responsibility import RESPONSIBILITY
 from hdpgmm.kinds.soft import SOFT_SQRT
@@ -21,6 +21,11 @@ def written(without: Collection[str]) -> dict[str, Kind]:
         if kind in (SHARES, SEARCHED):
             raise ConfigError(f"represent.without: {name} cannot be left out, other jobs read it")
     return {name: kind for name, kind in STORED.items() if name not in without}
+
+
+def recommended_row(rows: Collection[str]) -> str | None:
+    """Which of these rows of a table of scores is that of the recommended kind; None where none is of one."""
+    return next((kind.row for kind in RECOMMENDED if kind.row in rows), None)
 
 
 def kind_of(name: str, setting: str) -> Kind:

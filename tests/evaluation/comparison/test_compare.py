@@ -8,6 +8,7 @@ import pytest
 from evaluation.comparison.cells import (
     Cell,
     alike_notes,
+    best_simple,
     differences,
     score_chance,
     score_majority,
@@ -162,7 +163,10 @@ def test_one_model_and_one_repeat_have_no_sd():
 
 
 def test_paired_differences_are_narrower_than_either_interval():
-    """Two representations that fail on the same hard songs: each mean is uncertain, their difference is not."""
+    """Two representations that fail on the same hard songs: each mean is uncertain, their difference is not.
+
+    What is compared is the recommended one, named beforehand, also where another of ours does better here.
+    """
     rng = np.random.default_rng(2)
     targets = np.arange(200) % 2
     task = single(targets)
@@ -173,12 +177,14 @@ def test_paired_differences_are_narrower_than_either_interval():
     cells = [
         *score_majority(task, splits, 300, 0),
         *score_vectors("plain", worse, task, splits, 300, 0),
+        *score_chance(task, splits, 0),
         *score_vectors("ours a", x, task, splits, 300, 0),
-        *score_vectors("ours b", rng.permutation(x), task, splits, 300, 0),
+        *score_vectors("ours b", np.eye(2)[targets], task, splits, 300, 0),
     ]
     cells = [replace(cell, ours=cell.representation.startswith("ours")) for cell in cells]
-    rows = [row for row in differences(cells) if row.metric == "accuracy"]
-    (row,) = rows
+    majority, row = (row for row in differences(cells, "ours a") if row.metric == "accuracy")
+    assert (majority.representation, majority.other) == ("ours a", "majority")
+    assert differences(cells, "plain") == differences(cells, None) == []
     plain, ours = (
         row
         for row in summarise(cells)
@@ -188,6 +194,29 @@ def test_paired_differences_are_narrower_than_either_interval():
     assert row.mean == pytest.approx(ours.mean - plain.mean)
     assert row.low <= row.mean <= row.high
     assert row.high - row.low < 0.6 * (ours.high - ours.low)
+    assert majority.mean == pytest.approx(ours.mean - 0.5)
+
+
+def test_the_best_simple_one_is_a_comparison_model_whatever_else_is_better():
+    targets = np.arange(60) % 2
+    task = single(targets)
+    splits = make_splits(task, 1, 3, 0)
+    noise = np.random.default_rng(0).normal(size=(60, 1))
+    scored = {
+        "weak": noise,
+        "strong": targets[:, None] + 0.7 * noise,
+        "other people's": targets[:, None],
+        "ours": targets[:, None],
+    }
+    cells = [cell for name, x in scored.items() for cell in score_vectors(name, x, task, splits, 5, 0)]
+    cells = [
+        replace(cell, simple=cell.representation in ("weak", "strong"), ours=cell.representation == "ours")
+        for cell in cells
+    ]
+    found = best_simple(summarise(cells), "style", "accuracy")
+    assert found is not None
+    assert (found.representation, found.metric) == ("strong", "accuracy")
+    assert best_simple(summarise(cells), "mood", "accuracy") is None
 
 
 @pytest.mark.parametrize(("groups", "said"), [(5, "one and the same split"), (6, "much alike"), (40, "")])

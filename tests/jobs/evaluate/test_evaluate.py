@@ -127,6 +127,24 @@ def test_run_again_it_does_nothing_until_something_changes(
     assert evaluate.run(other).computed
 
 
+def test_the_recommended_kind_is_printed_against_each_other_model(
+    scored: tuple[Path, list[Summary], str], capsys: pytest.CaptureFixture[str]
+):
+    """Vectors without Fisher have the next kind that is recommended, whichever does best."""
+    again = evaluate.run(config_of(scored[0]))
+    assert {one.representation for one in again.differences} == {"HDPGMM soft posterior"}
+    others = ["majority", "G1", "VQCodebook 8 log", "VQCodebook 8 sqrt"]
+    assert [o.other for o in again.differences if (o.task, o.metric) == ("mood", "macro_ap")] == others
+    show(again.summaries, again.differences)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("mood, macro ap: ")]
+    assert [
+        line.split(" - ")[1].split(":")[0].removesuffix(" (the best simple one)") for line in lines
+    ] == others
+    (named,) = (line for line in lines if "(the best simple one)" in line)
+    means = {name: mean_of(list(again.summaries), name, "mood", "macro_ap") for name in others[1:]}
+    assert f" - {max(means, key=means.__getitem__)} (the best simple one): " in named
+
+
 def test_a_published_split_scores_its_test_list_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     songs = [replace(song, group="one") for song in make_songs(40)]
     store = write_root(tmp_path, songs, without_vector=[songs[0].track_id, songs[30].track_id])
