@@ -1,7 +1,8 @@
-"""Does a component's name hold on songs that did not give it? Against components whose songs are shuffled.
+"""Which labels hold for a component, and how well those of one half of the songs do on the other.
 
 Songs are halved by group. On one half each component is named after the label with the largest NPMI; the other
 tests how well the component's share tells the songs with that label from those without. Both halves take both parts.
+Beside it all is done with components whose songs are shuffled.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from evaluation.interpretation.association import npmi
+from evaluation.interpretation.association import npmi, permutation_p
 from evaluation.interpretation.tally import tally
 
 
@@ -17,14 +18,12 @@ from evaluation.interpretation.tally import tally
 class Named:
     """Names and how they hold, one row a component and half: (component, 2).
 
-    label: its place, -1 where no label has songs enough; auroc, npmi: on the other half, nan where it lacks the label;
-    p: one-sided, of that AUROC (Mann-Whitney, normal approximation).
+    label: its place, -1 where no label has songs enough; auroc, npmi: on the other half, nan where it lacks the label.
     """
 
     label: np.ndarray
     auroc: np.ndarray
     npmi: np.ndarray
-    p: np.ndarray
 
     @property
     def mean_auroc(self) -> float:
@@ -41,10 +40,6 @@ class Named:
         """Different names a component: 1 where no two share one."""
         known = [column[column >= 0] for column in self.label.T]
         return float(np.mean([len(set(column.tolist())) / max(1, len(column)) for column in known]))
-
-    def holds(self, level: float = 0.05) -> np.ndarray:
-        """(component,) bool: whether the names of both halves hold on the other, each at `level`."""
-        return np.all(np.nan_to_num(self.p, nan=1.0) < level, axis=1)
 
 
 def halves(n_songs: int, groups: np.ndarray | None, seed: int) -> np.ndarray:
@@ -66,6 +61,41 @@ def name_and_check(shares: np.ndarray, members: np.ndarray, first: np.ndarray, m
     return Named(*(np.stack(parts, axis=1) for parts in zip(*columns, strict=True)))
 
 
+def holding(
+    shares: np.ndarray,
+    members: np.ndarray,
+    groups: np.ndarray | None,
+    first: np.ndarray,
+    permutations: int,
+    seed: int,
+    level: float = 0.05,
+) -> np.ndarray:
+    """Which labels hold for a component: bool (label, component), as a name that people may trust.
+
+    Three things at once. Groups of songs, artists, are dealt to labels at random, `permutations` times: p of the label
+    for the component, corrected for the best of all labels (`permutation_p`). Components: those p, of each one's best
+    label, pass where at most `level` of the components named would be by chance (Benjamini, Hochberg 1995). And the
+    label is true of both halves of the groups, each by itself at `level`: the component's share tells songs with it
+    from those without (Mann-Whitney). The arguments are those of `permutation_p` and `name_and_check`.
+    """
+    p = permutation_p(shares, members, groups, permutations, seed)
+    found = p <= discovered(p.min(axis=0, initial=1.0), level)
+    for label, component in zip(*found.nonzero(), strict=True):
+        ps = [mann_whitney(shares[half, component], members[label, half])[1] for half in (first, ~first)]
+        found[label, component] = bool(np.all(np.nan_to_num(ps, nan=1.0) < level))
+    return found
+
+
+def discovered(p: np.ndarray, level: float) -> float:
+    """The largest of these p that may be called a discovery at a false discovery rate of `level`; -1 where none may.
+
+    The i-th smallest of n passes where it is at most level i / n (Benjamini, Hochberg 1995).
+    """
+    ordered = np.sort(p)
+    passed = ordered <= level * np.arange(1, len(p) + 1) / len(p)
+    return float(ordered[passed][-1]) if passed.any() else -1.0
+
+
 def shuffled(shares: np.ndarray, seed: int) -> np.ndarray:
     """The same shares with the songs of each component permuted: what names and coherence chance gives."""
     return np.random.default_rng(seed).permuted(shares, axis=0)
@@ -73,7 +103,7 @@ def shuffled(shares: np.ndarray, seed: int) -> np.ndarray:
 
 def _check(
     shares: np.ndarray, members: np.ndarray, naming: np.ndarray, held_out: np.ndarray, min_songs: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     parts = [tally(shares[half], np.ones(half.sum()), members[:, half]) for half in (naming, held_out)]
     given, found = (npmi(part) for part in parts)
     usable = (parts[0].members >= min_songs) & (parts[0].members < naming.sum())
@@ -81,15 +111,13 @@ def _check(
         np.where(usable[:, None], given, -np.inf).argmax(0) if usable.any() else np.full(shares.shape[1], -1)
     )
     label = np.where(shares[naming].sum(0) > 0, label, -1)
-    auroc, p = np.full(shares.shape[1], np.nan), np.full(shares.shape[1], np.nan)
+    auroc = np.full(shares.shape[1], np.nan)
     held = np.full(shares.shape[1], np.nan)
     for component, place in enumerate(label):
         if place >= 0:
-            auroc[component], p[component] = mann_whitney(
-                shares[held_out, component], members[place, held_out]
-            )
+            auroc[component], _ = mann_whitney(shares[held_out, component], members[place, held_out])
             held[component] = found[place, component]
-    return label, auroc, np.where(np.isnan(auroc), np.nan, held), p
+    return label, auroc, np.where(np.isnan(auroc), np.nan, held)
 
 
 def mann_whitney(values: np.ndarray, positive: np.ndarray) -> tuple[float, float]:

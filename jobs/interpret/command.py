@@ -31,7 +31,7 @@ def show(store: Store, found: Interpreted, shown: int) -> None:
     kept = decode(store.read(layout.interpretation_table(found.model, layout.ASSOCIATIONS)))
     associations = [Association(**row) for row in kept.to_pylist()]
     table = Table(title="Components, most used first: labels by NPMI (lift [95 %], p)", title_justify="left")
-    for head in ("component", "of all frames", "goes with", "AUROC on other songs"):
+    for head in ("component", "of all frames", "goes with", "holds", "AUROC on other songs"):
         table.add_column(head)
     for row in sorted(components, key=lambda row: -row["share"])[:shown]:
         mine = [one for one in associations if one.component == row["component"] and one.p <= 0.05][:3]
@@ -43,13 +43,14 @@ def show(store: Store, found: Interpreted, shown: int) -> None:
             for one in row["names"]
         )
         table.add_row(
-            str(row["component"]), f"{100 * row['share']:.1f} %", words or "nothing in particular", auroc
+            *(str(row["component"]), f"{100 * row['share']:.1f} %", words or "nothing in particular"),
+            *("\n".join(row["holds"]), auroc),
         )
     console = Console(highlight=False, width=120)
     console.print(table)
     for one in found.summary["units"]:
         console.print(
-            f"{one['units']}: of the {one['checked']} most used {one['names_hold']} name a label that holds on other "
+            f"{one['units']}: of the {one['checked']} most used {one['names_hold']} have a label that holds on other "
             f"songs (shuffled {one['names_hold_shuffled']}); "
             f"AUROC {one['auroc']:.3f} (shuffled {one['auroc_shuffled']:.3f}), NPMI {one['coherence']:.3f} "
             f"({one['coherence_shuffled']:.3f}), diversity {one['diversity']:.2f}"

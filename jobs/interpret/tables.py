@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.interpretation.association import Association, npmi, permutation_p
-from evaluation.interpretation.coherence import Named, halves, name_and_check, shuffled
+from evaluation.interpretation.coherence import Named, halves, holding, name_and_check, shuffled
 from evaluation.interpretation.lift import group_codes, group_sums, label_lift, lift_interval
 from evaluation.interpretation.tally import tally
 from evaluation.probing.logistic import fit_path
@@ -40,20 +40,24 @@ class Songs:
 
 @dataclass(frozen=True)
 class Checked:
-    """The most used units of one kind: their names, and those of the same units with songs shuffled."""
+    """The most used units of one kind: their names, and the labels that hold for them, bool (label, unit); those of
+    the same units with songs shuffled.
+    """
 
     kind: str
     units: np.ndarray
     own: Named
     chance: Named
+    held: np.ndarray
+    held_by_chance: np.ndarray
 
     def row(self) -> dict[str, Any]:
         """For people and for summary.json."""
         return {
             "units": self.kind,
             "checked": len(self.units),
-            "names_hold": int(self.own.holds().sum()),
-            "names_hold_shuffled": int(self.chance.holds().sum()),
+            "names_hold": int(self.held.any(axis=0).sum()),
+            "names_hold_shuffled": int(self.held_by_chance.any(axis=0).sum()),
             "auroc": self.own.mean_auroc,
             "auroc_shuffled": self.chance.mean_auroc,
             "coherence": self.own.coherence,
@@ -63,6 +67,18 @@ class Checked:
 
 
 def gather(inputs: Inputs, labels: Labels, config: InterpretConfig) -> Songs:
+    """`songs_with_labels`. Raises ConfigError where no label has songs enough."""
+    songs = songs_with_labels(inputs, labels, config)
+    members = songs.members
+    if not ((members.sum(1) >= config.min_songs) & (members.sum(1) < len(songs.ids))).any():
+        raise ConfigError(
+            f"corpus {inputs.corpus!r}: no label has {config.min_songs} songs with vectors, so components cannot be "
+            "named; give a label file to jobs.index, or set interpret.min_songs"
+        )
+    return songs
+
+
+def songs_with_labels(inputs: Inputs, labels: Labels, config: InterpretConfig) -> Songs:
     """Shares and labels of the songs looked at; songs that no label file speaks of are left out."""
     living = align(inputs)[0] & {track for track, places in labels.of.items() if places}
     chosen = set(sorted(living, key=lambda t: _hash(f"{config.seed} {t}"))[: config.songs])
@@ -75,12 +91,7 @@ def gather(inputs: Inputs, labels: Labels, config: InterpretConfig) -> Songs:
         shares.append(as_matrix(table[SHARES.name])[kept])
         frames.append(table[N_FRAMES].to_numpy()[kept])
     members = labels.members(ids)
-    if not ids or not ((members.sum(1) >= config.min_songs) & (members.sum(1) < len(ids))).any():
-        raise ConfigError(
-            f"corpus {inputs.corpus!r}: no label has {config.min_songs} songs with vectors, so components cannot be "
-            "named; give a label file to jobs.index, or set interpret.min_songs"
-        )
-    order = np.argsort(ids)
+    order = np.argsort(np.array(ids, dtype=str))
     return Songs(
         tuple(ids[i] for i in order),
         np.concatenate(shares)[order].astype(np.float64),
@@ -146,15 +157,30 @@ def _checked(
     kind: str, shares: np.ndarray, songs: Songs, first: np.ndarray, config: InterpretConfig
 ) -> Checked:
     units = np.argsort(-(songs.n_frames @ shares), kind="stable")[: config.shown]
-    own = name_and_check(shares[:, units], songs.members, first, config.min_songs)
-    chance = name_and_check(shuffled(shares[:, units], config.seed), songs.members, first, config.min_songs)
-    return Checked(kind, units, own, chance)
+    both = shares[:, units], shuffled(shares[:, units], config.seed)
+    own, chance = (name_and_check(part, songs.members, first, config.min_songs) for part in both)
+    held, by_chance = (held_labels(songs, part, config) for part in both)
+    return Checked(kind, units, own, chance, held, by_chance)
+
+
+def held_labels(songs: Songs, shares: np.ndarray, config: InterpretConfig) -> np.ndarray:
+    """bool (label, unit): which labels of songs enough hold for units of these shares (song, unit)."""
+    found = np.zeros((len(songs.members), shares.shape[1]), dtype=bool)
+    usable = np.flatnonzero(songs.members.sum(1) >= config.min_songs)
+    if len(usable) and shares.shape[1]:
+        first = halves(len(songs.ids), songs.groups, config.seed)
+        found[usable] = holding(
+            shares, songs.members[usable], songs.groups, first, config.permutations, config.seed
+        )
+    return found
 
 
 def component_rows(
     config: Config, inputs: Inputs, songs: Songs, labels: Labels, checked: Checked
 ) -> list[dict[str, Any]]:
-    """A row a component: its share, how many songs have it, its mean and spread; of those checked, names."""
+    """A row a component: its share, how many songs have it, its mean and spread; of those checked, the names that
+    halves of the songs give, and the labels that hold.
+    """
     mean, covariance = gaussians_in_units(inputs.store, inputs.model)
     spread = np.sqrt(covariance if covariance.ndim == 2 else np.diagonal(covariance, axis1=1, axis2=2))
     names = columns(inputs.specification)
@@ -168,6 +194,7 @@ def component_rows(
             "share": float(share[k]),
             "songs": int((songs.shares[:, k] > 0.5 / len(share)).sum()),
             "names": [] if row is None else _names(checked.own, row, labels),
+            "holds": [] if row is None else [labels.names[i] for i in np.flatnonzero(checked.held[:, row])],
             "mean": dict(zip(names, mean[k].tolist(), strict=True)),
             "sd": dict(zip(names, spread[k].tolist(), strict=True)),
         })  # fmt: skip

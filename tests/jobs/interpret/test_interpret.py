@@ -14,6 +14,8 @@ from infra.config import Config, load
 from infra.errors import ConfigError
 from infra.storage.parquet import decode
 from infra.storage.store import Store
+from jobs.evaluate.inputs import find_inputs
+from jobs.evaluate.labels import read_labels
 from jobs.interpret import job as interpret
 from jobs.interpret import tables as interpret_tables
 from jobs.interpret.command import show
@@ -58,11 +60,23 @@ def test_names_are_checked_on_other_songs_and_shuffled_ones_fail(config: Config)
 
     summary = json.loads(Store(config.root).read("interpretation/m1/summary.json"))
     ours, words = summary["units"]
-    assert ours["names_hold"] >= 3
+    held = {row["component"]: row["holds"] for row in rows(config, "interpretation/m1", "components")}
+    assert [held[k] for k in range(3)] == [["a", "first"], ["b"], ["c"]]
+    assert (held[3], held[4], held[5]) == ([], ["odd"], [])  # component 3 is of songs that are not odd
+    assert ours["names_hold"] == sum(map(bool, held.values()))
     assert ours["names_hold_shuffled"] <= 1
     assert ours["auroc"] > 0.85 > 0.65 > ours["auroc_shuffled"]
     assert words["units"] == "VQCodebook 6"
     assert summary["songs"] == 72
+
+
+def test_without_labels_the_pages_have_no_names_and_no_error(tmp_path: Path):
+    write_root(tmp_path, [replace(song, style=None, tags=None) for song in make_songs(12)])
+    settings = load(None, SETTINGS, root=str(tmp_path))
+    inputs = find_inputs(Store(settings.root), settings.corpus, None)
+    songs = interpret_tables.songs_with_labels(inputs, read_labels(inputs.tracks), settings.interpret)
+    held = interpret_tables.held_labels(songs, songs.shares[:, [2, 0]], settings.interpret)
+    assert (held.shape, songs.ids) == ((0, 2), ())
 
 
 def test_components_in_the_features_own_units_and_what_makes_a_class(config: Config):
