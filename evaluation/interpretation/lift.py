@@ -13,7 +13,6 @@ from scipy.stats import t as student
 from evaluation.interpretation.tally import Tally
 
 SMOOTHING_SONGS = 5.0  # average songs added to every label, so that rare labels need more evidence
-NOTABLE = 1.1  # lift below which a label is not characteristic
 CONFIDENCE = 0.95
 
 
@@ -162,8 +161,3 @@ def lifts_of(table: np.ndarray, names: Sequence[str], counts: np.ndarray, min_so
     """The labels of at least `min_songs` songs, highest lift first; table (3, label): lift and its interval's ends."""
     order = [int(i) for i in np.argsort(-table[0], kind="stable") if counts[i] >= min_songs]
     return tuple(Lift(names[i], float(table[0, i]), int(counts[i]), *map(float, table[1:, i])) for i in order)
-
-
-def standing_out(lifts: Sequence[Lift], limit: int) -> list[Lift]:
-    """The labels a component goes with, where that is worth saying and its interval lies above 1."""
-    return [item for item in lifts if item.lift >= NOTABLE and item.low > 1][:limit]

@@ -1,4 +1,4 @@
-"""Reading the model: which components are used, with which labels, and how they sound.
+"""Reading the model: which components are used, and with which labels.
 
 A component's share of a song is the mean responsibility of the component over the song's frames. Everything is
 counted in tallies that add, so that songs can come in any number of parts.
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PLAIN = 0.4  # standard deviations below which a difference is not worth a word
-STRONG = 1.2
 SPREAD = (0.001, 0.01, 0.03, 0.1, 0.3)  # shares of a song between which songs are counted
 
 
@@ -37,27 +35,6 @@ class Tally:
         )
 
 
-@dataclass(frozen=True)
-class FrameTally:
-    """Sums over frames of some features. total, square: (feature,); weight: (component,) sum of responsibilities;
-    weighted: (component, feature)."""
-
-    n_frames: int
-    total: np.ndarray
-    square: np.ndarray
-    weight: np.ndarray
-    weighted: np.ndarray
-
-    def __add__(self, other: "FrameTally") -> "FrameTally":
-        return FrameTally(
-            self.n_frames + other.n_frames,
-            self.total + other.total,
-            self.square + other.square,
-            self.weight + other.weight,
-            self.weighted + other.weighted,
-        )
-
-
 def tally(shares: np.ndarray, n_frames: np.ndarray, members: np.ndarray) -> Tally:
     """Count songs: shares (song, component), n_frames (song,), members bool (label, song)."""
     shares, labels = shares.astype(np.float64), members.astype(np.float64)
@@ -72,31 +49,9 @@ def tally(shares: np.ndarray, n_frames: np.ndarray, members: np.ndarray) -> Tall
     )
 
 
-def tally_frames(features: np.ndarray, responsibility: np.ndarray) -> FrameTally:
-    """Count frames: features (frame, feature), responsibility (frame, component)."""
-    features, weights = features.astype(np.float64), responsibility.astype(np.float64)
-    total, square = features.sum(axis=0), (features**2).sum(axis=0)
-    return FrameTally(len(features), total, square, weights.sum(axis=0), weights.T @ features)
-
-
 def usage(counted: Tally) -> np.ndarray:
     """Share of all frames that each component explains, (component,)."""
     return counted.frames / counted.frames.sum()
-
-
-def deviations(counted: FrameTally) -> np.ndarray:
-    """How far a component's mean is from that of all frames, in a frame's standard deviations: (component, feature)."""
-    mean = counted.total / counted.n_frames
-    sd = np.sqrt(np.maximum(counted.square / counted.n_frames - mean**2, 0.0))
-    own = counted.weighted / np.maximum(counted.weight, 1e-12)[:, None]
-    return np.where(counted.weight[:, None] > 0, (own - mean) / np.where(sd > 0, sd, 1.0), 0.0)
-
-
-def in_words(deviation: float, less: str, more: str) -> str:
-    """A deviation in standard deviations as a person says it: "much louder", "as usual"."""
-    if abs(deviation) < PLAIN:
-        return "as usual"
-    return ("much " if abs(deviation) >= STRONG else "") + (more if deviation > 0 else less)
 
 
 def effective_number(share: np.ndarray) -> float:

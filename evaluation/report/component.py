@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from evaluation.figures import sound as figures
 from evaluation.figures.geometry import Bar, Dots, bars, dots
 from evaluation.interpretation.lift import Lift
+from evaluation.interpretation.sound import PLAIN
 from evaluation.interpretation.tally import SPREAD
 from evaluation.report.paths import component_path, segment_path
-from evaluation.report.records import Component, Report, Segment, Song
+from evaluation.report.records import Component, Report, Segment, Song, Sound
 from evaluation.report.template import Page
-from evaluation.report.wording import clock, folder_of, in_short, listed, percent, said, song_title, words_of
+from evaluation.report.wording import clock, folder_of, listed, percent, said, song_title
 
 MOST_LIFTS = 10
 LEAST_LIFTS = 4
@@ -35,10 +37,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Lifts:
-    """The labels shown, those that stand out first; none_stands: none does; left_out: how many are not shown."""
+    """The labels shown, those that hold first; none_holds: none does; left_out: how many are not shown."""
 
     figure: Dots
-    none_stands: bool
+    none_holds: bool
     left_out: int
 
 
@@ -50,7 +52,7 @@ def pages(report: Report) -> list[Page]:
     return [
         Page(
             component_path(component.number),
-            f"Component {component.number}: {in_short(component)}",
+            f"Component {component.number}: {component.name}",
             "components.html",
             "component.html",
             {
@@ -58,12 +60,14 @@ def pages(report: Report) -> list[Page]:
                 "rank": rank,
                 "sentence": sentence(component, report.corpus.n_songs),
                 "places": [_place(component.number, i, item) for i, item in enumerate(component.segments)],
-                "traits": [(trait, *_meter(trait.deviation)) for trait in component.traits],
+                "traits": [(trait, *_meter(trait.deviation)) for trait in component.sound.traits],
+                "plain": f"{PLAIN:g}",
+                **_figures(component.sound),
                 "lifts": _lifts(component),
                 "before": around[rank - 1],
                 "after": around[rank + 1],
                 **_usage(component, songs),
-                "nearest": [(n, in_short(known[n]), f"{distance:.1f}") for n, distance in component.nearest],
+                "nearest": [(n, known[n].name, f"{distance:.1f}") for n, distance in component.nearest],
             },
         )
         for rank, component in enumerate(report.components, 1)
@@ -72,12 +76,12 @@ def pages(report: Report) -> list[Page]:
 
 def sentence(component: Component, n_songs: int) -> str:
     """A component in one or two plain sentences."""
-    words = words_of(component)
+    heard = component.sound
     sound = (
-        f"It sounds {listed(words)} than the other sounds here"
-        if words
-        else "It is of ordinary loudness, brightness and attack"
-        if component.traits
+        f"Next to all the music it sounds {listed(list(heard.words))}"
+        if heard.words
+        else "It sounds much as the music does on average"
+        if heard.traits or heard.chroma
         else "No feature says how loud, bright or sudden it is"
     )
     have = sum(component.spread[TRACE:])
@@ -90,8 +94,8 @@ def sentence(component: Component, n_songs: int) -> str:
 
 
 def remark(component: Component, n_songs: int) -> str:
-    """A component in a line: how it sounds, how much of it there is."""
-    words = ", ".join(words_of(component))
+    """A component in a line: how it sounds, where its name is of labels, and how much of it there is."""
+    words = ", ".join(component.sound.words) if component.labels else ""
     sound = f"{words[0].upper()}{words[1:]}. " if words else ""
     return f"{sound}{percent(component.share)} of the music, in {sum(component.spread[TRACE:]):,} of {n_songs:,} songs."
 
@@ -116,26 +120,37 @@ def _meter(deviation: float) -> tuple[float, float]:
     return round(50 + min(reach, 0.0), 1), round(abs(reach), 1)
 
 
+def _figures(heard: Sound) -> dict[str, Any]:
+    """Figures of a component's Gaussian, None where the features do not tell."""
+    lines, tones = heard.spectrum, heard.chroma
+    moves = [(d.name, d.unit, d.mean, d.sd, d.corpus_mean, d.corpus_sd) for d in heard.dynamics]
+    return {
+        "spectrum": lines and figures.spectrum(lines.hertz, lines.own, lines.sd, lines.corpus),
+        "chroma": tones and figures.pitches(tones.names, tones.own, tones.corpus),
+        "dynamics": figures.ranges(moves) if moves else None,
+    }
+
+
 def _lifts(component: Component) -> Lifts | None:
     """None where there are no labels to compare with."""
     if not component.lifts:
         return None
-    standing = {item.label for item in component.labels}
-    shown = sorted(component.lifts, key=lambda item: item.label not in standing)
+    holding = {item.label for item in component.labels}
+    shown = sorted(component.lifts, key=lambda item: item.label not in holding)
     if len(shown) > MOST_LIFTS + LEAST_LIFTS:
         shown = [*shown[:MOST_LIFTS], *shown[-LEAST_LIFTS:]]
     first = shown[0]
     known = f"{first.low:.1f} to {first.high:.1f}" if math.isfinite(first.high) else "of one artist"
     about = f"Most: {said(first.label)}, {first.lift:.1f} times ({known})."
-    rows = [_lift_row(item, item.label in standing) for item in shown]
+    rows = [_lift_row(item, item.label in holding) for item in shown]
     figure = dots(rows, 1.0, 1, f"Lift of labels with intervals. {about}")
-    return Lifts(figure, not standing, len(component.lifts) - len(shown))
+    return Lifts(figure, not holding, len(component.lifts) - len(shown))
 
 
-def _lift_row(item: Lift, stands_out: bool) -> tuple[str, float, float, float, str]:
+def _lift_row(item: Lift, holds: bool) -> tuple[str, float, float, float, str]:
     if not math.isfinite(item.high):
         return f"{said(item.label)} ({item.n_songs:,}, one artist)", item.lift, item.lift, item.lift, ""
-    css = "ours" if stands_out else ""
+    css = "ours" if holds else ""
     return f"{said(item.label)} ({item.n_songs:,})", item.lift, item.low, item.high, css
 
 

@@ -10,7 +10,7 @@ from evaluation.report.component import remark
 from evaluation.report.paths import segment_path
 from evaluation.report.records import Component, Report
 from evaluation.report.template import Page
-from evaluation.report.wording import in_short, said
+from evaluation.report.wording import said
 
 WIDTH, HEIGHT = 640.0, 520.0
 COVERED = 0.42  # of the map, by circles
@@ -70,14 +70,14 @@ def _radii(share: np.ndarray) -> np.ndarray:
 def _circle(component: Component, x: float, y: float, radius: float) -> Circle:
     word = said(component.labels[0].label) if component.labels else ""
     fits = radius >= WORDY and 0 < len(word) <= radius / 3.2
-    return Circle(component, in_short(component), x, y, radius, y - 5 if fits else y, word if fits else "")
+    return Circle(component, component.name, x, y, radius, y - 5 if fits else y, word if fits else "")
 
 
 def card(component: Component, n_songs: int) -> Card:
     """A component in a list."""
     playable = next((i for i, item in enumerate(component.segments) if item.mp3 is not None), None)
     sound = None if playable is None else segment_path(component.number, playable)
-    return Card(component.number, in_short(component), remark(component, n_songs), sound)
+    return Card(component.number, component.name, remark(component, n_songs), sound)
 
 
 def colours(components: Sequence[Component]) -> str:

@@ -1,8 +1,5 @@
 """The first page: what this is, where to begin."""
 
-from collections.abc import Sequence
-
-from evaluation.comparison.cells import Summary
 from evaluation.interpretation.tally import carrying, effective_number
 from evaluation.report import components, scores, songs
 from evaluation.report.metrics import registered
@@ -32,16 +29,12 @@ def _sentence(report: Report) -> str:
         f"A computer model, an HDPGMM, listened to {duration(report.corpus.seconds)} of music without being told "
         f"anything about it, and sorted what it heard into {carrying(report.usage)} recurring kinds of sound."
     )
-    plain = [s for s in report.summaries if s.ours and registered(s.metric).sentence]
-    if not plain:
-        return start
-    best = max((s for s in plain if s.task == plain[0].task), key=lambda s: s.mean)
-    return f"{start} {scores.in_words(best, _chance_of(best, report.summaries))}"
-
-
-def _chance_of(row: Summary, summaries: Sequence[Summary]) -> float | None:
-    same = [s for s in summaries if s.chance and (s.task, s.metric) == (row.task, row.metric)]
-    return same[0].mean if same else None
+    plain = [
+        row
+        for row in report.summaries
+        if row.ours and row.representation == report.recommended and registered(row.metric).sentence
+    ]
+    return f"{start} {scores.in_words(plain[0], report)}" if plain else start
 
 
 def _used(report: Report) -> str:

@@ -17,7 +17,7 @@ from evaluation.report.paths import (
 )
 from evaluation.report.records import Report
 from evaluation.report.template import rendered
-from evaluation.report.wording import in_short, said, song_title
+from evaluation.report.wording import said, song_title
 
 __all__ = ["INDEX", "inputs_of", "model_of", "render", "search_index"]
 
@@ -51,7 +51,7 @@ def search_index(report: Report) -> bytes:
     """What the search box finds, as a script, because pages on a disk may not fetch: [kind, title, words, path]."""
     found = [["Page", title, "", path] for path, title in PARTS]
     for item in report.components:
-        words = ", ".join(said(lift.label) for lift in item.labels) or in_short(item)
+        words = ", ".join(said(lift.label) for lift in item.labels) or item.name
         found.append(["Component", f"Component {item.number}", words, component_path(item.number)])
     for song in report.songs:
         words = ", ".join([*map(said, song.labels), song.name])

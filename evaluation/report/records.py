@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.comparison.cells import Summary
+from evaluation.comparison.cells import Difference, Summary
 from evaluation.interpretation.lift import Lift
 
 
@@ -26,11 +26,56 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Trait:
-    """How a component differs from the rest of what was read: `deviation` in standard deviations of a frame."""
+    """How a component's mean differs from that of all the music: `deviation` in standard deviations of a frame.
+
+    words: "very loud", "" where it is as usual.
+    """
 
     name: str
     words: str
     deviation: float
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Levels in dB of mel bands (band,), centred at `hertz`: a component's mean and deviation, and the corpus' mean."""
+
+    hertz: np.ndarray
+    own: np.ndarray
+    sd: np.ndarray
+    corpus: np.ndarray
+
+
+@dataclass(frozen=True)
+class Chroma:
+    """Energies of pitch classes (pitch class,), at least 0: a component's and the corpus'."""
+
+    names: tuple[str, ...]
+    own: np.ndarray
+    corpus: np.ndarray
+
+
+@dataclass(frozen=True)
+class Dynamic:
+    """How something moves within a component: mean and deviation of its frames, and of all frames of the corpus."""
+
+    name: str
+    unit: str
+    mean: float
+    sd: float
+    corpus_mean: float
+    corpus_sd: float
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What a component's Gaussian says of its sound, as far as the features tell; words: most telling first."""
+
+    words: tuple[str, ...]
+    traits: tuple[Trait, ...]
+    spectrum: Spectrum | None = None
+    chroma: Chroma | None = None
+    dynamics: tuple[Dynamic, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,17 +99,19 @@ class Segment:
 class Component:
     """One component: its share of all frames, what it goes with, how it sounds, segments to play.
 
-    lifts: every label with enough songs, highest lift first; labels: those that stand out. spread: songs by how much of
+    name: that no other has: labels that hold, or how it sounds. lifts: every label with enough songs, highest lift
+    first; labels: those that hold on other artists' songs. spread: songs by how much of
     it they have, as tally.SPREAD divides them. nearest: (component, Bhattacharyya distance in nats).
     place (x, y), in any unit, and hue in degrees are those of the map. songs: (number of a song's
     page, its share of the component).
     """
 
     number: int
+    name: str
     share: float
     labels: tuple[Lift, ...]
     lifts: tuple[Lift, ...]
-    traits: tuple[Trait, ...]
+    sound: Sound
     spread: tuple[int, ...]
     segments: tuple[Segment, ...]
     nearest: tuple[tuple[int, float], ...]
@@ -82,6 +129,26 @@ class Similar:
     cosine: float
     components: tuple[int, ...]
     page: int | None
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A component's part in how a song's vector differs from others': its share of the squared distance.
+
+    words: how the song's frames differ there from the component, more than other songs' do: "louder".
+    """
+
+    component: int
+    share: float
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Departures:
+    """Which components move a song away from the mean of n_songs songs, those that do most first."""
+
+    n_songs: int
+    parts: tuple[Departure, ...]
 
 
 @dataclass(frozen=True)
@@ -103,7 +170,8 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Song:
-    """A song of the sample. parts: (component, its share of the song), largest first; seconds: of the whole song."""
+    """A song of the sample. shares (component,): of the song; parts: (component, share), largest first, of those with a
+    page; seconds: of the whole song; departures: None where there are no vectors that tell."""
 
     number: int
     name: str
@@ -112,6 +180,8 @@ class Song:
     parts: tuple[tuple[int, float], ...]
     timeline: Timeline
     similar: tuple[Similar, ...]
+    shares: np.ndarray
+    departures: Departures | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +240,8 @@ class Report:
     """Everything the pages show. `inputs` is a digest of what they were made from.
 
     usage: (component,) share of all frames; components: those with a page, most used first; notes: (task, what was
-    left out).
+    left out). recommended: the row of our kind of vectors that was chosen beforehand, None where it has no scores;
+    differences: what it is ahead of others.
     """
 
     model: str
@@ -179,6 +250,8 @@ class Report:
     corpus: Corpus
     epochs: tuple[Epoch, ...]
     summaries: tuple[Summary, ...]
+    recommended: str | None
+    differences: tuple[Difference, ...]
     notes: tuple[tuple[str, str], ...]
     usage: np.ndarray
     components: tuple[Component, ...]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluation.comparison.cells import Summary, alike_notes
+from evaluation.comparison.cells import MAJORITY, Difference, Summary, alike_notes, best_simple
 from evaluation.figures.geometry import Curves, Dots, curves, dots
 from evaluation.report import studies
 from evaluation.report.metrics import metric_name, registered
@@ -74,11 +74,36 @@ def page(report: Report) -> Page:
     return Page("scores.html", "Scores", "scores.html", "scores.html", view)
 
 
-def in_words(row: Summary, chance: float | None) -> str:
-    """A score whose metric has a sentence, as that sentence."""
-    guessing = "" if chance is None else f"; guessing gets {100 * chance:.0f} %"
+def in_words(row: Summary, report: Report) -> str:
+    """A score whose metric has a sentence, as that sentence, next to the best simple model and the majority."""
     said = registered(row.metric).sentence.format(task=row.task, percent=100 * row.mean)
-    return f"From these alone, {said}{guessing}."
+    beside = []
+    simple = best_simple(report.summaries, row.task, row.metric)
+    if simple:
+        beside.append(f"for {_percent(simple.mean)} from the best simple model ({simple.representation})")
+    same = [s for s in report.summaries if (s.task, s.metric) == (row.task, row.metric)]
+    beside += [
+        f"for {_percent(s.mean)} by always giving the most frequent one"
+        for s in same
+        if s.representation == MAJORITY
+    ]
+    compared = f", {' and '.join(beside)}" if beside else ""
+    return f"From these alone, {said}{compared}.{_lead(row, simple, report.differences)}"
+
+
+def _lead(row: Summary, simple: Summary | None, differences: Sequence[Difference]) -> str:
+    """How sure the difference to the simple model is, where that is known."""
+    pair = (row.representation, simple.representation if simple else None)
+    for one in differences:
+        if (one.representation, one.other) == pair and (one.task, one.metric) == (row.task, row.metric):
+            ends = f"{100 * one.low:+.0f} to {100 * one.high:+.0f} points with other songs (95 %)"
+            verdict = "ahead of" if one.low > 0 else "behind" if one.high < 0 else "level with"
+            return f" That is {verdict} the simple model: {100 * one.mean:+.0f} points, {ends}."
+    return ""
+
+
+def _percent(score: float) -> str:
+    return f"{100 * score:.0f} %"
 
 
 def panel(rows: Sequence[Summary]) -> Panel:

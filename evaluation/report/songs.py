@@ -7,11 +7,25 @@ import numpy as np
 
 from evaluation.report import timeline
 from evaluation.report.paths import song_path
-from evaluation.report.records import Component, Report, Similar, Song
+from evaluation.report.records import Component, Departure, Report, Similar, Song
 from evaluation.report.template import Page
-from evaluation.report.wording import folder_of, in_short, percent, said, song_title
+from evaluation.report.wording import folder_of, listed, percent, said, song_title
 
 LISTED_PARTS = 8
+TRACE = 0.01  # of a song, below which a component is hardly there
+
+
+@dataclass(frozen=True)
+class DepartureRow:
+    """A component that moves a song away; short: its name, None where it has no page; share: of the distance; has: its
+    share of the song next to what is usual; how: in which direction, or why not."""
+
+    number: int
+    short: str | None
+    share: str
+    width: float
+    has: str
+    how: str
 
 
 @dataclass(frozen=True)
@@ -68,12 +82,52 @@ def _song(song: Song, known: Mapping[int, Component], usage: np.ndarray) -> Page
         "folder": folder_of(song.name),
         "timeline": timeline.view(song, known),
         "song_parts": [
-            Part(n, in_short(known[n]), round(100 * share / largest, 1), _compared(share, float(usage[n])))
+            Part(n, known[n].name, round(100 * share / largest, 1), _compared(share, float(usage[n])))
             for n, share in song.parts[:LISTED_PARTS]
         ],
         "similar": [_similar(other, known) for other in song.similar],
+        "departures": _departures(song, known, usage),
+        "departs": _departs(song, known),
     }
     return Page(song_path(song.number), song_title(song), "songs.html", "song.html", view)
+
+
+def _departures(song: Song, known: Mapping[int, Component], usage: np.ndarray) -> list[DepartureRow]:
+    if not song.departures:
+        return []
+    parts = song.departures.parts
+    return [
+        DepartureRow(
+            part.component,
+            known[part.component].name if part.component in known else None,
+            percent(part.share),
+            round(100 * part.share / parts[0].share, 1),
+            _compared(float(song.shares[part.component]), float(usage[part.component])),
+            _how(part, float(song.shares[part.component])),
+        )
+        for part in parts
+    ]
+
+
+def _how(part: Departure, share: float) -> str:
+    return ", ".join(part.words) or ("hardly there" if share < TRACE else "not sure")
+
+
+def _departs(song: Song, known: Mapping[int, Component]) -> str:
+    """The component that moves a song away most, in a sentence; "" where none is known."""
+    if not song.departures or not song.departures.parts:
+        return ""
+    first = song.departures.parts[0]
+    called = f" ({known[first.component].name})" if first.component in known else ""
+    how = (
+        f"; around it its slices are {listed(list(first.words))} than the component itself"
+        if first.words
+        else ""
+    )
+    return (
+        f"Component {first.component}{called} moves it away from other songs most, by {percent(first.share)} of its "
+        f"distance from the mean of {song.departures.n_songs:,} songs{how}."
+    )
 
 
 def _compared(share: float, usual: float) -> str:

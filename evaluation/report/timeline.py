@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.report.records import Component, Song, Timeline
-from evaluation.report.wording import clock, in_short
+from evaluation.report.wording import clock
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def view(song: Song, known: Mapping[int, Component]) -> TimelineView:
     """The bands of the song's strongest components."""
     line = song.timeline
     lanes = tuple(
-        Lane(number, in_short(known[number]), _percents(line.shares[:, lane]), _band(line.shares[:, lane]))
+        Lane(number, known[number].name, _percents(line.shares[:, lane]), _band(line.shares[:, lane]))
         for lane, number in enumerate(line.components)
     )
     steps = f"{line.seconds / line.step_seconds:.2f}"

@@ -1,6 +1,6 @@
 """How things are said on the pages: labels, components, songs, times and shares as people write them."""
 
-from evaluation.report.records import Component, Song
+from evaluation.report.records import Song
 
 
 def said(label: str) -> str:
@@ -11,18 +11,6 @@ def said(label: str) -> str:
 def listed(words: list[str]) -> str:
     """a, b and c."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def in_short(component: Component) -> str:
-    """A component in a few words: the labels it goes with, or else how it sounds."""
-    if component.labels:
-        return ", ".join(said(item.label) for item in component.labels[:2])
-    return ", ".join(words_of(component)[:2]) or "an ordinary sound"
-
-
-def words_of(component: Component) -> list[str]:
-    """How a component differs from other sounds: "much louder", "darker"."""
-    return [trait.words for trait in component.traits if trait.words != "as usual"]
 
 
 def song_title(song: Song | str) -> str:

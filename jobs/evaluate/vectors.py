@@ -112,11 +112,18 @@ def model_vectors(inputs: Inputs, wanted: Sequence[str], kinds: Sequence[Kind]) 
     return {name: _whole(rows, wanted) for name, rows in found.items() if rows is not None}
 
 
-def vector_tables(store: Store, vectors: Snapshot, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """The shards of a snapshot of vectors, living songs only, with track_id and n_frames."""
+def vector_tables(
+    store: Store, vectors: Snapshot, columns: Sequence[str], having: Collection[str] | None = None
+) -> Iterator[pa.Table]:
+    """The shards of a snapshot of vectors, living songs only, with track_id and n_frames; of all shards, or of those
+    that have one of the songs `having`.
+    """
     songs = read_songs(store, vectors)
     living = set(zip(songs[TRACK_ID].to_pylist(), songs[PATH].to_pylist(), strict=True))
+    paths = {path for track, path in living if having is None or track in having}
     for shard in vectors.shards:
+        if shard.path not in paths and having is not None:
+            continue
         with store.open(shard.path) as source, pq.ParquetFile(source) as file:
             if lacking := set(columns) - set(file.schema_arrow.names):
                 raise ConfigError(

@@ -1,7 +1,6 @@
-"""What the report needs of frames: the best windows of components, how components sound, and songs over time."""
+"""What the report needs of frames: the best windows of components, and songs over time."""
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -9,8 +8,6 @@ import numpy as np
 import torch
 
 from evaluation.interpretation.segments import Window, best_window
-from evaluation.interpretation.tally import FrameTally, deviations, in_words, tally_frames
-from evaluation.report.records import Trait
 from features.spec import FeatureSpec
 from hdpgmm.ragged import Ragged, ragged
 from infra.config import ReportConfig
@@ -20,27 +17,6 @@ from jobs.evaluate.vectors import blocks
 from jobs.represent.model import LoadedModel, frame_responsibilities
 
 STEP_SECONDS = 0.25  # of a timeline
-
-
-@dataclass(frozen=True)
-class TraitSource:
-    """A trait of sound that frame features tell of, and the words for less and more of it.
-
-    blocks: (feature block, column in it, sign); the first that the features have is taken.
-    """
-
-    name: str
-    blocks: tuple[tuple[str, int, float], ...]
-    less: str
-    more: str
-
-
-TRAITS = (
-    TraitSource("Loudness", (("mfcc", 0, 1.0), ("rms", 0, 1.0)), "quieter", "louder"),
-    TraitSource("Brightness", (("mfcc", 1, -1.0), ("spectral_centroid", 0, 1.0)), "darker", "brighter"),
-    TraitSource("Attacks", (("onset_strength", 0, 1.0),), "smoother", "sharper"),
-)
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,48 +34,32 @@ class Request:
 
 @dataclass(frozen=True)
 class FrameSummary:
-    """Windows per component shown, tallies of the trait features in the searched songs; steps, of each song with a
-    timeline: its mean responsibilities (step, component shown) in steps of STEP_SECONDS, of its beginning."""
+    """Windows per component shown; steps, of each song with a timeline: its mean responsibilities (step, component
+    shown) in steps of STEP_SECONDS, of its beginning."""
 
     windows: tuple[tuple[Window, ...], ...]
-    frames: FrameTally
     steps: Mapping[str, np.ndarray]
-
-    def traits(self, spec: FeatureSpec) -> list[tuple[Trait, ...]]:
-        """How each component shown sounds."""
-        return [tuple(_traits(row, spec)) for row in deviations(self.frames)]
 
 
 def summarise_frames(
     inputs: Inputs, model: LoadedModel, request: Request, spec: FeatureSpec, config: ReportConfig
 ) -> FrameSummary:
     """Read the frames of the requested songs once, a row group at a time."""
-    traits = traits_of(spec)
-    if missing := [trait.name for trait in TRAITS if trait not in traits]:
-        log.info(
-            "report: %s: left out, no feature block (%s) tells of it",
-            ", ".join(missing),
-            ", ".join(spec.features),
-        )
-    picked, signs = [place for place, _ in traits.values()], np.array([sign for _, sign in traits.values()])
     width = max(1, round(config.segment_seconds * spec.frames_per_second))
     windows: list[list[Window]] = [[] for _ in request.shown]
-    frames = tally_frames(np.zeros((0, len(traits))), np.zeros((0, len(request.shown))))
     steps: dict[str, np.ndarray] = {}
     with _one_thread():
         for block in blocks(inputs.store, read_songs(inputs.store, inputs.features), request.tracks):
             songs = ragged(block.lengths, block.values)
             found = frame_responsibilities(model, songs)
             shown = Ragged(found.values[:, list(request.shown)], found.offsets)
-            for track, values, shares in zip(block.track_ids, songs, shown, strict=True):
+            for track, shares in zip(block.track_ids, shown, strict=True):
                 rows = [row for row, wanted in enumerate(request.searched) if track in wanted]
-                if rows:
-                    frames += tally_frames(values[:, picked] * signs, shares)
                 for row in rows:
                     windows[row].append(best_window(track, shares[:, row], width))
                 if track in request.with_timeline:
                     steps[track] = in_steps(shares, spec.frames_per_second, config.song_seconds)
-    return FrameSummary(tuple(map(tuple, windows)), frames, steps)
+    return FrameSummary(tuple(map(tuple, windows)), steps)
 
 
 def in_steps(shares: np.ndarray, frames_per_second: float, seconds: float) -> np.ndarray:
@@ -124,19 +84,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def traits_of(spec: FeatureSpec) -> dict[TraitSource, tuple[int, float]]:
-    """The traits that the features tell of: for each, the column of a frame and its sign."""
-    found = {}
-    for trait in TRAITS:
-        known = [source for source in trait.blocks if source[0] in spec.features]
-        if known:
-            name, column, sign = known[0]
-            found[trait] = (spec.block(name).start + column, sign)
-    return found
-
-
-def _traits(deviation: Sequence[float] | np.ndarray, spec: FeatureSpec) -> Iterator[Trait]:
-    for value, trait in zip(deviation, traits_of(spec), strict=True):
-        yield Trait(trait.name, in_words(float(value), trait.less, trait.more), float(value))

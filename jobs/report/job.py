@@ -2,13 +2,14 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from evaluation.interpretation.segments import choose_segments
+from evaluation.interpretation.sound import Gaussians
 from evaluation.interpretation.tally import usage
 from evaluation.report.pages import INDEX, inputs_of, render
 from evaluation.report.records import Component, Epoch, Report, Song
@@ -20,21 +21,25 @@ from infra.root.runs import RunFolder, now
 from infra.root.schemas import DURATION, TRACK_ID, groups_by_track
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs, align, find_inputs
-from jobs.evaluate.job import read_summary
+from jobs.evaluate.job import read_differences, read_summary
 from jobs.evaluate.labels import Labels, read_labels
+from jobs.interpret.tables import held_labels, songs_with_labels
 from jobs.report.audio import cut_sounds
 from jobs.report.components import make_components, shown_components
 from jobs.report.corpus import describe_corpus, read_sources
 from jobs.report.counts import count_groups, count_songs, similar_songs, songs_to_search
+from jobs.report.departures import find_departures
 from jobs.report.frames import Request, summarise_frames
 from jobs.report.songs import SIMILAR, make_songs, sample_songs, strata_of
-from jobs.represent.model import component_gaussians, load_model
+from jobs.report.sound import sounds_of
+from jobs.represent.kinds import recommended_row
+from jobs.represent.model import component_gaussians, gaussians_in_units, load_model
 from jobs.sweep.studies import find_studies, read_study
 
 CODE = (  # what makes the pages: by other code they are made again
     *("evaluation.report", "evaluation.figures", "evaluation.interpretation", "evaluation.neighbours"),
     *("evaluation.probing.metrics", "evaluation.recommendation.recommend"),
-    *("jobs.report", "jobs.evaluate", "jobs.represent.model"),
+    *("jobs.report", "jobs.interpret", "jobs.evaluate", "jobs.represent.model", "hdpgmm.kinds"),
 )
 log = logging.getLogger(__name__)
 
@@ -79,7 +84,7 @@ def _key(config: Config, inputs: Inputs) -> str:
     scored = read_summary(inputs.store, layout.scores(inputs.model, layout.SUMMARY))
     settings = {
         "report": config.report.model_dump(mode="json"),
-        "min_songs": config.interpret.min_songs,
+        "interpret": config.interpret.model_dump(mode="json"),
         "scores": scored[2] if scored else None,
         "studies": [(study.folder, study.digest) for study in find_studies(inputs.store, config.corpus)],
     }
@@ -141,6 +146,8 @@ def build(config: Config, inputs: Inputs, key: str) -> Report:
         corpus=describe_corpus(inputs, labels, sources),
         epochs=read_history(inputs.store, inputs.model),
         summaries=tuple(summaries),
+        recommended=recommended_row({row.representation for row in summaries if row.ours}),
+        differences=tuple(read_differences(inputs.store, inputs.model)),
         notes=tuple(notes),
         usage=shares,
         components=components,
@@ -152,7 +159,7 @@ def build(config: Config, inputs: Inputs, key: str) -> Report:
 def describe_model(
     config: Config, inputs: Inputs, labels: Labels, sources: pa.Table
 ) -> tuple[np.ndarray, tuple[Component, ...], tuple[Song, ...]]:
-    """Usage (component,), the components and the songs with pages: three passes over vectors, one over some frames."""
+    """Usage (component,), the components and the songs with pages: passes over vectors and over some frames."""
     spec, report = inputs.specification, config.report
     model = load_model(inputs.store, inputs.model)
     groups = groups_by_track(inputs.tracks)
@@ -167,15 +174,25 @@ def describe_model(
     sounds = cut_sounds(inputs, windows, sample, report.song_seconds, spec)
     grouped = count_groups(inputs, labels, groups, shown)
     components = make_components(
-        shown, counts.songs, grouped, labels, found.traits(spec), chosen, sounds.windows,
+        shown, counts.songs, grouped, labels,
+        sounds_of(spec, Gaussians(*gaussians_in_units(inputs.store, inputs.model)), usage(counts.songs), shown),
+        _held(inputs, labels, shown, config),
+        chosen, sounds.windows,
         component_gaussians(inputs.store, inputs.model), {track: counts.shares[track] for track in sample},
         report.labels, config.interpret.min_songs,
     )  # fmt: skip
     songs = make_songs(
         sample, counts, shown, found.steps, sounds.songs, similar_songs(inputs, counts, SIMILAR), labels,
         dict(zip(sources[TRACK_ID].to_pylist(), sources[DURATION].to_pylist(), strict=True)),
+        find_departures(inputs, model, sample),
     )  # fmt: skip
     return usage(counts.songs), components, songs
+
+
+def _held(inputs: Inputs, labels: Labels, shown: Sequence[int], config: Config) -> np.ndarray:
+    """bool (label, component shown): which labels hold on other songs, by the check of `jobs.interpret`."""
+    songs = songs_with_labels(inputs, labels, config.interpret)
+    return held_labels(songs, songs.shares[:, list(shown)], config.interpret)
 
 
 def read_history(store: Store, model: str) -> tuple[Epoch, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from evaluation.neighbours.exact import Neighbour
-from evaluation.report.records import Similar, Song, Timeline
+from evaluation.report.records import Departures, Similar, Song, Timeline
 from jobs.evaluate.labels import Labels
 from jobs.report.audio import Clip
 from jobs.report.counts import Counts
@@ -56,6 +56,7 @@ def make_songs(
     similar: Mapping[str, Sequence[Neighbour]],
     labels: Labels,
     seconds: Mapping[str, float],
+    departures: Mapping[str, Departures],
 ) -> tuple[Song, ...]:
     """The songs' pages, numbered in the order of the sample."""
     pages = {track: number for number, track in enumerate(sample, 1)}
@@ -68,6 +69,8 @@ def make_songs(
             parts=_parts(counts.shares[track], shown),
             timeline=timeline(steps[track], shown, clips[track]),
             similar=tuple(_similar(other, labels, pages, shown) for other in similar[track]),
+            shares=counts.shares[track],
+            departures=departures.get(track),
         )
         for track, number in pages.items()
     )

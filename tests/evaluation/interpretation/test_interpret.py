@@ -1,17 +1,13 @@
-"""Usage and deviations, on examples small enough to count."""
+"""Usage, on examples small enough to count."""
 
 import numpy as np
 import pytest
 
 from evaluation.interpretation.tally import (
-    FrameTally,
     Tally,
     carrying,
-    deviations,
     effective_number,
-    in_words,
     tally,
-    tally_frames,
     usage,
 )
 
@@ -42,21 +38,3 @@ def test_tallies_of_parts_add_up_to_the_whole():
     whole: Tally = tally(shares, n_frames, members)
     for name, value in vars(parts[0] + parts[1]).items():
         np.testing.assert_allclose(value, vars(whole)[name])
-    x, r = rng.normal(size=(20, 2)), rng.random((20, 4))
-    summed: FrameTally = tally_frames(x[:5], r[:5]) + tally_frames(x[5:], r[5:])
-    for name, value in vars(summed).items():
-        np.testing.assert_allclose(value, vars(tally_frames(x, r))[name])
-
-
-def test_a_component_of_the_loud_frames_is_louder():
-    """Half of the frames are at 1, half at -1: each half is one standard deviation from the mean."""
-    loudness = np.repeat([[1.0], [-1.0]], 50, axis=0)
-    responsibility = np.column_stack([loudness[:, 0] > 0, loudness[:, 0] < 0, np.zeros(100)])
-    np.testing.assert_allclose(deviations(tally_frames(loudness, responsibility)), [[1.0], [-1.0], [0.0]])
-
-
-@pytest.mark.parametrize(
-    ("deviation", "words"), [(0.1, "as usual"), (-0.9, "quieter"), (0.9, "louder"), (-2.0, "much quieter")]
-)
-def test_deviations_in_words(deviation: float, words: str):
-    assert in_words(deviation, "quieter", "louder") == words

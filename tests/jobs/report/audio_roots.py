@@ -71,6 +71,9 @@ def write_audio_root(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         report, "load_model", lambda _, run: SimpleNamespace(run=run, fingerprint=FINGERPRINT)
     )
     monkeypatch.setattr(report, "component_gaussians", lambda *_: gaussians)
+    sounds = np.zeros((COMPONENTS, SPEC.n_features))
+    sounds[0, 0] = 5.0  # component 0 is loud
+    monkeypatch.setattr(report, "gaussians_in_units", lambda *_: (sounds, np.ones_like(sounds)))
     monkeypatch.setattr(report_frames, "frame_responsibilities", responsibilities)
     return folder / "root"
 

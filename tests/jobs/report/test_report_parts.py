@@ -123,7 +123,7 @@ def test_the_largest_pages_by_default_stay_under_50_megabytes():
     full = replace(
         report,
         usage=np.full(config.components, 1 / config.components),
-        components=tuple(replace(component, number=k) for k in numbers),
+        components=tuple(replace(component, number=k, name=f"{k} " + "y" * 80) for k in numbers),
         songs=tuple(replace(song, number=n) for n in range(1, config.songs + 1)),
         corpus=corpus,
     )
