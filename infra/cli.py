@@ -43,7 +43,11 @@ Corpus = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", metavar="RUN", help="Name under models/. [default: the last finished]"),
+    typer.Option(
+        "--model",
+        metavar="RUN|ROOT",
+        help="Name under models/, or another root, or ROOT/models/RUN there. [default: the last finished]",
+    ),
 ]
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")]

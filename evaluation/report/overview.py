@@ -25,10 +25,16 @@ def page(report: Report) -> Page:
 
 
 def _sentence(report: Report) -> str:
+    seconds, kinds = duration(report.corpus.seconds), carrying(report.usage)
     start = (
-        f"A computer model, an HDPGMM, listened to {duration(report.corpus.seconds)} of music without being told "
-        f"anything about it, and sorted what it heard into {carrying(report.usage)} recurring kinds of sound."
+        f"A computer model, an HDPGMM, listened to {seconds} of music without being told "
+        f"anything about it, and sorted what it heard into {kinds} recurring kinds of sound."
     )
+    if report.trained_in:
+        start = (
+            f"A computer model, an HDPGMM, that had listened to other music without being told anything about it "
+            f"({report.trained_in}) sorted {seconds} of this music into {kinds} recurring kinds of sound."
+        )
     plain = [
         row
         for row in report.summaries

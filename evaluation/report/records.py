@@ -240,8 +240,9 @@ class Report:
     """Everything the pages show. `inputs` is a digest of what they were made from.
 
     usage: (component,) share of all frames; components: those with a page, most used first; notes: (task, what was
-    left out). recommended: the row of our kind of vectors that was chosen beforehand, None where it has no scores;
-    differences: what it is ahead of others.
+    left out). trained_in: the root that the model comes from, "" where it was trained on this corpus. recommended: the
+    row of our kind of vectors that was chosen beforehand, None where it has no scores; differences: what it is ahead of
+    others.
     """
 
     model: str
@@ -257,3 +258,4 @@ class Report:
     components: tuple[Component, ...]
     songs: tuple[Song, ...]
     studies: tuple[Study, ...] = ()
+    trained_in: str = ""

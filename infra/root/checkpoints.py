@@ -103,12 +103,49 @@ class Checkpoints:
         Damaged ones are passed over.
         """
         self.damaged = []
-        for name in reversed([name for name in self._names() if step in (None, layout.step_of(name))]):
+        for name in self._of(step):
             found = self._read(name)
             if found is not None:
                 return found
             self.damaged.append(name)
         return None
+
+    def digest(self, step: int) -> str:
+        """Of the files of the checkpoint of `step`, as its entry says: 64 hexadecimal digits, "" where there is none.
+
+        The same wherever it is copied to.
+        """
+        for name in self._of(step):
+            try:
+                files = json.loads(self.store.read(layout.checkpoint_entry(self.prefix, name)))["files"]
+                return hashlib.sha256(json.dumps([*files.values()]).encode()).hexdigest()
+            except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError):
+                continue
+        return ""
+
+    def copy(self, other: "Checkpoints", step: int) -> bool:
+        """Copy the checkpoint of `step` from another place, its digests checked, its entry last.
+
+        False, and nothing counts, where none is whole there. In memory: its largest file. Others here stay.
+        """
+        for name in other._of(step):
+            entry = layout.checkpoint_entry(other.prefix, name)
+            try:
+                record = other.store.read(entry)
+                for file, digest in json.loads(record)["files"].items():
+                    data = other.store.read(layout.listed(other.prefix, file))
+                    if hashlib.sha256(data).hexdigest() != digest:
+                        raise ValueError(file)
+                    self.store.write(layout.listed(self.prefix, file), data)
+            except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError):
+                continue
+            self.store.write(layout.checkpoint_entry(self.prefix, name), record)
+            return True
+        return False
+
+    def _of(self, step: int | None) -> list[str]:
+        """Names of the checkpoints of a step, or of all; the newest first."""
+        return [name for name in reversed(self._names()) if step in (None, layout.step_of(name))]
 
     def _names(self) -> list[str]:
         return layout.json_stems(self.store.names(layout.checkpoint_entries(self.prefix)))

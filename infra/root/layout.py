@@ -152,6 +152,12 @@ def model(name: str) -> str:
     return f"{MODELS}/{name}"
 
 
+def model_at(address: str) -> tuple[str, str] | None:
+    """The root and the name that the address of a model's folder says; None where it is no such address."""
+    found = re.fullmatch(rf"(?:(.*)/)?{MODELS}/([^/]+)/*", address)
+    return (found[1] or ".", found[2]) if found else None
+
+
 def final(name: str) -> str:
     """What makes a model a finished one."""
     return f"{MODELS}/{name}/final{_JSON}"

@@ -1,7 +1,7 @@
 """Trained models under `models/<run>/`: checkpoints, and `final.json` once the run has ended.
 
 models/<run>/step-<n>.safetensors, index/   checkpoints (infra.root.checkpoints)
-models/<run>/final.json             {"run", "step", "finished", "provenance", "features"}: created last
+models/<run>/final.json             {"run", "step", "finished", "provenance", "features", "origin"}: created last
 models/<run>/summary.json           weights and sizes, for people and for the report
 models/<run>/history.json           one record per epoch
 models/<run>/used.json              empty; written when an old model is used again
@@ -37,6 +37,9 @@ class Final:
     finished: str
     provenance: dict[str, Any]
     features: dict[str, Any] = field(default_factory=dict)  # what its frames were made from
+    origin: dict[str, Any] = field(
+        default_factory=dict
+    )  # of a copy: where it was trained (infra.root.imported)
 
 
 def finish(
@@ -48,10 +51,11 @@ def finish(
     step: int,
     fence: Fence | None = None,
     features: Mapping[str, Any] | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> None:
     """Write what describes the finished model, `final.json` last, created exclusively. fence: whose token it bears.
 
-    features: the specification of the frames that it was trained on.
+    features: the specification of the frames that it was trained on; origin: of a copy, where that was.
     """
     final = {
         "run": run,
@@ -59,6 +63,7 @@ def finish(
         "finished": now(),
         "provenance": dict(provenance),
         "features": dict(features or {}),
+        "origin": dict(origin or {}),
     }
     beside = (
         (layout.history(run), json.dumps(list(history), indent=1)),
@@ -105,7 +110,8 @@ def choose(store: Store, run: str | None) -> Final:
         found = None if run in taken(store, PLACE) else find(store, run)
         if found is None:
             raise ConfigError(
-                f"--model {run}: no finished model of that name under {store.uri(layout.MODELS)}"
+                f"--model {run}: no finished model of that name under {store.uri(layout.MODELS)}; "
+                "a model of another root is named by an address with a slash"
             )
         return found
     finals = finished(store)

@@ -17,6 +17,7 @@ from infra.code import digest_of_code
 from infra.datasets.splits import SplitLists
 from infra.errors import ConfigError
 from infra.root import layout, models
+from infra.root.imported import run_here
 from infra.root.ledger import Tree
 from infra.root.records import Snapshot
 from infra.root.schemas import MULTI, NUMBER, SINGLE, TRACK_ID, VERSION, groups_by_track, label_columns
@@ -72,8 +73,11 @@ class Inputs:
 
 
 def find_inputs(store: Store, corpus: str, model: str | None) -> Inputs:
-    """The newest vectors of the corpus, or those of `model`. Raises ConfigError where there are none."""
-    run, vectors = _choose(store, corpus, model)
+    """The newest vectors of the corpus, or those of `model`: a name, or the address of a model that was copied.
+
+    Raises ConfigError where there are none.
+    """
+    run, vectors = _choose(store, corpus, run_here(store, model))
     prefix = layout.features(Tree(store, layout.vectors(run)).read_spec()["fingerprint"])
     features = Tree(store, prefix).latest(corpus)
     if features is None:

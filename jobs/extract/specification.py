@@ -1,7 +1,8 @@
 """The feature specification that a configuration asks for."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from features.networks import find_network
 from features.networks.network import Choice, Network
@@ -76,3 +77,29 @@ def require_frames(config: ExtractConfig) -> FeatureSpec:
         asked = f"preset: {config.preset}" if config.features is None else f"features: {spec.features[0]}"
         raise ConfigError(f"extract.{asked} holds waveforms, a model is learned from frame features")
     return spec
+
+
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """What two specifications (`FeatureSpec.to_json`) say otherwise, as text: "hop_length 512 and 256".
+
+    Where the blocks are others, their parameters, which only one of them has, go without saying.
+    """
+    one, other = dict(_flat(theirs)), dict(_flat(ours))
+    names = [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
+    if blocks := [name for name in names if name in ("kind", "features")]:
+        names = blocks + [name for name in names if name in one and name in other and name not in blocks]
+    return ", ".join(f"{name} {_said(one.get(name))} and {_said(other.get(name))}" for name in names)
+
+
+def _flat(spec: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in spec.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield above + name, value
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return "nothing" if value is None else str(value)

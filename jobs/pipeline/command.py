@@ -17,6 +17,14 @@ Incremental = Annotated[
     ),
 ]
 Retrain = Annotated[bool, typer.Option("--retrain", help="Train on the corpus as it is now, in any case.")]
+Applied = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="RUN|ROOT",
+        help="Train nothing; apply this one: a name under models/, or another root, or ROOT/models/RUN there.",
+    ),
+]
 SECTIONS = (
     *("index", "labels", "extract", "train", "represent"),
     *("evaluate", "recommendation", "pipeline", "report", "ray"),
@@ -28,12 +36,13 @@ def main(
     config: Config,
     incremental: Incremental = False,
     retrain: Retrain = False,
+    model: Applied = None,
     dry_run: cli.DryRun = False,
 ) -> None:
     """Index, extract, train, represent, evaluate and report. Run again, it does only what is missing."""
     if dry_run:
         print(index.plan_text(config))
         return
-    ran = run(config, incremental, retrain)
+    ran = run(config, incremental, retrain, model)
     show(ran.evaluated.summaries, ran.evaluated.differences)
     print(ran.report)

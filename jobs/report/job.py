@@ -153,6 +153,7 @@ def build(config: Config, inputs: Inputs, key: str) -> Report:
         components=components,
         songs=songs,
         studies=tuple(read_study(inputs.store, study) for study in find_studies(inputs.store, config.corpus)),
+        trained_in=models.choose(inputs.store, inputs.model).origin.get("root", ""),
     )
 
 

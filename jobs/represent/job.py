@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Collection, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from infra.config import Config
 from infra.errors import Incomplete
 from infra.progress import Progress
 from infra.root import layout, models
+from infra.root.imported import Located, bring, locate, name_here
 from infra.root.journal import Fence
 from infra.root.lease import Lease, holding
 from infra.root.ledger import Tree
@@ -69,11 +70,15 @@ class Work:
 def run(config: Config, model: str | None = None) -> Represented:
     """Compute the vectors that are missing and publish a snapshot of all.
 
-    Raises ConfigError, Incomplete (also while another run with that model is under way), StorageError.
+    model: the name of one of the root, or the address of one of another root, which is copied first
+    (infra.root.imported). Raises ConfigError, Incomplete (also while another run with that model is under way),
+    StorageError.
     """
-    loaded = _open(config, model)
+    store = Store(config.root)
+    found, loaded = _open(config, model)
     what = f"representing with model {loaded.run}"
-    with RunFolder(Store(config.root), layout.run("represent", loaded.run), what) as folder:
+    with RunFolder(store, layout.run("represent", loaded.run), what) as folder:
+        bring(store, found, loaded.run, folder.lease.fence)
         work = _prepare(config, loaded)
         _claim(work)
         folder.begin(config.model_dump(mode="json"))
@@ -100,15 +105,16 @@ def _claim(work: Work) -> None:
 
 def prepare(config: Config, model: str | None = None) -> Work:
     """Read the ledgers of features and vectors, and plan. Raises ConfigError where there is no model or no features."""
-    return _prepare(config, _open(config, model))
+    return _prepare(config, _open(config, model)[1])
 
 
-def _open(config: Config, name: str | None) -> LoadedModel:
-    """The model, of which there have to be features."""
+def _open(config: Config, model: str | None) -> tuple[Located, LoadedModel]:
+    """The model, of which there have to be features: where it lies, and itself under its name in the root."""
     store = Store(config.root)
-    loaded = load_model(store, name)
-    features_of(store, config.corpus, loaded)
-    return loaded
+    found = locate(store, model)
+    features_of(store, config.corpus, found.final)
+    loaded = load_model(found.store, found.final.run)
+    return found, replace(loaded, run=name_here(store, found))
 
 
 def _prepare(config: Config, loaded: LoadedModel) -> Work:

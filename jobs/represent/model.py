@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from features.spec import FeatureSpec, fingerprint
 from hdpgmm.data.whitening import Whitening
 from hdpgmm.kinds.kind import Batch
 from hdpgmm.local_step.posterior import LocalOptions
@@ -16,9 +17,11 @@ from hdpgmm.ragged import Ragged
 from hdpgmm.serialization import from_arrays
 from infra.errors import ConfigError, StorageError
 from infra.root import layout, models
-from infra.root.ledger import Tree
+from infra.root.ledger import Tree, trees
+from infra.root.models import Final
 from infra.root.records import Snapshot
 from infra.storage.store import Store
+from jobs.extract.specification import differences
 
 WHITENED_FRAMES = 4096  # at a time: in float64 they stay in the cache, half the time of 65,536
 
@@ -77,15 +80,52 @@ def component_gaussians(store: Store, run: str) -> tuple[np.ndarray, np.ndarray]
     return posterior.mean.numpy(), covariance.numpy()
 
 
-def features_of(store: Store, corpus: str, model: LoadedModel) -> Snapshot:
-    """The corpus' newest features of the kind that the model was trained on. Raises ConfigError where it has none."""
-    snapshot = Tree(store, layout.features(model.fingerprint)).latest(corpus)
+def features_of(store: Store, corpus: str, model: Final | LoadedModel) -> Snapshot:
+    """The corpus' newest features of the kind that the model was trained on.
+
+    Raises ConfigError where it has none, which says what it has instead.
+    """
+    wanted = fingerprint_of(model)
+    snapshot = Tree(store, layout.features(wanted)).latest(corpus)
     if snapshot is None:
         raise ConfigError(
-            f"model {model.run} was trained on features {model.fingerprint}, of which corpus {corpus!r} has none: "
+            f"model {model.run} was trained on features {wanted}, of which corpus {corpus!r} has none: "
+            f"{_instead(store, corpus, model)}"
             "run python -m jobs.extract with the settings that made them, or choose another model with --model"
         )
     return snapshot
+
+
+def require_features(model: Final, spec: FeatureSpec) -> None:
+    """Raises ConfigError where a model was trained on others than these, which names both and what differs."""
+    wanted, here = fingerprint_of(model), fingerprint(spec)
+    if wanted != here:
+        raise ConfigError(
+            f"model {model.run} was trained on features {wanted}, the settings of extract make {here}: "
+            f"they differ in {_differing(model, spec.to_json())}; set extract.* as it needs, "
+            "or choose another model with --model"
+        )
+
+
+def fingerprint_of(model: Final | LoadedModel) -> str:
+    """Of the features that it was trained on."""
+    return model.fingerprint if isinstance(model, LoadedModel) else model.provenance["fingerprint"]
+
+
+def _instead(store: Store, corpus: str, model: Final | LoadedModel) -> str:
+    """The features that a corpus has, and in what they differ from those of a model."""
+    found = [tree for tree in trees(store, layout.FEATURES) if tree.latest(corpus) is not None]
+    told = [
+        f"{layout.name_of(tree.prefix)}, which differ in {_differing(model, tree.read_spec())}"
+        for tree in found
+    ]
+    return f"it has {'; and '.join(told)}; " if told else ""
+
+
+def _differing(model: Final | LoadedModel, spec: Mapping[str, Any]) -> str:
+    if not model.features:
+        return "what the model does not say"
+    return f"{differences(model.features, spec)} (the model's first)"
 
 
 def batch_of(model: LoadedModel, songs: Ragged[np.ndarray]) -> Batch:

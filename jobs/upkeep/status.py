@@ -15,9 +15,10 @@ from rich.table import Table
 
 from infra import cli
 from infra.config import Config
-from infra.errors import ConfigError
+from infra.errors import ConfigError, StorageError
 from infra.root import layout
 from infra.root.ledger import newest_snapshots
+from infra.root.models import find
 from infra.root.runs import has_record, read_record
 from infra.root.schemas import BYTES
 from infra.root.songs import read_quarantine
@@ -60,7 +61,7 @@ def run(config: Config) -> dict[str, Rows]:
 HEADS = {
     "corpus": ("corpus", "tracks", "GB", "music", "labels"),
     "features": ("features", "corpus", "snapshot", "shards", "songs", "frames", "hours", "MB", "quarantined"),
-    "models": ("model", "checkpoints", "newest step", "finished"),
+    "models": ("model", "checkpoints", "newest step", "finished", "trained in"),
     "vectors": ("vectors of model", "corpus", "snapshot", "songs"),
     "scores": ("scores of model",),
     "report": ("report",),
@@ -107,8 +108,16 @@ def models(store: Store) -> Iterator[tuple[str, ...]]:
     for name in store.names(layout.MODELS):
         entries = layout.json_stems(store.names(layout.checkpoint_entries(layout.model(name))))
         steps = [entry[:STEP] for entry in entries]
-        finished = store.exists(layout.final(name))
-        yield name, str(len(steps)), max(steps, default="-"), "yes" if finished else "no"
+        yield name, str(len(steps)), max(steps, default="-"), *_finished(store, name)
+
+
+def _finished(store: Store, model: str) -> tuple[str, str]:
+    """Whether a training has ended, and the root where it was."""
+    try:
+        final = find(store, model)
+    except StorageError:
+        return "damaged", "-"
+    return ("yes", final.origin.get("root", "here")) if final else ("no", "-")
 
 
 def vectors(store: Store) -> Iterator[tuple[str, ...]]:

@@ -81,7 +81,10 @@ def superseded(store: Store, known: Collection[Model], older_than: float, keep: 
 
 
 def _families(store: Store, known: Iterable[Model]) -> Iterator[tuple[list[Model], list[list[Model]]]]:
-    """Models alike but for the seed, each with the others of the same corpus and settings that are of other songs."""
+    """Models alike but for the seed, each with the others of the same corpus and settings that are of other songs.
+
+    Of copies the corpus is that of the root where they were trained.
+    """
     where: dict[str, list[str]] = defaultdict(list)
     for tree in trees(store, layout.FEATURES):
         for corpus in tree.corpora():
@@ -91,7 +94,10 @@ def _families(store: Store, known: Iterable[Model]) -> Iterator[tuple[list[Model
     for model in known:
         if model.final is not None:
             settings = {k: v for k, v in model.provenance.items() if k not in ("songs", "seed")}
-            key = json.dumps([where.get(model.songs), settings], sort_keys=True)
+            trained_in = where.get(model.songs) or [
+                model.final.origin.get(name) for name in ("root", "corpus")
+            ]
+            key = json.dumps([trained_in, settings], sort_keys=True)
             alike[key][model.songs].append(model)
     for families in alike.values():
         for songs, family in families.items():

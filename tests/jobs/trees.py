@@ -1,13 +1,14 @@
 """Committed feature trees of made-up frames, and models, for jobs that start from them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from features.spec import PRESETS, fingerprint
+from features.spec import PRESETS, FeatureSpec, fingerprint
 from hdpgmm.data.whitening import moments, whitening
 from hdpgmm.ragged import Ragged, offsets_of, ragged
 from hdpgmm.serialization import to_arrays
@@ -78,8 +79,18 @@ def publish(tree: Tree, commits: list[Commit], without: Collection[tuple[str, st
     return tree.publish("default", [commit.reference() for commit in commits], living, quarantine_table([]))
 
 
-def write_model(store: Store, run: str, songs: Ragged[np.ndarray], n_components: int, steps: int = 3) -> None:
-    """A finished model that a few steps on these songs (frame, dim) float32 have learnt, as `jobs.train` leaves one."""
+def write_model(
+    store: Store,
+    run: str,
+    songs: Ragged[np.ndarray],
+    n_components: int,
+    steps: int = 3,
+    features: Mapping[str, Any] | None = None,
+) -> None:
+    """A finished model that a few steps on these songs (frame, dim) float32 have learnt, as `jobs.train` leaves one.
+
+    features: the specification that they are said to be of, if not paper-52's.
+    """
     whiten, settings = whitening(moments(songs.values)), Settings(n_components=n_components)
     whitened = ragged(songs.lengths, torch.from_numpy(whiten(songs.values)))
     sample, n_frames = whitened.values[:20_000], len(whitened.values)
@@ -87,9 +98,10 @@ def write_model(store: Store, run: str, songs: Ragged[np.ndarray], n_components:
     for _ in range(steps):
         state, _ = learn(state, whitened, len(songs), settings)
     Checkpoints(store, layout.model(run)).save(state.step, to_arrays(state, whiten), {}, 1)
-    provenance = {"fingerprint": FINGERPRINT, "n_atoms": settings.n_atoms}
+    made_of = FeatureSpec.from_json(features) if features else PRESETS["paper-52"]
+    provenance = {"fingerprint": fingerprint(made_of), "n_atoms": settings.n_atoms}
     store.delete(layout.final(run))  # one is finished once
-    models.finish(store, run, provenance, [], {}, state.step)
+    models.finish(store, run, provenance, [], {}, state.step, features=made_of.to_json())
 
 
 def _table(names: list[str], songs: list[np.ndarray], version: str) -> pa.Table:

@@ -9,7 +9,7 @@ import ray
 from evaluation.compose.corpus import write_corpus
 from features.spec import PRESETS, fingerprint
 from infra import cli
-from infra.config import Config, load
+from infra.config import Config, changed, load
 from infra.root import layout
 from infra.root.ledger import Tree
 from infra.root.records import Snapshot
@@ -17,8 +17,10 @@ from infra.root.songs import read_block, read_quarantine, read_songs
 from infra.storage.s3 import connect as connect_s3
 from infra.storage.store import Store
 from jobs.evaluate.job import read_summary
+from jobs.interpret import job as interpret
 from jobs.pipeline import job as pipeline
-from jobs.upkeep import audit
+from jobs.similar import job as similar
+from jobs.upkeep import audit, garbage, gc, status
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -115,6 +117,48 @@ def files_of(root: Path) -> dict[str, tuple[int, int]]:
     """Every file but the records of runs -> inode and time of change."""
     paths = [path for path in root.rglob("*") if path.is_file() and path.relative_to(root).parts[0] != "runs"]
     return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
+
+
+def test_a_model_of_another_root_is_applied_and_none_is_trained(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few songs, by other composers, in a root of their own; every command goes on from there by address or name."""
+    run, before = only_model(str(finished)), files_of(finished)
+    write_corpus(tmp_path / "music", 10, seed=1, processes=2)
+    config = config_of(str(tmp_path / "root"), str(tmp_path / "music"))
+    monkeypatch.setattr(pipeline.train, "run", None)
+    ran = pipeline.run(config, model=str(finished))
+    assert ran.model == only_model(config.root) == run
+    assert files_of(finished) == before
+    assert {name.partition("-")[0] for name in Store(config.root).names("runs")}.isdisjoint({"train"})
+    assert snapshot_of(config.root, f"vectors/{run}").n_songs == 10
+    assert {row.task for row in ran.evaluated.summaries} == {"style"}
+    page = (tmp_path / "root/report/index.html").read_text()
+    assert f"It was trained in {finished}." in page
+    assert "that had listened to other music" in page
+    for model in (str(finished), f"{finished}/models/{run}", run, None):
+        assert similar.run(config, first_song(config.root), model=model).model == run
+        assert pipeline.evaluate.run(config, model).computed == 0
+        assert not pipeline.report.run(config, model).made
+    assert (
+        interpret.run(
+            changed(config, "interpret.min_songs=1", "interpret.permutations=9"), str(finished)
+        ).model
+        == run
+    )
+    assert audited(config.root) == 0
+    assert not [item for item in gc.run(config.root, -60.0) if item.reason in (garbage.MODEL, garbage.MADE)]
+    assert status.run(config)["models"] == [
+        (run, "1", *status.run(config)["models"][0][2:3], "yes", str(finished))
+    ]
+    files = files_of(tmp_path / "root")
+    monkeypatch.setattr(ray, "remote", None)
+    pipeline.run(config, model=str(finished))
+    assert files_of(tmp_path / "root").items() - files.items() == set()
+
+
+def first_song(root: str) -> str:
+    return read_songs(Store(root), snapshot_of(root, FEATURES))["track_id"][0].as_py()
 
 
 @pytest.mark.s3

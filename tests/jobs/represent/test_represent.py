@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from features.spec import PRESETS
 from hdpgmm.kinds import KINDS
 from hdpgmm.ragged import packed
 from infra.config import Config, changed, load
@@ -32,7 +32,15 @@ from jobs.represent.plan import Unit
 from jobs.represent.worker import Representer
 from jobs.upkeep import audit
 from tests.faults.processes import actors
-from tests.jobs.trees import clustered_songs, commit_shard, commit_songs, feature_tree, publish, write_model
+from tests.jobs.trees import (
+    FINGERPRINT,
+    clustered_songs,
+    commit_shard,
+    commit_songs,
+    feature_tree,
+    publish,
+    write_model,
+)
 
 pytestmark = pytest.mark.ray
 
@@ -121,25 +129,6 @@ def test_a_lost_commit_alone_is_computed_again(trained: tuple[Config, str]) -> N
     victim.unlink()
     assert represent.run(config).computed == songs
     assert vectors(config, run).equals(before)
-
-
-@pytest.fixture
-def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One worker, in this process."""
-
-    def compute(config: Config, work: represent.Work, _: object) -> int:
-        worker = Representer(
-            config.root,
-            work.tree.prefix,
-            work.model.run,
-            config.represent.top,
-            "cpu",
-            config.represent.without,
-        )
-        return sum([*worker.represent(unit)][-1] for unit in work.todo)
-
-    monkeypatch.setattr(represent, "_by_workers", compute)
-    monkeypatch.setattr(represent, "connect", lambda _: nullcontext())
 
 
 def test_kinds_that_are_left_out_are_in_no_column_and_in_no_specification(
@@ -266,10 +255,15 @@ def test_a_model_of_other_features_is_refused(trained: tuple[Config, str]) -> No
     config, run = trained
     model = load_model(Store(config.root), run)
     assert isinstance(model, LoadedModel)
-    with pytest.raises(
-        ConfigError, match=rf"{run} was trained on features 0123, of which corpus 'default' has none"
-    ):
-        features_of(Store(config.root), "default", replace(model, fingerprint="0123"))
+    other = replace(model, fingerprint="0123", features={**PRESETS["paper-52"].to_json(), "hop_length": 256})
+    words = (
+        f"{run} was trained on features 0123, of which corpus 'default' has none: it has {FINGERPRINT}, which differ "
+        "in hop_length 256 and 512 (the model's first); run"
+    )
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        features_of(Store(config.root), "default", other)
+    with pytest.raises(ConfigError, match=r"corpus 'nosuch' has none: run python -m jobs\.extract"):
+        features_of(Store(config.root), "nosuch", other)
 
 
 def test_unknown_and_missing_models_are_one_line(trained: tuple[Config, str], tmp_path: Path) -> None:

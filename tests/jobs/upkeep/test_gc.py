@@ -404,3 +404,22 @@ def test_a_list_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "nothing was deleted; --delete does it" in out
     gc.show([], deleted=False)
     assert "nothing to do" in capsys.readouterr().out
+
+
+def test_a_copied_model_is_superseded_by_newer_ones_of_the_corpus_it_was_trained_on(store: Store) -> None:
+    """Of another corpus, or of another root, none is newer; nor is one that was trained here."""
+    publish(Tree(store, "features/f00"), commit(Tree(store, "features/f00"), "s0", "ab"))
+    origins = {
+        "old": ("/a", "x"),
+        "new": ("/a", "x"),
+        "corpus": ("/a", "y"),
+        "root": ("/b", "x"),
+        "here": None,
+    }
+    for day, (run, origin) in enumerate(origins.items()):
+        finish(store, run, f"songs-{run}.parquet", f"2026-01-0{day + 1}")
+        if origin:
+            final = json.loads(store.read(f"models/{run}/final.json"))
+            final["origin"] = dict(zip(("root", "corpus"), origin, strict=True))
+            store.write(f"models/{run}/final.json", json.dumps(final).encode())
+    assert models_gone(gc.run(store.root, -60.0)) == {"old"}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.errors import ConfigError
+from infra.root import models
 from infra.storage.store import Store
 from jobs.upkeep import status
 from tests.jobs.extract.standin import config_of, extract_inline, write_corpus
@@ -29,7 +30,15 @@ def test_an_extracted_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     size = sum(shard.bytes for shard in snapshot.shards)
     assert features == ["default", "1", "1", "1", "2", "0.00", f"{size / 1e6:.1f}", "1"]
     assert tables["quarantined"][1:] == [("  SILENT: 1",), ("    b.mp3: as asked",)]
-    assert tables["models"] == [("m", "1", "step-00000007", "no")]
+    assert tables["models"] == [("m", "1", "step-00000007", "no", "-")]
+    models.finish(store, "m", {}, [], {}, 7)
+    models.finish(store, "of-another", {}, [], {}, 7, origin={"root": "s3://songs/a-million"})
+    store.write("models/torn/final.json", b"{")
+    assert [row[::3] + row[4:] for row in status.run(config)["models"]] == [
+        ("m", "yes", "here"),
+        ("of-another", "yes", "s3://songs/a-million"),
+        ("torn", "damaged", "-"),
+    ]
     runs = [row for row in tables["runs"] if row[0] != "index-default"]
     assert runs == [("extract-default", "now", "shards 1"), ("train-m", "-", "no summary yet")]
     assert "vectors" not in tables
