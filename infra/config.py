@@ -243,6 +243,9 @@ class SimilarConfig(Section):
     """Songs like a song."""
 
     kind: str = Field("soft_sqrt", description="which vectors are compared")
+    same_group: bool = Field(
+        False, description="whether songs of the query's own group, an artist or an album, are listed too"
+    )
     index: Literal["auto", "exact", "approximate"] = Field(
         "auto", description="auto: all songs are compared up to index_from, above it those of an index"
     )

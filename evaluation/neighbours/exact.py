@@ -1,10 +1,12 @@
 """Songs like a song: the largest cosines of centred vectors, exactly, in one pass over blocks of songs.
 
 Vectors are centred, because what all songs have in common says nothing about which are alike; as in `recommend`.
+A cosine is a sum over the numbers of the two vectors, so over components, each of which has some of them: these terms
+say which components make it.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,15 +15,24 @@ Block = tuple[Sequence[str], np.ndarray]  # track ids and their vectors (song, d
 
 
 @dataclass(frozen=True)
-class Neighbour:
-    """A song and the cosine of its centred vector with the query's.
+class Term:
+    """What a component adds to the cosine of two songs; of all components together that is the cosine.
 
-    dims: the dimensions of which both have more than the mean, those first that make most of the cosine.
+    more: whether both songs have more of it than the mean, or both less; None where it has more numbers than one.
     """
+
+    component: int
+    cosine: float
+    more: bool | None
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A song and the cosine of its centred vector with the query's; terms: the largest, largest first, above 0."""
 
     track_id: str
     cosine: float
-    dims: tuple[int, ...] = ()
+    terms: tuple[Term, ...] = ()
 
 
 def mean_vector(blocks: Iterable[Block]) -> np.ndarray:
@@ -48,13 +59,15 @@ def nearest(
     mean: np.ndarray,
     k: int,
     without: Sequence[Collection[str]],
-    dims: int = 0,
+    components: np.ndarray | None = None,
+    most: int = 0,
 ) -> list[list[Neighbour]]:
     """For each query (query, dim) the k songs with the largest cosines, largest first, ties by name.
 
     Songs of a query's `without` are passed over, and songs without a direction; a query without one has no neighbours.
-    Cosines are rounded to DECIMALS, so that the same vectors tie wherever in a block they lie. Each neighbour names at
-    most `dims` dimensions. In memory: a block, its cosines with all queries, and k songs a query.
+    Cosines are rounded to DECIMALS, so that the same vectors tie wherever in a block they lie. components: (dim,) of
+    which component each number is; each neighbour tells its `most` largest terms. In memory: a block, its cosines with
+    all queries, and k songs a query.
     """
     wanted = directions(queries, mean)
     best: list[list[tuple[Neighbour, np.ndarray]]] = [[] for _ in wanted]
@@ -63,14 +76,14 @@ def nearest(
         cosines = (wanted @ rows.T).clip(-1.0, 1.0).astype(np.float64).round(DECIMALS)
         cosines[~np.outer(wanted.any(axis=1), rows.any(axis=1))] = -np.inf
         for q, row in enumerate(cosines):
-            most = min(k + len(without[q]), len(ids))
-            edge = -np.partition(-row, most - 1)[most - 1] if most else np.inf
+            wide = min(k + len(without[q]), len(ids))
+            edge = -np.partition(-row, wide - 1)[wide - 1] if wide else np.inf
             found = [
                 (Neighbour(ids[i], float(row[i])), rows[i]) for i in np.flatnonzero(row >= edge).tolist()
             ]
             best[q] = _ranked([*best[q], *found], k, without[q])
     return [
-        [Neighbour(song.track_id, song.cosine, _shared(query, row, dims)) for song, row in found]
+        [replace(song, terms=_terms(query, row, components, most)) for song, row in found]
         for query, found in zip(wanted, best, strict=True)
     ]
 
@@ -83,6 +96,14 @@ def _ranked(
     return sorted(kept, key=lambda item: (-item[0].cosine, item[0].track_id))[:k]
 
 
-def _shared(one: np.ndarray, other: np.ndarray, limit: int) -> tuple[int, ...]:
-    product = np.where((one > 0) & (other > 0), one * other, 0.0)
-    return tuple(int(i) for i in np.argsort(-product, kind="stable")[:limit] if product[i] > 0)
+def _terms(one: np.ndarray, other: np.ndarray, components: np.ndarray | None, most: int) -> tuple[Term, ...]:
+    if components is None:
+        return ()
+    sums = np.bincount(components, one.astype(np.float64) * other).round(DECIMALS)
+    alone = np.bincount(components) == 1
+    positive = np.bincount(components, one) > 0
+    return tuple(
+        Term(k, float(sums[k]), bool(positive[k]) if alone[k] else None)
+        for k in np.argsort(-sums, kind="stable")[:most].tolist()
+        if sums[k] > 0
+    )

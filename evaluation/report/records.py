@@ -8,6 +8,7 @@ import numpy as np
 
 from evaluation.comparison.cells import Difference, Summary
 from evaluation.interpretation.lift import Lift
+from evaluation.neighbours.exact import Term
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,12 @@ class Component:
 
 @dataclass(frozen=True)
 class Similar:
-    """A song like the one shown: cosine of their vectors, the components both have more of than most, its page."""
+    """A song like the one shown: cosine of their vectors, the largest terms of that, its page."""
 
     name: str
     labels: tuple[str, ...]
     cosine: float
-    components: tuple[int, ...]
+    terms: tuple[Term, ...]
     page: int | None
 
 
@@ -240,9 +241,9 @@ class Report:
     """Everything the pages show. `inputs` is a digest of what they were made from.
 
     usage: (component,) share of all frames; components: those with a page, most used first; notes: (task, what was
-    left out). trained_in: the root that the model comes from, "" where it was trained on this corpus. recommended: the
-    row of our kind of vectors that was chosen beforehand, None where it has no scores; differences: what it is ahead of
-    others.
+    left out). group: what the groups are called whose songs are not like each other, "" where those are listed too;
+    trained_in: the root that the model comes from, "" where it was trained on this corpus. recommended: the row of our
+    kind of vectors that was chosen beforehand, None where it has no scores; differences: what it is ahead of others.
     """
 
     model: str
@@ -258,4 +259,5 @@ class Report:
     components: tuple[Component, ...]
     songs: tuple[Song, ...]
     studies: tuple[Study, ...] = ()
+    group: str = ""
     trained_in: str = ""

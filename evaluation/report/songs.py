@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evaluation.neighbours.exact import Term
 from evaluation.report import timeline
 from evaluation.report.paths import song_path
 from evaluation.report.records import Component, Departure, Report, Similar, Song
@@ -51,13 +52,15 @@ class Part:
 
 @dataclass(frozen=True)
 class SimilarSong:
-    """A song like the one shown; page: the number of its own; shared: (component, whether it has a page)."""
+    """A song like the one shown; page: the number of its own; terms of the cosine: (component, whether it has a
+    page, what it adds in words).
+    """
 
     title: str
     page: int | None
     cosine: str
     labels: str
-    shared: tuple[tuple[int, bool], ...]
+    terms: tuple[tuple[int, bool, str], ...]
 
 
 def pages(report: Report) -> list[Page]:
@@ -139,10 +142,15 @@ def _compared(share: float, usual: float) -> str:
 
 
 def _similar(other: Similar, known: Mapping[int, Component]) -> SimilarSong:
-    shared = tuple((number, number in known) for number in other.components)
+    terms = tuple((term.component, term.component in known, _added(term)) for term in other.terms)
     return SimilarSong(
-        song_title(other.name), other.page, f"{other.cosine:.2f}", _in_line(other.labels), shared
+        song_title(other.name), other.page, f"{other.cosine:.2f}", _in_line(other.labels), terms
     )
+
+
+def _added(term: Term) -> str:
+    both = "" if term.more is None else ", both more" if term.more else ", both less"
+    return f"{term.cosine:.2f}{both}"
 
 
 def _in_line(labels: tuple[str, ...]) -> str:

@@ -131,4 +131,5 @@ FISHER = Kind(
     compute=lambda batch: fisher(batch.model, batch.state, batch.songs),
     row="HDPGMM Fisher",
     precision="float16",
+    blocks=2,
 )

@@ -35,8 +35,9 @@ class Kind:
     """A vector for each song.
 
     name: of `HDPGMM.transform`, and of the column of tables that hold it. meaning: for people. compute: (song, n)
-    float32 of a batch, in its order. row: its name in tables of scores, "" where it is not compared. stored: whether
-    tables of a corpus' vectors have it; precision: of the numbers there.
+    float32 of a batch, in its order: `blocks` blocks one behind the other, in each the numbers of the first component,
+    of the second and so on, as many each. row: its name in tables of scores, "" where it is not compared. stored:
+    whether tables of a corpus' vectors have it; precision: of the numbers there.
     """
 
     name: str
@@ -45,3 +46,4 @@ class Kind:
     row: str = ""
     stored: bool = True
     precision: Literal["float32", "float16"] = "float32"
+    blocks: int = 1

@@ -49,10 +49,11 @@ def _found(uris: Sequence[str], names: Sequence[str], table: pa.Table) -> Iterat
             yield Found(uri, name, _as_bytes(size, name), str(version))
         return
     with ThreadPoolExecutor(PARALLEL_LOOKS) as pool:
-        yield from pool.map(_look, uris, names)
+        yield from pool.map(look, uris, names)
 
 
-def _look(uri: str, name: str) -> Found:
+def look(uri: str, name: str) -> Found:
+    """A file at an absolute path or s3:// address, as a listing would say it; of version ABSENT where there is none."""
     try:
         if not uri.startswith("s3://"):
             status = Path(uri).stat()

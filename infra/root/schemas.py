@@ -3,6 +3,7 @@
 A row of any table of tracks or songs is named by TRACK_ID, and VERSION says of which content of the file it is.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 TRACK_ID, VERSION = "track_id", "version"
 URI, BYTES, GROUP = "uri", "bytes", "group"  # of a track list; a group is an artist or another source
+SAME_AS = "same_as"  # there: of files of the same bytes the first one's track, null where there are no others
 SHARD, PATH, ROW_GROUP, ROW = (
     "shard",
     "path",
@@ -169,3 +171,10 @@ def groups_by_track(tracks: pa.Table) -> dict[str, str | None]:
     ids = tracks[TRACK_ID].to_pylist()
     found = tracks[GROUP].to_pylist() if GROUP in tracks.column_names else [None] * len(ids)
     return dict(zip(ids, found, strict=True))
+
+
+def group_name(tracks: pa.Table) -> str:
+    """What the label file calls the groups of a track list, "group" where nothing says it; "" where none is known."""
+    if GROUP not in tracks.column_names or tracks[GROUP].null_count == tracks.num_rows:
+        return ""
+    return json.loads((tracks.schema.metadata or {}).get(b"hdpgmm", b"{}")).get("group") or GROUP

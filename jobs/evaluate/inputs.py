@@ -54,9 +54,18 @@ class Inputs:
         return stored_specification(self.store, self.feature_prefix)
 
     @cached_property
+    def _vectors_spec(self) -> dict[str, Any]:
+        return Tree(self.store, layout.vectors(self.model)).read_spec()
+
+    @cached_property
     def kinds(self) -> frozenset[str]:
         """Names of the kinds of vectors that the model's songs have."""
-        return frozenset(KINDS).intersection(Tree(self.store, layout.vectors(self.model)).read_spec())
+        return frozenset(KINDS).intersection(self._vectors_spec)
+
+    @property
+    def n_components(self) -> int:
+        """Components of the model."""
+        return self._vectors_spec["n_components"]
 
     def digest(self, *settings: Mapping[str, Any], code: Sequence[str]) -> str:
         """Changes with any input, any of the settings and the source of the modules `code`."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from infra.config import Config, LabelConfig
 from infra.datasets.audio import Found, scan
-from infra.datasets.duplicates import find_duplicates
+from infra.datasets.duplicates import Duplicates, find_duplicates
 from infra.datasets.label_files import read_labels
 from infra.datasets.labels import Columns, LabelFile, attach, metadata
 from infra.datasets.names import Names
@@ -20,10 +20,11 @@ from infra.errors import ConfigError
 from infra.root import layout
 from infra.root.journal import replace_files
 from infra.root.runs import RunFolder
-from infra.root.schemas import BYTES, GROUP, SINGLE, TRACK_ID, URI, VERSION, LabelColumn
+from infra.root.schemas import BYTES, GROUP, SAME_AS, SINGLE, TRACK_ID, URI, VERSION, LabelColumn
 from infra.storage.parquet import encode
 from infra.storage.store import Store
 
+NONE = Duplicates((), 0)
 log = logging.getLogger(__name__)
 
 
@@ -66,10 +67,10 @@ def build(config: Config) -> tuple[pa.Table, int]:
     if not config.music:
         raise ConfigError("music: not set; give --music FOLDER, an s3:// prefix or a .csv or .parquet list")
     found = _representable(read_list(config.music) if is_table(config.music) else _scanned(config.music))
-    twice = str(find_duplicates(found, config.index.compare_bytes))
-    if twice:
+    duplicates = find_duplicates(found, config.index.compare_bytes)
+    if twice := str(duplicates):
         log.info("index: %s", twice)
-    tracks = track_table(found)
+    tracks = track_table(found, duplicates)
     columns, n_labelled = None, 0
     if config.labels.file:
         tracks, columns, n_labelled = _label(tracks, config.labels, config.labels.file)
@@ -90,13 +91,15 @@ def plan_text(config: Config) -> str:
     return f"{table.num_rows} tracks, {size:.3g} GB, {n_labelled} with labels; nothing written"
 
 
-def track_table(found: Sequence[Found]) -> pa.Table:
+def track_table(found: Sequence[Found], duplicates: Duplicates = NONE) -> pa.Table:
     """One row per file; the track_id is the name."""
+    first = {name: group[0] for group in duplicates.groups for name in group}
     columns = {
         TRACK_ID: [item.name for item in found],
         URI: [item.uri for item in found],
         BYTES: pa.array([item.bytes for item in found], pa.int64()),
         VERSION: [item.version for item in found],
+        SAME_AS: pa.array([first.get(item.name) for item in found], pa.string()),
     }
     return pa.table(columns)
 

@@ -27,7 +27,7 @@ Applied = Annotated[
 ]
 SECTIONS = (
     *("index", "labels", "extract", "train", "represent"),
-    *("evaluate", "recommendation", "pipeline", "report", "ray"),
+    *("evaluate", "recommendation", "pipeline", "report", "similar", "ray"),
 )
 
 

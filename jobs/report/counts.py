@@ -16,7 +16,9 @@ from infra.root.schemas import N_FRAMES, TRACK_ID
 from jobs.evaluate.inputs import Inputs
 from jobs.evaluate.labels import Labels
 from jobs.evaluate.vectors import as_matrix, vector_tables
-from jobs.represent.kinds import SEARCHED, SHARES
+from jobs.represent.kinds import SHARES, STORED, components_of
+from jobs.similar.index import TERMS
+from jobs.similar.left_out import LeftOut
 
 MOST_GROUPS = (
     2000  # random groups that take the place of more; their number alone adds 1.6 % of noise to an interval
@@ -28,37 +30,40 @@ KEPT = 100  # songs richest in a component that are remembered, so that there ar
 class Counts:
     """What one pass finds. richest: for each component (share, track id) of the songs with most of it.
 
-    mean_root: (component,) mean of all songs' sqrt posteriors; of the wanted songs their share (component,) of each
-    component and their sqrt posterior.
+    kind: of vectors that songs are compared by; mean: (dim,) of all songs' vectors of that kind; of the wanted songs
+    their share (component,) of each component, and their vectors (dim,).
     """
 
     songs: Tally
     richest: tuple[tuple[tuple[float, str], ...], ...]
-    mean_root: np.ndarray
+    kind: str
+    mean: np.ndarray
     shares: Mapping[str, np.ndarray]
-    roots: Mapping[str, np.ndarray]
+    vectors: Mapping[str, np.ndarray]
 
 
-def count_songs(inputs: Inputs, labels: Labels, wanted: Sequence[str], listed: Container[str]) -> Counts:
+def count_songs(
+    inputs: Inputs, labels: Labels, wanted: Sequence[str], listed: Container[str], kind: str
+) -> Counts:
     """The first pass: tallies, the richest of the listed songs, and the vectors of the wanted ones."""
     counted: Tally | None = None
     richest: list[list[tuple[float, str]]] = []
     total, kept = np.zeros(1), set(wanted)
     shares: dict[str, np.ndarray] = {}
-    roots: dict[str, np.ndarray] = {}
-    for table in vector_tables(inputs.store, inputs.vectors, [SHARES.name, SEARCHED.name]):
+    vectors: dict[str, np.ndarray] = {}
+    for table in vector_tables(inputs.store, inputs.vectors, [*dict.fromkeys((SHARES.name, kind))]):
         ids = table[TRACK_ID].to_pylist()
-        share, root = as_matrix(table[SHARES.name]), as_matrix(table[SEARCHED.name])
+        share, vector = as_matrix(table[SHARES.name]), as_matrix(table[kind])
         part = tally(share, table[N_FRAMES].to_numpy(), labels.members(ids))
         counted = part if counted is None else counted + part
-        total = total + root.sum(axis=0, dtype=np.float64)
+        total = total + vector.sum(axis=0, dtype=np.float64)
         here = [i for i, track in enumerate(ids) if track in listed]
         richest = _richest(richest, share[here], [ids[i] for i in here])
         for i in (i for i, track in enumerate(ids) if track in kept):
-            shares[ids[i]], roots[ids[i]] = share[i].astype(np.float64), root[i].astype(np.float64)
+            shares[ids[i]], vectors[ids[i]] = share[i].astype(np.float64), vector[i].astype(np.float64)
     if counted is None:
         raise StorageError(f"the snapshot of vectors of model {inputs.model} has no shard")
-    return Counts(counted, tuple(map(tuple, richest)), total / counted.n_songs, shares, roots)
+    return Counts(counted, tuple(map(tuple, richest)), kind, total / counted.n_songs, shares, vectors)
 
 
 def count_groups(
@@ -102,16 +107,19 @@ def songs_to_search(
     return {ids[i] for i in candidates(share, [groups[track] for track in ids], ids, limit, least)}
 
 
-def similar_songs(inputs: Inputs, counts: Counts, limit: int) -> dict[str, list[Neighbour]]:
-    """The third pass: for each wanted song, the songs of the whole corpus that are most like it."""
+def similar_songs(
+    inputs: Inputs, counts: Counts, limit: int, left_out: LeftOut
+) -> dict[str, list[Neighbour]]:
+    """The third pass: for each wanted song, those of the whole corpus that are most like it, but for those left out."""
 
     def parts() -> Iterator[tuple[list[str], np.ndarray]]:
-        for table in vector_tables(inputs.store, inputs.vectors, [SEARCHED.name]):
-            yield table[TRACK_ID].to_pylist(), as_matrix(table[SEARCHED.name])
+        for table in vector_tables(inputs.store, inputs.vectors, [counts.kind]):
+            yield table[TRACK_ID].to_pylist(), as_matrix(table[counts.kind])
 
-    wanted = sorted(counts.roots)
+    wanted = sorted(counts.vectors)
     if not wanted:
         return {}
-    queries = np.stack([counts.roots[track] for track in wanted])
-    found = nearest(queries, parts(), counts.mean_root, limit, [[track] for track in wanted], dims=2)
+    queries, without = np.stack([counts.vectors[track] for track in wanted]), map(left_out.of, wanted)
+    components = components_of(STORED[counts.kind], len(counts.songs.songs), queries.shape[1])
+    found = nearest(queries, parts(), counts.mean, limit, [*without], components, TERMS)
     return dict(zip(wanted, found, strict=True))

@@ -18,7 +18,7 @@ from infra.errors import StorageError
 from infra.root import layout, models
 from infra.root.journal import NOTHING, Fence, make_visible, replace_files
 from infra.root.runs import RunFolder, now
-from infra.root.schemas import DURATION, TRACK_ID, groups_by_track
+from infra.root.schemas import DURATION, TRACK_ID, group_name, groups_by_track
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs, align, find_inputs
 from jobs.evaluate.job import read_differences, read_summary
@@ -34,12 +34,15 @@ from jobs.report.songs import SIMILAR, make_songs, sample_songs, strata_of
 from jobs.report.sound import sounds_of
 from jobs.represent.kinds import recommended_row
 from jobs.represent.model import component_gaussians, gaussians_in_units, load_model
+from jobs.similar.job import searched
+from jobs.similar.left_out import LeftOut
 from jobs.sweep.studies import find_studies, read_study
 
 CODE = (  # what makes the pages: by other code they are made again
     *("evaluation.report", "evaluation.figures", "evaluation.interpretation", "evaluation.neighbours"),
     *("evaluation.probing.metrics", "evaluation.recommendation.recommend"),
-    *("jobs.report", "jobs.interpret", "jobs.evaluate", "jobs.represent.model", "hdpgmm.kinds"),
+    *("jobs.report", "jobs.interpret", "jobs.evaluate", "jobs.represent.model", "jobs.represent.kinds"),
+    *("hdpgmm.kinds", "jobs.similar.left_out"),
 )
 log = logging.getLogger(__name__)
 
@@ -85,6 +88,7 @@ def _key(config: Config, inputs: Inputs) -> str:
     settings = {
         "report": config.report.model_dump(mode="json"),
         "interpret": config.interpret.model_dump(mode="json"),
+        "similar": [config.similar.kind, config.similar.same_group],
         "scores": scored[2] if scored else None,
         "studies": [(study.folder, study.digest) for study in find_studies(inputs.store, config.corpus)],
     }
@@ -153,6 +157,7 @@ def build(config: Config, inputs: Inputs, key: str) -> Report:
         components=components,
         songs=songs,
         studies=tuple(read_study(inputs.store, study) for study in find_studies(inputs.store, config.corpus)),
+        group="" if config.similar.same_group else group_name(inputs.tracks),
         trained_in=models.choose(inputs.store, inputs.model).origin.get("root", ""),
     )
 
@@ -165,7 +170,7 @@ def describe_model(
     model = load_model(inputs.store, inputs.model)
     groups = groups_by_track(inputs.tracks)
     sample = sample_songs(sorted(align(inputs)[0]), strata_of(labels, groups), report.songs, report.seed)
-    counts = count_songs(inputs, labels, sample, groups.keys())
+    counts = count_songs(inputs, labels, sample, groups.keys(), searched(inputs, config.similar))
     shown = shown_components(counts.songs, report.components)
     places = tuple(songs_to_search(counts, k, groups, SEARCHED_SONGS, MIN_SHARE) for k in shown)
     request = Request(shown, places, frozenset(sample))
@@ -183,7 +188,8 @@ def describe_model(
         report.labels, config.interpret.min_songs,
     )  # fmt: skip
     songs = make_songs(
-        sample, counts, shown, found.steps, sounds.songs, similar_songs(inputs, counts, SIMILAR), labels,
+        sample, counts, shown, found.steps, sounds.songs,
+        similar_songs(inputs, counts, SIMILAR, LeftOut(inputs.tracks, config.similar.same_group)), labels,
         dict(zip(sources[TRACK_ID].to_pylist(), sources[DURATION].to_pylist(), strict=True)),
         find_departures(inputs, model, sample),
     )  # fmt: skip

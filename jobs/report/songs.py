@@ -68,7 +68,16 @@ def make_songs(
             seconds=seconds[track],
             parts=_parts(counts.shares[track], shown),
             timeline=timeline(steps[track], shown, clips[track]),
-            similar=tuple(_similar(other, labels, pages, shown) for other in similar[track]),
+            similar=tuple(
+                Similar(
+                    other.track_id,
+                    labels.words(other.track_id),
+                    other.cosine,
+                    other.terms,
+                    pages.get(other.track_id),
+                )
+                for other in similar[track]
+            ),
             shares=counts.shares[track],
             departures=departures.get(track),
         )
@@ -95,10 +104,3 @@ def timeline(steps: np.ndarray, shown: Sequence[int], clip: Clip) -> Timeline:
 def _parts(shares: np.ndarray, shown: Sequence[int]) -> tuple[tuple[int, float], ...]:
     order = sorted(shown, key=lambda k: -shares[k])
     return tuple((k, float(shares[k])) for k in order if shares[k] >= LEAST_PART)
-
-
-def _similar(other: Neighbour, labels: Labels, pages: Mapping[str, int], shown: Sequence[int]) -> Similar:
-    components = tuple(k for k in other.dims if k in shown)
-    return Similar(
-        other.track_id, labels.words(other.track_id), other.cosine, components, pages.get(other.track_id)
-    )

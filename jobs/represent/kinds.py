@@ -2,6 +2,8 @@
 
 from collections.abc import Collection
 
+import numpy as np
+
 from hdpgmm.kinds import KINDS, RECOMMENDED
 from hdpgmm.kinds.kind import Kind
 from hdpgmm.kinds.responsibility import RESPONSIBILITY
@@ -33,3 +35,11 @@ def kind_of(name: str, setting: str) -> Kind:
     if name not in STORED:
         raise ConfigError(f"{setting}: no kind of vector is called {name!r}; known: {', '.join(STORED)}")
     return STORED[name]
+
+
+def components_of(kind: Kind, n_components: int, dim: int) -> np.ndarray:
+    """(dim,) of which component each number of a vector of that kind is. Raises ValueError where it cannot be one."""
+    width, rest = divmod(dim, kind.blocks * n_components)
+    if rest or not width:
+        raise ValueError(f"{kind.name}: no vector of {n_components} components has {dim} numbers")
+    return np.tile(np.repeat(np.arange(n_components), width), kind.blocks)

@@ -29,8 +29,10 @@ from infra.storage.parquet import decode, encode
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs
 from jobs.evaluate.vectors import as_matrix, vector_tables
+from jobs.represent.kinds import STORED, components_of
 
 KEY_DIGITS = 16
+TERMS = 3  # of a cosine that are told of a neighbour
 CODE = ("evaluation.neighbours", "jobs.similar.index")
 
 
@@ -123,13 +125,15 @@ def find(
     k: int,
     without: Collection[str] = (),
 ) -> list[Neighbour]:
-    """The k songs most similar to a vector (dim,), by the index where there is one.
+    """The k songs most similar to a vector (dim,), by the index where there is one; each with its TERMS largest terms.
 
     The index says which songs may be among them; their cosines are then computed from their own vectors, by the
     function that compares all songs, so that both ways say the same of a song. It costs the row groups of those songs.
     """
+    components = components_of(STORED[config.kind], inputs.n_components, len(query))
     if not prepared.indexed:
-        return nearest(query[None], blocks(inputs, config.kind), prepared.mean, k, [without])[0]
+        songs = blocks(inputs, config.kind)
+        return nearest(query[None], songs, prepared.mean, k, [without], components, TERMS)[0]
     from evaluation.neighbours import approximate
 
     store, path = inputs.store, prepared.index
@@ -143,7 +147,7 @@ def find(
     near = ids.take(pa.array(approximate.candidates(index, direction, k + len(without), config.probes)))
     places = read_places(inputs)
     block = some_vectors(inputs, places.filter(pc.is_in(places[TRACK_ID], near)), config.kind)  # pyright: ignore
-    return nearest(query[None], [block], prepared.mean, k, [without])[0]
+    return nearest(query[None], [block], prepared.mean, k, [without], components, TERMS)[0]
 
 
 def _write_index(inputs: Inputs, config: SimilarConfig, made: Prepared) -> np.ndarray:

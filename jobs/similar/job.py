@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import starmap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,13 @@ from features.extract import extract
 from features.networks.network import Network
 from features.spec import FeatureSpec
 from hdpgmm.ragged import packed
-from infra.config import Config, ExtractConfig
+from infra.config import Config, ExtractConfig, SimilarConfig
+from infra.datasets.audio import Found
+from infra.datasets.duplicates import find_duplicates
+from infra.datasets.tracklist import look
 from infra.errors import ConfigError
 from infra.root.ledger import Tree
-from infra.root.schemas import MULTI, SINGLE, TRACK_ID, label_columns
+from infra.root.schemas import BYTES, MULTI, SINGLE, TRACK_ID, URI, VERSION, group_name, label_columns
 from infra.root.songs import SongBlock
 from infra.storage.store import Store, read_uri
 from jobs.evaluate.inputs import Inputs, find_inputs
@@ -28,17 +33,24 @@ from jobs.represent.kinds import STORED, kind_of
 from jobs.represent.model import load_model
 from jobs.represent.worker import vector_table
 from jobs.similar.index import find, known, prepare, read_places, some_vectors, wants_index
+from jobs.similar.left_out import LeftOut
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Similar:
-    """The neighbours of a query, most similar first, with their labels; whether all songs were compared."""
+    """The neighbours of a query, most similar first, with their labels; whether all songs were compared.
+
+    left_out: songs that were passed over: the query, and those of its group; group: what that is called, "" where none
+    is left out.
+    """
 
     model: str
     query: str
     exact: bool
+    left_out: int
+    group: str
     neighbours: tuple[Neighbour, ...]
     labels: tuple[tuple[str, ...], ...]
 
@@ -55,15 +67,40 @@ def run(
         raise ConfigError("expected one of --track ID and --audio FILE")
     if k < 1:
         raise ConfigError(f"--k {k}: expected 1 or more")
-    kind = kind_of(config.similar.kind, "similar.kind").name
+    kind = searched(inputs, config.similar)
     if track is not None:
         name, query = track_vector(inputs, track, kind)
+        own = name
     else:
         name, query = str(audio), audio_vector(inputs, str(audio), kind, config.extract)
+        own = same_track(inputs.tracks, name, config.index.compare_bytes)
+    others = LeftOut(inputs.tracks, config.similar.same_group)
+    without = others.of(own) if own else frozenset[str]()
     prepared = prepare(inputs, config.similar)
-    found = find(inputs, config.similar, prepared, query, k, [name] if track is not None else [])
+    found = find(inputs, config.similar, prepared, query, k, without)
     labels = words(inputs.tracks, [song.track_id for song in found])
-    return Similar(inputs.model, name, not prepared.indexed, tuple(found), tuple(labels))
+    group = group_name(inputs.tracks) if own and others.knows_group(own) else ""
+    return Similar(inputs.model, name, not prepared.indexed, len(without), group, tuple(found), tuple(labels))
+
+
+def searched(inputs: Inputs, config: SimilarConfig) -> str:
+    """The kind of vectors that are compared. Raises ConfigError where the model's songs have none."""
+    kind = kind_of(config.kind, "similar.kind").name
+    if kind not in inputs.kinds:
+        raise ConfigError(
+            f"similar.kind: the vectors of model {inputs.model} were made without {kind} (represent.without); "
+            f"they have {', '.join(sorted(inputs.kinds))}"
+        )
+    return kind
+
+
+def same_track(tracks: pa.Table, uri: str, budget: int) -> str | None:
+    """The track of the list whose file has the same bytes as an audio file, if any; at most `budget` bytes are read."""
+    query = look(uri if "://" in uri else str(Path(uri).absolute()), "")
+    alike = tracks.filter(pc.equal(tracks[BYTES], query.bytes))  # pyright: ignore
+    columns = (alike[name].to_pylist() for name in (URI, TRACK_ID, BYTES, VERSION))
+    found = find_duplicates([query, *starmap(Found, zip(*columns, strict=True))], budget)
+    return next((group[1] for group in found.groups if group[0] == query.name), None)
 
 
 def track_vector(inputs: Inputs, track: str, kind: str) -> tuple[str, np.ndarray]:

@@ -132,7 +132,14 @@ def write_vectors(store: Store, songs: Sequence[Song], run: str) -> None:
     """Two shards of vectors, in another order than the features."""
     tree = Tree(store, f"vectors/{run}")
     kinds = ("posterior_log", "posterior_sqrt", "soft_sqrt", "responsibility")
-    tree.write_spec({"model": run, "fingerprint": FINGERPRINT, **dict.fromkeys(kinds, "made up")})
+    tree.write_spec(
+        {
+            "model": run,
+            "fingerprint": FINGERPRINT,
+            "n_components": COMPONENTS,
+            **dict.fromkeys(kinds, "made up"),
+        }
+    )
     ordered = sorted(songs, key=lambda song: song.track_id[::-1])
     parts = [ordered[::2], ordered[1::2]]
     commits = [

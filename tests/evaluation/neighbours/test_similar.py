@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cosine as scipy_cosine
 from sklearn.neighbors import NearestNeighbors
 
 from evaluation.neighbours import approximate
@@ -72,14 +73,38 @@ def test_many_queries_are_each_as_alone():
         assert [song.track_id for song in one] == [song.track_id for song in other]
 
 
-def test_what_both_have_more_of_than_most_is_named():
+@pytest.mark.parametrize("components", [[0, 1, 2, 3, 4, 5], [0, 0, 1, 2, 1, 0]])
+def test_the_terms_of_all_components_are_the_cosine(components: list[int]):
+    """By scipy's cosine: of whole vectors, and what it loses where one component's numbers are the mean's."""
+    ids, vectors = songs(40, 6, seed=1)
+    of, mean = np.array(components), vectors.astype(np.float64).mean(axis=0)
+    blocks = in_blocks(ids, vectors, 9)
+    (found,) = nearest(vectors[:1], blocks, mean_vector(blocks), 39, [[ids[0]]], of, 6)
+    assert len(found) == 39
+    for song in found:
+        one, other = vectors[0] - mean, vectors[ids.index(song.track_id)] - mean
+        lengths = np.linalg.norm(one) * np.linalg.norm(other)
+        without = {k: 1.0 - scipy_cosine(one, np.where(of == k, 0.0, other)) for k in set(components)}
+        scale = {k: np.linalg.norm(np.where(of == k, 0.0, other)) / np.linalg.norm(other) for k in without}
+        terms = {k: song.cosine - without[k] * scale[k] for k in without}
+        told = {term.component: term.cosine for term in song.terms}
+        assert told == pytest.approx({k: term for k, term in terms.items() if term > 5e-7}, abs=2e-6)
+        assert [*told.values()] == sorted(told.values(), reverse=True)
+        assert sum(terms.values()) == pytest.approx(one @ other / lengths, abs=1e-5)
+        for term in song.terms:
+            (places,) = np.nonzero(of == term.component)
+            assert term.more == (bool(one[places[0]] > 0) if len(places) == 1 else None)
+
+
+def test_the_largest_terms_are_told_and_what_both_have_less_of_is_one():
     vectors = np.array([[0.9, 0.4, 0.0], [0.9, 0.3, 0.1], [0.0, 0.0, 0.9]], np.float32)
     blocks = [(["a", "b", "c"], vectors)]
-    (found,) = nearest(vectors[:1], blocks, mean_vector(blocks), 2, [["a"]], dims=2)
-    assert [song.track_id for song in found] == ["b", "c"]
-    assert found[0].dims == (0, 1)
-    assert found[1].dims == ()
-    assert nearest(vectors[:1], blocks, mean_vector(blocks), 1, [["a"]], dims=1)[0][0].dims == (0,)
+    near, far = nearest(vectors[:1], blocks, mean_vector(blocks), 2, [["a"]], np.arange(3), 3)[0]
+    assert [(term.component, term.more) for term in near.terms] == [(0, True), (2, False), (1, True)]
+    assert (far.track_id, far.terms) == ("c", ())
+    (first,) = nearest(vectors[:1], blocks, mean_vector(blocks), 1, [["a"]], np.arange(3), 1)[0]
+    assert first.terms == near.terms[:1]
+    assert nearest(vectors[:1], blocks, mean_vector(blocks), 1, [["a"]])[0][0].terms == ()
 
 
 def test_nothing_to_compare_with():

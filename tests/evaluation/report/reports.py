@@ -8,6 +8,7 @@ import numpy as np
 from evaluation.comparison.cells import Difference, Summary
 from evaluation.figures.clips import cut, encode_mp3
 from evaluation.interpretation.lift import Lift
+from evaluation.neighbours.exact import Term
 from evaluation.report.records import (
     Chroma,
     Component,
@@ -111,7 +112,10 @@ def hostile(report: Report) -> Report:
     segment = replace(first.segments[0], song=f"{EVIL}/{EVIL}", labels=(EVIL,))
     broken = replace(first.segments[1], problem=EVIL, song=EVIL)
     lift = (Lift(EVIL, 2.0, 2, 1.5, 3.0),)
-    near = (Similar(EVIL, (EVIL,), 0.5, (7,), 2), Similar(f"{EVIL}/{EVIL}", (EVIL,), 0.4, (), None))
+    near = (
+        Similar(EVIL, (EVIL,), 0.5, (Term(7, 0.4, True),), 2),
+        Similar(f"{EVIL}/{EVIL}", (EVIL,), 0.4, (), None),
+    )
     return replace(
         report,
         model=EVIL,
@@ -245,8 +249,8 @@ def _songs() -> tuple[Song, ...]:
         ),
     )
     similar = (
-        Similar("rock/red.wav", ("rock",), 0.91, (7,), 2),
-        Similar("far/away.ogg", (), 0.5, (1,), None),
+        Similar("rock/red.wav", ("rock",), 0.91, (Term(7, 0.62, True), Term(3, 0.2, False)), 2),
+        Similar("far/away.ogg", (), 0.5, (Term(1, 0.31, None),), None),
     )
     return (
         Song(

@@ -29,7 +29,9 @@ def test_a_folder_with_labels(tone_corpus: Path, any_root: str):
     result = index.run(config)
     assert (result.n_tracks, result.n_labelled, result.changed) == (24, 20, True)
     table = tracks_of(any_root)
-    assert table.column_names == ["track_id", "uri", "bytes", "version", "label_style", "tags_tags", "group"]
+    assert table.column_names == [
+        *("track_id", "uri", "bytes", "version", "same_as", "label_style", "tags_tags", "group")
+    ]
     rows = {row["track_id"]: row for row in table.to_pylist()}
     assert list(rows) == sorted(rows)
     first = rows["low/00.wav"]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
 
@@ -12,17 +13,21 @@ from features.extract import extract
 from features.networks import find_network
 from features.networks.network import Choice, Network
 from features.spec import fingerprint
+from hdpgmm import HDPGMM
+from hdpgmm.kinds import KINDS
 from hdpgmm.ragged import packed
-from infra.config import Config, ExtractConfig, load
+from infra.config import Config, ExtractConfig, changed, load
 from infra.errors import ConfigError
 from infra.root.ledger import Tree
+from infra.storage.parquet import decode, encode
 from infra.storage.store import Store
+from jobs.represent.kinds import components_of
 from jobs.represent.model import batch_of, load_model
 from jobs.similar import index as similar_index
 from jobs.similar import job as similar
 from jobs.similar.command import as_json, show
 from tests.features.networks import tiny
-from tests.jobs.scored_roots import COMPONENTS, FINGERPRINT, SPEC, make_songs, write_root, write_vectors
+from tests.jobs.scored_roots import COMPONENTS, FINGERPRINT, SPEC, Song, make_songs, write_root, write_vectors
 from tests.jobs.trees import write_model
 
 RATE = SPEC.sample_rate
@@ -207,15 +212,125 @@ def test_features_of_another_program_are_refused(
     assert "other library versions" in caplog.text
 
 
-def test_json_and_table_say_the_same(root: Path, capsys: pytest.CaptureFixture[str]):
+@pytest.fixture
+def grouped(tmp_path: Path) -> list[Song]:
+    """A root of 36 songs of five groups, of two none is known, and songs 3 and 4 are the same file."""
+    songs = make_songs(36, groups=5)
+    songs = [replace(song, group=None) if i in (7, 8) else song for i, song in enumerate(songs)]
+    store = write_root(tmp_path, songs)
+    tracks = decode(store.read("corpus/default/tracks.parquet"))
+    first = min(songs[3].track_id, songs[4].track_id)
+    same = [
+        first if track in (songs[3].track_id, songs[4].track_id) else None
+        for track in tracks["track_id"].to_pylist()
+    ]
+    tracks = tracks.append_column("same_as", pa.array(same, pa.string()))
+    tracks = tracks.replace_schema_metadata({b"hdpgmm": json.dumps({"group": "artist"}).encode()})
+    store.write("corpus/default/tracks.parquet", encode(tracks, [36]))
+    return songs
+
+
+@pytest.mark.parametrize("way", ["exact", "approximate"])
+def test_the_same_track_and_others_of_its_group_are_left_out(tmp_path: Path, grouped: list[Song], way: str):
+    config = config_of(tmp_path, f"similar.index={way}")
+    everyone = {song.track_id for song in grouped}
+    for i in (0, 3, 7):
+        song = grouped[i]
+        same = {song.track_id} | {grouped[k].track_id for k in (3, 4) if i == 3}
+        group = {other.track_id for other in grouped if song.group and other.group == song.group}
+        found = similar.run(config, song.track_id, k=36)
+        assert {other.track_id for other in found.neighbours} == everyone - same - group
+        assert (found.left_out, found.group) == (len(same | group), "artist" if song.group else "")
+        found = similar.run(changed(config, "similar.same_group=true"), song.track_id, k=36)
+        assert {other.track_id for other in found.neighbours} == everyone - same
+        assert (found.left_out, found.group) == (len(same), "")
+    (first,) = similar.run(config, grouped[0].track_id, k=1).neighbours
+    assert first == similar.run(config, grouped[0].track_id, k=36).neighbours[0]
+
+
+def test_a_file_of_the_corpus_is_asked_as_its_track(root: Path, tmp_path: Path):
+    """The same bytes under another name: it is not like itself, nor are others of its group; a file of its size is."""
+    store = write_root(tmp_path, make_songs(36, groups=3))
+    copy, other = tmp_path / "copy.wav", tmp_path / "other.wav"
+    data = (root / "low.wav").read_bytes()
+    copy.write_bytes(data)
+    other.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    tracks = decode(store.read("corpus/default/tracks.parquet"))
+    for name, values in (("uri", [str(root / "low.wav")] * 2), ("bytes", [len(data)] * 2)):
+        values = pa.array([*values, *tracks[name].to_pylist()[2:]], tracks[name].type)
+        tracks = tracks.set_column(tracks.column_names.index(name), name, values)
+    names = tracks["track_id"].to_pylist()
+    assert similar.same_track(tracks, str(copy), 1 << 30) == names[0]
+    assert similar.same_track(tracks, str(other), 1 << 30) is None
+    assert similar.same_track(tracks, str(copy), 0) is None
+
+
+@pytest.mark.parametrize("kind", ["soft_sqrt", "posterior_sqrt", "responsibility"])
+def test_terms_are_of_the_vectors_that_are_compared(root: Path, kind: str):
+    """Of six components all terms above 0 at most three are told; with the others they are the cosine."""
+    track = make_songs(36)[4].track_id
+    found = similar.run(config_of(root, f"similar.kind={kind}"), track, k=5)
+    change = {
+        "soft_sqrt": lambda shares: np.sqrt(0.5 * shares + 0.5 / COMPONENTS),
+        "posterior_sqrt": np.sqrt,
+        "responsibility": np.asarray,
+    }[kind]
+    vectors = {song.track_id: change(song.shares) for i, song in enumerate(make_songs(36)) if i != 9}
+    mean = np.mean([*vectors.values()], axis=0)
+    units = {name: (v - mean) / np.linalg.norm(v - mean) for name, v in vectors.items()}
+    for song in found.neighbours:
+        terms = units[track] * units[song.track_id]
+        order = np.argsort(-terms)[:3]
+        assert [term.component for term in song.terms] == [k for k in order.tolist() if terms[k] > 0]
+        np.testing.assert_allclose(
+            [term.cosine for term in song.terms], terms[order][: len(song.terms)], atol=1e-5
+        )
+        assert [term.more for term in song.terms] == [units[track][k] > 0 for k in order[: len(song.terms)]]
+
+
+def test_a_component_of_a_fisher_vector_has_its_gradients_of_means_and_of_variances():
+    """Frames that only component 1 has anything of move its numbers alone."""
+    of = components_of(KINDS["fisher"], 3, 2 * 3 * 4)
+    assert of.tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [0] * 4 + [1] * 4 + [2] * 4
+    assert components_of(KINDS["soft_sqrt"], 3, 3).tolist() == [0, 1, 2]
+    rng = np.random.default_rng(0)
+    far = 50.0 * np.eye(3, 4)
+    model = HDPGMM(n_components=3, seed=0).fit(
+        [(far[k] + rng.normal(size=(200, 4))).astype(np.float32) for k in (0, 1, 2) * 4]
+    )
+    for k in range(3):
+        (vector,) = model.transform([(far[k] + rng.normal(size=(50, 4))).astype(np.float32)], "fisher")
+        (mine,) = {
+            *components_of(KINDS["fisher"], len(model.weights_), len(vector))[np.abs(vector) > 1e-3].tolist()
+        }
+        assert np.abs(model.means_[mine] - far[k]).max() < 1.0
+    with pytest.raises(ValueError, match="no vector of 3 components has 20 numbers"):
+        components_of(KINDS["fisher"], 3, 20)
+
+
+def test_a_kind_that_was_not_written_cannot_be_searched(root: Path):
+    with pytest.raises(ConfigError, match=r"similar\.kind: the vectors of model m1 were made without fisher"):
+        similar.run(config_of(root, "similar.kind=fisher"), make_songs(36)[4].track_id)
+
+
+def test_json_and_table_say_the_same(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     result = similar.run(config_of(root), make_songs(36)[4].track_id, k=2)
     rows = json.loads(as_json(result))["neighbours"]
     assert [row["rank"] for row in rows] == [1, 2]
+    assert [term["component"] for term in rows[0]["terms"]] == [
+        t.component for t in result.neighbours[0].terms
+    ]
+    monkeypatch.setenv("COLUMNS", "250")
     show(result)
     text = capsys.readouterr().out
     for row in rows:
         assert row["track"] in text
         assert f"{row['cosine']:.3f}" in text
+        for term in row["terms"]:
+            both = "more" if term["more"] else "less"
+            assert f"component {term['component']} {term['cosine']:.3f} both {both}" in " ".join(text.split())
 
 
 def test_auto_takes_the_index_of_many_songs(root: Path):
