@@ -21,6 +21,8 @@ from infra.root.models import Final
 from infra.root.taken import taken, unused
 from infra.storage.store import Store
 
+EXPECTED = "expected a root with a finished model, or ROOT/models/RUN"
+
 
 @dataclass(frozen=True)
 class Located:
@@ -55,10 +57,7 @@ def locate(store: Store, model: str | None) -> Located:
         return Located(Store(named[0]), found)
     other = Store(model)
     if not other.names(layout.MODELS):
-        raise ConfigError(
-            f"--model {model}: no models there; expected a root, or the folder of a finished model in one, "
-            f"as {layout.model('RUN')}"
-        )
+        raise ConfigError(f"--model {model}: no models there; {EXPECTED}")
     return Located(other, models.choose(other, None))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from evaluation.report.pages import inputs_of, render
+from evaluation.report.pages import inputs_of, model_of, render
 from evaluation.report.records import Epoch, Histogram, Report
 from tests.evaluation.report.reports import EVIL, RATE, Reader, hostile, make_report
 
@@ -149,7 +149,21 @@ def test_a_song_has_a_band_for_each_component_and_knows_songs_like_it(files: dic
     assert "far/away" not in text
     assert "away.ogg" in text
     assert "0.91" in text
+    red, away = text.index("0.62, both more"), text.index("0.31")
+    assert red < text.index("0.20, both less") < away
+    assert "both" not in text[away : away + 12]
+    assert "../component/3.html" not in links  # it has no page
     assert "Cannot be played: the file has gone" in text_of(files, "song/2.html")
+
+
+def test_pages_say_what_is_left_out_and_where_the_model_was_trained(report: Report, files: dict[str, bytes]):
+    for words in ("left out, and the components", "It was trained in", "had listened to other music"):
+        assert not any(words in files[name].decode() for name in ("song/1.html", "index.html"))
+    other = dict(render(replace(report, group="artist", trained_in="s3://a/<million>")))
+    assert "and those of the same artist left out, and the components" in text_of(other, "song/1.html")
+    assert "It was trained in s3://a/<million>." in text_of(other, "index.html")
+    assert "had listened to other music" in text_of(other, "index.html")
+    assert model_of(other["index.html"]) == report.model
 
 
 def test_scores_and_training_are_those_of_the_rows(report: Report, files: dict[str, bytes]):

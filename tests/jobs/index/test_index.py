@@ -117,6 +117,7 @@ def test_the_log_names_the_key_and_what_is_left_out_or_there_twice(
     with caplog.at_level("INFO"):
         index.run(config)
     assert "index: left out: 1 .mid, 1 .wv" in caplog.text
+    assert tracks_of(str(tmp_path / "root"))["same_as"].to_pylist() == ["1.mp3", None, "1.mp3"]
     assert (
         "index: 1 files have the same bytes as another one, the first is '3.mp3', the same as '1.mp3'"
         in caplog.text
@@ -129,6 +130,7 @@ def test_the_log_names_the_key_and_what_is_left_out_or_there_twice(
     with caplog.at_level("INFO"):
         index.run(config.model_copy(update={"index": config.index.model_copy(update={"compare_bytes": 0})}))
     assert "same bytes" not in caplog.text
+    assert tracks_of(str(tmp_path / "root"))["same_as"].to_pylist() == [None] * 3
 
 
 def test_labels_of_other_folders_stay_there(tmp_path: Path, caplog: pytest.LogCaptureFixture):

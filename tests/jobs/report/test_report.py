@@ -19,8 +19,8 @@ from infra.storage.store import Store
 from jobs.evaluate import job as evaluate
 from jobs.evaluate.labels import read_labels
 from jobs.report import job as report
-from tests.jobs.report.audio_roots import add_study, config_of, write_audio_root
-from tests.jobs.scored_roots import SPEC
+from tests.jobs.report.audio_roots import ARTISTS, add_study, config_of, planted_song, write_audio_root
+from tests.jobs.scored_roots import COMPONENTS, SPEC
 
 
 @pytest.fixture
@@ -102,12 +102,45 @@ def test_a_songs_bands_and_sound_agree(root: Path):
 
 def test_songs_like_a_song_are_those_with_like_shares(root: Path):
     """Shares differ by 0.01 from song to song, so the nearest to the first in the row are the next ones."""
-    report.run(config_of(root, "report.songs=1"))
+    report.run(config_of(root, "report.songs=1", "similar.same_group=true"))
     page = page_of(root, "song/1.html")
     name = re.findall(r"<h1><bdi>&lt;b&gt;(\d)&amp;.wav", page)[0]
     order = [int(x) for x in re.findall(r"<li><div><bdi>&lt;b&gt;(\d)&amp;.wav", page)]
     assert sorted([*order, int(name)]) == list(range(6))
     assert abs(order[0] - int(name)) == 1
+    assert "left out" not in page
+
+
+@pytest.mark.parametrize("kind", ["soft_sqrt", "responsibility"])
+def test_songs_of_the_same_artist_are_not_like_it_and_terms_are_of_what_is_compared(root: Path, kind: str):
+    """Songs 0 to 2 are of one artist. Only components 0 and 1 differ between songs."""
+    report.run(config_of(root, f"similar.kind={kind}"))
+    change = {"soft_sqrt": lambda s: np.sqrt(0.5 * s + 0.5 / COMPONENTS), "responsibility": np.asarray}[kind]
+    vectors = np.stack([change(planted_song(i, artist).shares) for i, artist in enumerate(ARTISTS)])
+    centred = vectors - vectors.mean(axis=0)
+    units = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    seen = 0
+    for number in range(1, 7):
+        page = page_of(root, f"song/{number}.html")
+        assert "those of the same group left out" in page
+        mine = int(re.findall(r"<h1><bdi>&lt;b&gt;(\d)&amp;.wav", page)[0])
+        listed = page.partition('<ol class="like">')[2].partition("</ol>")[0].split("<li>")[1:]
+        order = [int(re.findall(r"<bdi>&lt;b&gt;(\d)&amp;.wav", item)[0]) for item in listed]
+        assert sorted(order) == [i for i, artist in enumerate(ARTISTS) if artist != ARTISTS[mine]]
+        for other, item in zip(order, listed, strict=True):
+            terms = units[mine] * units[other]
+            told = [
+                text.split(", both ")
+                for text in re.findall(r'<span class="soft small">(-?\d.*?)</span>', item)[1:]
+            ]
+            wanted = [k for k in np.argsort(-terms)[:3].tolist() if terms[k] > 5e-7]
+            assert [float(value) for value, _ in told] == pytest.approx(
+                [terms[k] for k in wanted], abs=0.0051
+            )
+            assert [both for _, both in told] == [["less", "more"][int(units[mine][k] > 0)] for k in wanted]
+            assert [int(k) for k in re.findall(r'<span class="badge k k(\d)">', item)] == wanted
+            seen += len(wanted)
+    assert seen > 10
 
 
 def test_file_names_and_labels_are_text(root: Path):
