@@ -69,7 +69,7 @@ def test_an_address_is_a_root_or_a_model_in_one(there: Store, here: Store) -> No
     assert [is_address(name) for name in (None, "own", "./own", "s3://b/r")] == [False, False, True, True]
     for wrong in (f"{there.root}/models/none", f"{there.root}/none"):
         with pytest.raises(
-            ConfigError, match="no models there; expected a root, or the folder of a finished model"
+            ConfigError, match="no models there; expected a root with a finished model, or ROOT"
         ):
             locate(here, wrong)
     with pytest.raises(ConfigError, match="a model of another root is named by an address with a slash"):
