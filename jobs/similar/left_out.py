@@ -1,10 +1,9 @@
 """Which songs are no answer to "songs like it": the same recording, and others of the same group unless asked for."""
 
-from collections import defaultdict
-
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from infra.root.schemas import GROUP, SAME_AS, TRACK_ID, groups_by_track
+from infra.root.schemas import GROUP, SAME_AS, TRACK_ID
 
 
 class LeftOut:
@@ -15,22 +14,31 @@ class LeftOut:
     """
 
     def __init__(self, tracks: pa.Table, same_group: bool) -> None:
-        ids = tracks[TRACK_ID].to_pylist()
-        first = tracks[SAME_AS].to_pylist() if SAME_AS in tracks.column_names else [None] * len(ids)
-        groups = [None] * len(ids) if same_group else groups_by_track(tracks).values()
-        self._keys: dict[str, list[tuple[str, str]]] = {}
-        self._members: dict[tuple[str, str], set[str]] = defaultdict(set)
-        for track, *values in zip(ids, first, groups, strict=True):
-            self._keys[track] = [
-                (name, value) for name, value in zip((SAME_AS, GROUP), values, strict=True) if value
-            ]
-            for key in self._keys[track]:
-                self._members[key].add(track)
+        self._tracks = tracks
+        self._by = [
+            name
+            for name in (SAME_AS, GROUP)
+            if name in tracks.column_names and not (name == GROUP and same_group)
+        ]
 
     def knows_group(self, track: str) -> bool:
         """Whether tracks of its group are left out."""
-        return any(name == GROUP for name, _ in self._keys.get(track, ()))
+        return GROUP in self._by and self._value(track, GROUP) is not None
 
     def of(self, track: str) -> frozenset[str]:
         """The tracks that are left out where songs like this one are sought, itself too."""
-        return frozenset({track}).union(*(self._members[key] for key in self._keys.get(track, ())))
+        values = {name: self._value(track, name) for name in self._by}
+        return frozenset({track}).union(
+            *(
+                self._where(name, value)[TRACK_ID].to_pylist()
+                for name, value in values.items()
+                if value is not None
+            )
+        )
+
+    def _value(self, track: str, name: str) -> str | None:
+        rows = self._where(TRACK_ID, track)
+        return rows[name][0].as_py() if rows.num_rows else None
+
+    def _where(self, name: str, value: str) -> pa.Table:
+        return self._tracks.filter(pc.equal(self._tracks[name], value))  # pyright: ignore
