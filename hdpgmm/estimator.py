@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from hdpgmm import schedule, training_step
@@ -34,7 +35,8 @@ FORMAT = 2
 class HDPGMM:
     """Hierarchical Dirichlet process Gaussian mixture model of songs, each a bag of frames.
 
-    n_components: components at the start; training merges, deletes and adds them. n_atoms: components one song may use.
+    n_components: components at the start, None for what the corpus can tell apart (at most 256, by
+    `hdpgmm.schedule.first_components`); training merges, deletes and adds them. n_atoms: components one song may use.
     covariance_type: "full" or "diag". song_level: "direct" integrates a song's atoms out, "sticks" is the paper's form.
     gamma, alpha0: None learns the concentration, a number fixes it. batch_songs: songs of a mini-batch, None for an
     eighth of the corpus within 16..1024. max_epochs: passes over the songs at most; training stops when the score of
@@ -58,7 +60,7 @@ class HDPGMM:
 
     def __init__(
         self,
-        n_components: int = 256,
+        n_components: int | None = None,
         n_atoms: int = 32,
         *,
         covariance_type: Literal["full", "diag"] = "full",
@@ -107,8 +109,11 @@ class HDPGMM:
     def __sklearn_is_fitted__(self) -> bool:
         return self._learned is not None
 
-    def fit(self, songs: Songs, y: object = None) -> "HDPGMM":
+    def fit(self, songs: Songs, y: object = None, groups: ArrayLike | None = None) -> "HDPGMM":
         """Learn from songs: a sequence of (n_frames, n_features) arrays, or (values, offsets) of all of them.
+
+        groups: (song,) whose songs are whose (artists, albums), as scikit-learn's splitters take it. A component then
+        has to be worth its place to others than one or two of them; without, to others than one or two songs.
 
         With early stopping and songs enough to hold some out, the model is that of the last epoch near the best score.
         Raises ValueError where a song has another number of features, or a value that is not finite or beyond 1e100.
@@ -120,7 +125,7 @@ class HDPGMM:
             raise ValueError("songs: expected at least one song with at least one frame, found none")
         lengths = given.lengths
         heldout = heldout_songs(lengths, self.seed) if self.early_stopping else np.zeros(len(given), bool)
-        corpus = MemorySongs(given, heldout, settings, self.seed, self.device)
+        corpus = MemorySongs(given, heldout, settings, self.seed, self.device, _numbers(groups, len(given)))
         self._begin(settings, corpus.whitening, corpus.state)
         self._songs_seen = corpus.n_songs
         batch_songs = self.batch_songs or schedule.batch_songs(corpus.n_songs)
@@ -167,7 +172,7 @@ class HDPGMM:
         ):
             generator = torch.Generator().manual_seed(self.seed + self._state.step)
             probe = Probe(batch, total)
-            self._state, made = training_step.improve(self._state, probe, self._settings, generator)
+            self._state, made, _ = training_step.improve(self._state, probe, self._settings, generator)
             self.moves_ += made
         return self
 
@@ -360,6 +365,16 @@ class HDPGMM:
         bounds = [*range(0, len(songs.values), AT_ONCE), len(songs.values)]
         values = torch.from_numpy(whitened(self._whitening, songs, bounds))
         return Ragged(values.to(self.device), torch.from_numpy(songs.offsets))
+
+
+def _numbers(groups: ArrayLike | None, n_songs: int) -> np.ndarray | None:
+    """0, 1, ... of the groups, int64 (song,)."""
+    if groups is None:
+        return None
+    given = np.asarray(groups)
+    if given.shape != (n_songs,):
+        raise ValueError(f"groups must have one entry for each of {n_songs} songs, found shape {given.shape}")
+    return np.unique(given, return_inverse=True)[1]
 
 
 def _factors(covariances: np.ndarray) -> np.ndarray:

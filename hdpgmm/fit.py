@@ -48,11 +48,15 @@ class Rules:
 
 @dataclass(frozen=True)
 class Progress:
-    """All that a training continues from. partial: sums over the steps of the epoch under way."""
+    """All that a training continues from. partial: sums over the steps of the epoch under way.
+
+    resting: moves that made nothing the last time that they were tried, which was the last time for moves.
+    """
 
     state: State
     history: tuple[Epoch, ...] = ()
     partial: BatchInfo = field(default_factory=BatchInfo)
+    resting: frozenset[str] = frozenset()
 
     @property
     def step(self) -> int:
@@ -251,14 +255,16 @@ def _step(
 
 
 def _moved(progress: Progress, songs: Songs, rules: Rules, ranks: Ranks) -> Moves:
-    def improved() -> tuple[State, list[Move]]:
+    def improved() -> tuple[State, list[Move], frozenset[str]]:
         generator = torch.Generator().manual_seed(1_000_003 * rules.seed + progress.step)
-        state, moves = training_step.improve(progress.state, songs.probe(), rules.settings, generator)
-        return state.to("cpu"), moves
+        state, *rest = training_step.improve(
+            progress.state, songs.probe(), rules.settings, generator, progress.resting
+        )
+        return state.to("cpu"), *rest
 
-    state, moves = ranks.share(improved)
+    state, moves, resting = ranks.share(improved)
     state = state.to(progress.state.stats.count.device)
-    return Moves(replace(progress, state=state), tuple(moves))
+    return Moves(replace(progress, state=state, resting=resting), tuple(moves))
 
 
 def _ended(
@@ -280,7 +286,7 @@ def _ended(
         prior_strength=prior.strength,
         rho=training_step.step_size_of(state.step, rules.batch_songs, songs.n_songs, rules.settings),
     )
-    return Progress(state, (*progress.history, row))
+    return Progress(state, (*progress.history, row), resting=progress.resting)
 
 
 def _heldout_score(state: State, songs: Songs, rules: Rules) -> float | None:

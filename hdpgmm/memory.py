@@ -27,7 +27,10 @@ HELDOUT_SHARE, HELDOUT_SONGS, FEWEST_FOR_HELDOUT = 0.05, 256, 20
 
 
 class MemorySongs:
-    """Songs to train on and, at the places where `heldout` (song,) bool is true, songs held out. state: the first."""
+    """Songs to train on and, at the places where `heldout` (song,) bool is true, songs held out. state: the first.
+
+    song_groups: int64 (song,), whose songs are whose, where it is known.
+    """
 
     def __init__(
         self,
@@ -36,8 +39,10 @@ class MemorySongs:
         settings: Settings,
         seed: int,
         device: torch.device | str,
+        song_groups: np.ndarray | None = None,
     ) -> None:
         self.seed, self.probe_songs, self.held = seed, settings.probe_songs, np.flatnonzero(heldout)
+        self.song_groups = song_groups
         bounds = group_bounds(songs.lengths)
         self.training = np.flatnonzero(~heldout)
         groups = members(bounds, self.training)
@@ -60,7 +65,8 @@ class MemorySongs:
 
     def probe(self) -> Probe:
         chosen = np.sort(self.training[some_songs(self.starts, self.seed, self.probe_songs)])
-        return Probe(self._take(chosen), self.n_songs)
+        groups = None if self.song_groups is None else torch.from_numpy(self.song_groups[chosen])
+        return Probe(self._take(chosen), self.n_songs, groups)
 
     def _batch(self, turn: Turn) -> Batch:
         return Batch(turn.epoch, turn.last, self._take(self.training[turn.songs]))
@@ -140,7 +146,7 @@ def _surveyed(
     parts = [*groups.values()]
     chosen = set(some_groups(len(parts), seed, SAMPLE_GROUPS).tolist())
     frames = sum(int(songs.lengths[parts[number]].sum()) for number in chosen)
-    share = sampled_share(training_step.SAMPLE_FRAMES * settings.n_components, frames)
+    share = sampled_share(settings.sample_frames, frames)
     found = Survey()
     for number, (group, part) in enumerate(groups.items()):
         own = share if number in chosen else 0.0

@@ -8,6 +8,7 @@ FIRST_MOVES = 2048  # songs seen before the first moves, unless the corpus is sm
 MOVES_APART = 2.0  # ratio of the songs seen from one time to the next
 PATIENCE = 2  # epochs without a better held-out score
 NEAR = 0.02  # nats a frame between held-out scores that are as good as each other
+FEWEST_COMPONENTS, MOST_COMPONENTS = 8, 256  # at the start
 PLATEAU = 1e-3  # nats a frame: less is no better
 
 
@@ -32,6 +33,17 @@ class Epoch:
     prior_dof: float
     prior_strength: float
     rho: float
+
+
+def first_components(frames: float, dependence: float, songs: int, dim: int) -> int:
+    """Components at the start where no number is asked for: what the corpus can tell apart, 8 to 256.
+
+    frames / dependence is how many independent frames there are. A component gets 2 dim of them at least, about what
+    its mean and its scales take, and two songs: with more, those of a small corpus become recordings of one song each.
+    Moves add components where songs ask for more.
+    """
+    most = min(frames / dependence / (2 * dim), songs / 2)
+    return min(MOST_COMPONENTS, max(FEWEST_COMPONENTS, math.floor(most)))
 
 
 def batch_songs(n_songs: int) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from hdpgmm import schedule
 from hdpgmm.components.prior import Concentration, whitened_prior
 from hdpgmm.components.statistics import Statistics
 from hdpgmm.data import kmeans as initialise
@@ -34,13 +35,14 @@ LEARNED, FIXED = Concentration(), Concentration(learned=False)
 class Settings:
     """How a model is learned. The defaults are right for whitened frames of any corpus.
 
-    n_components: at the start; moves change it. n_atoms: at most in use in one song. rho_t = (tau0 + t)^-kappa. splash:
+    n_components: at the start, None by the corpus (`schedule.first_components`); moves change it. n_atoms: at most in
+    use in one song. rho_t = (tau0 + t)^-kappa. splash:
     eta0 of the paper's regulariser. learn_prior: what components have in common is learned, and frames that repeat each
     other count for less; else the weak prior stays, and frames count as independent. probe_songs: how many songs moves
     are judged on.
     """
 
-    n_components: int = 256
+    n_components: int | None = None
     n_atoms: int = 32
     diagonal: bool = False
     direct: bool = True
@@ -54,12 +56,24 @@ class Settings:
     probe_songs: int = 256
 
     @property
+    def sample_frames(self) -> int:
+        """How many frames k-means takes for the first components, at most."""
+        return SAMPLE_FRAMES * (self.n_components or schedule.MOST_COMPONENTS)
+
+    @property
     def options(self) -> LocalOptions:
         return LocalOptions(n_atoms=self.n_atoms)
 
 
 PAPER = Settings(
-    direct=False, gamma=FIXED, alpha0=FIXED, tau0=64.0, splash=0.1, learn_prior=False, moves=False
+    n_components=256,
+    direct=False,
+    gamma=FIXED,
+    alpha0=FIXED,
+    tau0=64.0,
+    splash=0.1,
+    learn_prior=False,
+    moves=False,
 )  # with 1,024 songs a batch, 100 epochs
 
 
@@ -95,7 +109,12 @@ def start(
         prior = replace(prior, constant=constant)
     if settings.learn_prior:
         prior = replace(prior, learned=True, dependence=repeated)
-    return initialise.from_sample(prior, sample, settings.n_components, frames, songs, generator)
+    n_components = settings.n_components
+    if n_components is None:
+        n_components = schedule.first_components(frames, repeated, songs, sample.shape[1])
+        chosen = torch.randperm(len(sample), generator=generator)[: SAMPLE_FRAMES * n_components]
+        sample = sample[chosen.to(sample.device)]
+    return initialise.from_sample(prior, sample, n_components, frames, songs, generator)
 
 
 def first_state(
@@ -146,12 +165,24 @@ def step_size_of(step: int, songs: int, corpus_songs: int, settings: Settings) -
 
 
 def improve(
-    state: State, probe: Probe, settings: Settings, generator: torch.Generator
-) -> tuple[State, list[Move]]:
-    """All moves, in their order (`moves.MOVES`); then components are in order of falling mass."""
+    state: State,
+    probe: Probe,
+    settings: Settings,
+    generator: torch.Generator,
+    resting: frozenset[str] = frozenset(),
+) -> tuple[State, list[Move], frozenset[str]]:
+    """All moves but those that rest, in their order (`moves.MOVES`); then components are in order of falling mass.
+
+    Also the names of those that were tried and made nothing: they rest the next time.
+    """
     made: list[Move] = []
-    for step in MOVES:
+    barren: set[str] = set()
+    for name, step in MOVES.items():
+        if name in resting:
+            continue
         state, moves = step(state, probe, settings.options, generator)
         made += moves
+        if not moves:
+            barren.add(name)
     order = state.stats.count.argsort(descending=True, stable=True)
-    return replace(state, stats=state.stats.take(order)), made
+    return replace(state, stats=state.stats.take(order)), made, frozenset(barren)

@@ -114,7 +114,10 @@ class ExtractConfig(Section):
 class TrainConfig(Section):
     """The HDPGMM and its inference. Symbols are those of the README's model section."""
 
-    n_components: Positive = Field(256, description="K, corpus components at the start")
+    n_components: Positive | None = Field(
+        None,
+        description="K, components at the start; default: by independent frames and songs, 8 to 256",
+    )
     n_atoms: Positive = Field(32, description="T, components one song may use at most")
     covariance: Literal["full", "diag"] = Field("full", description="covariances of the components")
     song_level: Literal["direct", "sticks"] = Field(

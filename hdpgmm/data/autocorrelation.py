@@ -9,6 +9,7 @@ lag k. Here r_k is that of whitened frames about their song's mean, averaged ove
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from hdpgmm.ragged import Ragged
 
@@ -29,15 +30,20 @@ class Lagged:
 
 def lagged(songs: Ragged[np.ndarray]) -> Lagged:
     """Of songs (frame, dim)."""
-    dim = songs.values.shape[1]
-    products, pairs = np.zeros((LAGS + 1, dim, dim)), np.zeros(LAGS + 1, np.int64)
+    dim, lags = songs.values.shape[1], LAGS + 1
+    products, pairs = np.zeros((dim, lags * dim)), np.zeros(lags, np.int64)
     for frames in songs:
-        song = frames.astype(np.float64)
-        song -= song.mean(0) if len(song) else 0.0
-        for lag in range(min(LAGS + 1, len(song))):
-            products[lag] += song[: len(song) - lag].T @ song[lag:]
-            pairs[lag] += len(song) - lag
-    return Lagged(products, pairs)
+        if not len(frames):
+            continue
+        song = np.zeros((len(frames) + LAGS, dim))  # nothing follows the last frame
+        song[: len(frames)] = frames
+        song[: len(frames)] -= song[: len(frames)].mean(0)
+        following = sliding_window_view(song, (lags, dim)).reshape(len(frames), lags * dim)
+        products += (
+            song[: len(frames)].T @ following
+        )  # one product of all lags: many small ones wait for threads
+        pairs += (len(frames) - np.arange(lags)).clip(min=0)
+    return Lagged(products.reshape(dim, lags, dim).swapaxes(0, 1), pairs)
 
 
 def dependence(found: Lagged, transform: np.ndarray) -> float:

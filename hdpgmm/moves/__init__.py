@@ -12,6 +12,7 @@ from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model.state import State
 from hdpgmm.moves.births import births as splits
 from hdpgmm.moves.merge_delete import Move, Probe, reduce
+from hdpgmm.moves.support import without_owners
 from hdpgmm.moves.trials import try_reductions
 
 Step = Callable[[State, Probe, LocalOptions, torch.Generator], tuple[State, list[Move]]]
@@ -32,4 +33,16 @@ def by_inference(
     return try_reductions(state, probe, options)
 
 
-MOVES: tuple[Step, ...] = (merges_and_deletions, by_inference, splits)  # in this order
+def by_other_groups(
+    state: State, probe: Probe, options: LocalOptions, generator: torch.Generator
+) -> tuple[State, list[Move]]:
+    """Deletions of what only one or two groups of songs want."""
+    return without_owners(state, probe, options)
+
+
+MOVES: dict[str, Step] = {  # in this order
+    "merges and deletions": merges_and_deletions,
+    "merges and deletions by inference": by_inference,
+    "births": splits,
+    "deletions by other groups": by_other_groups,
+}

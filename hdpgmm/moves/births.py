@@ -3,7 +3,6 @@
 Proposals come from one half of a probe's songs. They are judged by the songs of the other, inferred again.
 """
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,6 +17,7 @@ from hdpgmm.model.expectations import prepare
 from hdpgmm.model.inference import infer
 from hdpgmm.model.state import State, family
 from hdpgmm.moves.merge_delete import Judged, Move, Probe, best_together, log_evidence
+from hdpgmm.moves.song_bounds import NEW, SongBounds, nothing, song_bounds, under_trial
 
 SPLIT_FRAMES = 2048  # of a component, to propose its halves from
 
@@ -40,26 +40,28 @@ def births(
     of the corpus gains. Where the probe is the corpus, that has to be so of all songs, too. Songs that propose a
     component of their own always gain by it; on music of 130 tracks such births cost 0.3 nats a held-out frame.
     """
-    proposals = _proposals(state, probe.half(0), options, generator, most)
+    halves = probe.half(0), probe.half(1)
+    proposals, proposing = _proposals(state, halves[0], options, generator, most)
     if not proposals:
         return state, []
-    judges = [probe.half(1), *([probe.half(0)] if len(probe.songs) == probe.corpus_songs else [])]
-    before = [_songs_bound(state, half, options) for half in judges]
+    judging = song_bounds(state, halves[1].songs, options)
 
     def judged(kept: list[_Proposal]) -> Judged:
         split = _with_births(state, kept)
-        gains = [_songs_bound(split, half, options) - old for half, old in zip(judges, before, strict=True)]
-        songs = min(judges[0].scale * gains[0], sum(gains) if len(gains) > 1 else math.inf)
-        return Judged(split, songs + corpus_bound(split) - corpus_bound(state))
+        places, old = [p.component for p in kept], [*range(state.n_components), *([NEW] * len(kept))]
+
+        def gain(half: Probe, before: SongBounds) -> float:
+            after = under_trial(before, state, split, half.songs, options, places, old)
+            return float((after.bound - before.bound).sum())
+
+        components, others = corpus_bound(split) - corpus_bound(state), gain(halves[1], judging)
+        songs = halves[1].scale * others
+        if songs + components > 0.0 and len(probe.songs) == probe.corpus_songs:
+            songs = min(songs, others + gain(halves[0], proposing))
+        return Judged(split, songs + components)
 
     best, kept = best_together(Judged(state, 0.0), proposals, judged)
     return best.state, [Move("birth", (p.component,), best.bound / len(kept)) for p in kept]
-
-
-def _songs_bound(state: State, probe: Probe, options: LocalOptions) -> float:
-    """Sum of the bounds of the probe's songs, nats."""
-    songs = infer(prepare(state, probe.songs.values.dtype), probe.songs, options)
-    return sum(float(posterior.bound.sum()) for _, posterior in songs)
 
 
 def _with_births(state: State, proposals: list[_Proposal]) -> State:
@@ -73,18 +75,20 @@ def _with_births(state: State, proposals: list[_Proposal]) -> State:
 
 def _proposals(
     state: State, probe: Probe, options: LocalOptions, generator: torch.Generator, most: int
-) -> list[_Proposal]:
-    """At most `most` components that promise to gain as two, best first."""
+) -> tuple[list[_Proposal], SongBounds]:
+    """At most `most` components that promise to gain as two, best first, and the songs' bounds as they are."""
     frames, labels, owners = [], [], []
+    bounds = nothing(probe.songs, state.n_components)
     model = prepare(state, probe.songs.values.dtype)
     for group, posterior in infer(model, probe.songs, options):
+        bounds.put(group, posterior)
         inside = group.mask.bool()
         frames.append(group.values[inside])
         comps = posterior.varphi.argmax(2).gather(1, posterior.zeta.argmax(2))
         labels.append(comps[inside])
         owners.append(group.songs.to(inside.device)[:, None].expand_as(inside)[inside])
     if not frames:
-        return []
+        return [], bounds
     labels = torch.cat(labels)
     order, sizes = labels.argsort(stable=True), torch.bincount(labels, minlength=state.n_components).tolist()
     parts = zip(torch.cat(frames)[order].split(sizes), torch.cat(owners)[order].split(sizes), strict=True)
@@ -98,7 +102,7 @@ def _proposals(
     best: dict[int, _Proposal] = {}
     for proposal in sorted((p for p in settled if p.gain > 0.0), key=lambda p: -p.gain):
         best.setdefault(proposal.component, proposal)
-    return list(best.values())[:most]
+    return list(best.values())[:most], bounds
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from hdpgmm.model.bound import component_costs, corpus_bound
 from hdpgmm.model.expectations import prepare
 from hdpgmm.model.inference import infer, song_level
 from hdpgmm.model.state import EMPTY, State, family
+from hdpgmm.moves.song_bounds import SongBounds, nothing
 from hdpgmm.ragged import Ragged
 
 PAIRS = 512  # scored at once, each with a pooled scatter
@@ -43,10 +44,14 @@ class Move:
 
 @dataclass(frozen=True)
 class Probe:
-    """Songs (frame, dim) the moves are judged on. corpus_songs: how many songs they stand for."""
+    """Songs (frame, dim) the moves are judged on. corpus_songs: how many songs they stand for.
+
+    groups: int64 (song,) on the CPU, whose songs are whose (an artist's, an album's); None: every song is its own.
+    """
 
     songs: Ragged[Tensor]
     corpus_songs: int
+    groups: Tensor | None = None
 
     @property
     def scale(self) -> float:
@@ -54,11 +59,26 @@ class Probe:
 
     def take(self, songs: Tensor) -> "Probe":
         """The songs at `songs` (int64, on the CPU), which stand for the same corpus."""
-        return replace(self, songs=self.songs.take(songs))
+        groups = None if self.groups is None else self.groups[songs]
+        return replace(self, songs=self.songs.take(songs), groups=groups)
+
+    @property
+    def group_numbers(self) -> Tensor:
+        """0, 1, ... of the groups, int64 (song,), in the order in which their first songs come."""
+        if self.groups is None:
+            return torch.arange(len(self.songs))
+        numbers: dict[int, int] = {}
+        return torch.tensor([numbers.setdefault(group, len(numbers)) for group in self.groups.tolist()])
 
     def half(self, odd: int) -> "Probe":
-        """Every second song, from the first or the second on; of one song both halves are that song."""
-        return self.take(torch.arange(odd % len(self.songs), len(self.songs), 2))
+        """The songs of every second group, from the first or the second on; of one group every second song.
+
+        Of one song both halves are that song.
+        """
+        numbers = self.group_numbers
+        if not bool((numbers > 0).any()):
+            numbers = torch.arange(len(self.songs))
+        return self.take(torch.nonzero(numbers % 2 == odd % min(2, len(self.songs)))[:, 0])
 
 
 @dataclass(frozen=True)
@@ -175,13 +195,14 @@ class SongChanges:
 
     merge (pair,): change of the songs' weights and assignments; shared (pair,): draws from beta that songs with atoms
     of both save; loss (comp,): fall of the songs' bounds when each loses its atoms of a component and keeps the others;
-    bound: of the songs as they are.
+    bound: of the songs as they are; each: song by song, of the probe.
     """
 
     merge: Tensor
     shared: Tensor
     loss: Tensor
     bound: float
+    each: SongBounds
 
 
 def song_changes(state: State, probe: Probe, options: LocalOptions, pairs: Tensor) -> SongChanges:
@@ -190,17 +211,19 @@ def song_changes(state: State, probe: Probe, options: LocalOptions, pairs: Tenso
     model, level, device = prepare(state, values.dtype), song_level(state.prior.direct), values.device
     merge, shared = (torch.zeros(len(pairs), dtype=torch.float64, device=device) for _ in range(2))
     loss, bound = torch.zeros(state.n_components, dtype=torch.float64, device=device), 0.0
+    each = nothing(probe.songs, state.n_components)
     for group, posterior in infer(model, probe.songs, options):
         bound += float(posterior.bound.sum())
+        each.put(group, posterior)
         comps = _named(posterior)
         forgotten = level.removal_changes(posterior, model.log_beta, state.alpha0)
-        loss += _losses(posterior, comps, group.mask, forgotten, state.n_components)
+        loss += song_losses(posterior, group.mask, forgotten, state.n_components).sum(0)
         song, pair, one, two = _meetings(comps, pairs, state.n_components)
         change, draws = level.merge_changes(posterior, model.log_beta, state.alpha0, song, one, two)
         merge.index_add_(0, pair, change + _entropy_changes(posterior.zeta, song, one, two))
         shared.index_add_(0, pair, -draws)
     scale = probe.scale
-    return SongChanges(scale * merge, scale * shared, scale * loss, scale * bound)
+    return SongChanges(scale * merge, scale * shared, scale * loss, scale * bound, each)
 
 
 def _named(posterior: Posterior) -> Tensor:
@@ -209,8 +232,10 @@ def _named(posterior: Posterior) -> Tensor:
     return torch.where((weight > 0.99) & (posterior.counts > 0.0), comps, -1)
 
 
-def _losses(posterior: Posterior, comps: Tensor, mask: Tensor, forgotten: Tensor, n_comp: int) -> Tensor:
-    """-sum_n log(1 - zeta_nt) - forgotten_t by the component of t, (comp,). Uncertain atoms: where they weigh most.
+def song_losses(posterior: Posterior, mask: Tensor, forgotten: Tensor, n_comp: int) -> Tensor:
+    """Fall of each song's bound when it loses its atoms of a component and keeps the others, (song, comp) nats.
+
+    -sum_n log(1 - zeta_nt) - forgotten_t by the component of t. Uncertain atoms: where they weigh most.
 
     1 - zeta of the frame's largest atom is summed from the others: it may be 1e-30.
     """
@@ -221,9 +246,9 @@ def _losses(posterior: Posterior, comps: Tensor, mask: Tensor, forgotten: Tensor
     lost = (
         -torch.where(zeta > 0.0, left, 0.0).nan_to_num(nan=0.0, neginf=-torch.inf).sum(1, dtype=torch.float64)
     )
-    names = torch.where(comps >= 0, comps, posterior.varphi.argmax(2))
+    names = posterior.varphi.argmax(2)
     lost = torch.where(posterior.counts > 0.0, lost - forgotten, 0.0)
-    return lost.new_zeros(n_comp).index_add_(0, names.flatten(), lost.flatten())
+    return lost.new_zeros(len(names), n_comp).scatter_add_(1, names, lost)
 
 
 def _meetings(comps: Tensor, pairs: Tensor, n_comp: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -269,12 +294,17 @@ def merge_gains(state: State, pairs: Tensor, songs: SongChanges) -> Tensor:
 
 def delete_gains(state: State, songs: SongChanges) -> Tensor:
     """Change of the bound when a component goes and each song keeps its other atoms, (comp,). A last one never goes."""
+    return deletion_gains(state, songs.loss)
+
+
+def deletion_gains(state: State, loss: Tensor) -> Tensor:
+    """The same with what the songs lose, (comp,) nats, given."""
     n_comp = state.n_components
     if n_comp < 2:
         return torch.full((n_comp,), -torch.inf, dtype=torch.float64)
     atoms = state.stats.atoms.repeat(n_comp, 1)
     atoms.fill_diagonal_(0.0)
-    return component_costs(state) + _stick_gain(state, atoms) - songs.loss
+    return component_costs(state) + _stick_gain(state, atoms) - loss
 
 
 def log_evidence(state: State, stats: Statistics) -> Tensor:

@@ -63,13 +63,15 @@ class Keeper:
             yield VersionsChanged(changed)
         state, self.whitening = from_arrays(arrays, self.device)
         self.history = [epoch_from(row) for row in meta["history"]]
-        return Progress(state, tuple(self.history), BatchInfo(**meta["partial"]))
+        resting = frozenset(meta.get("resting", ()))
+        return Progress(state, tuple(self.history), BatchInfo(**meta["partial"]), resting)
 
     def _save(self, progress: Progress, last: bool) -> Iterator[Event]:
         meta = {
             "provenance": {**self.assignment.provenance, "versions": self.versions},
             "history": [to_fields(row) for row in self.history],
             "partial": asdict(progress.partial),
+            "resting": sorted(progress.resting),
         }
         checkpoint = (progress.step, to_arrays(progress.state, self.whitening), meta)
         keep = self.assignment.config.keep_checkpoints

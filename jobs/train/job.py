@@ -105,7 +105,7 @@ def plan_text(config: Config) -> str:
     part = "" if songs == snapshot.n_songs else f"{songs} of "
     return (
         f"train: {part}{snapshot.n_songs} songs, {snapshot.n_frames} frames, "
-        f"K={train.n_components}, T={train.n_atoms}, "
+        f"K={train.n_components or 'by the corpus'}, T={train.n_atoms}, "
         f"at most {train.epochs} epochs of {-(-songs // batch)} steps of {batch} songs"
     )
 

@@ -98,7 +98,7 @@ class Trainer:
 
     def _first_state(self) -> Generator[Event, None, tuple[State, Whitening]]:
         survey = yield from SnapshotSurvey(self.store, self.assignment.songs, self.plan).run(
-            self.feed, training_step.SAMPLE_FRAMES * self.config.n_components
+            self.feed, self.rules.settings.sample_frames
         )
         return training_step.first_state(
             self.rules.settings, survey, self.plan.n_songs, self.config.seed, self.device

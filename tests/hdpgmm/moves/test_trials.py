@@ -17,6 +17,7 @@ from hdpgmm.model import State
 from hdpgmm.moves import merge_delete as moves
 from hdpgmm.moves import trials
 from hdpgmm.moves.merge_delete import Move, Probe
+from hdpgmm.moves.song_bounds import USED, SongBounds, song_bounds
 from hdpgmm.ragged import Ragged, ragged
 from tests.hdpgmm.corpora import F64, Corpus, hard_statistics, mixture, skewed_prior
 
@@ -56,12 +57,12 @@ def _every_move(state: State) -> list[Move]:
     return merges + [Move("delete", (k,), 0.0) for k in range(state.n_components)]
 
 
-def _judged(state: State, move: Move, probe: Probe) -> tuple[float, State, trials._Songs, Tensor]:
+def _judged(state: State, move: Move, probe: Probe) -> tuple[float, State, SongBounds, Tensor]:
     """The gain, the state tried, its songs, and which songs are inferred again, (song,)."""
-    songs = trials._inferred(state, probe, OPTIONS)
+    songs = song_bounds(state, probe.songs, OPTIONS)
     trial, kept = moves.reduced(state, [move]), _kept(state, move)
-    gain, after = trials._judge(state, trial, songs, probe, OPTIONS, list(move.components), kept)
-    return gain, trial, after, (songs.atoms[:, list(move.components)] > trials.USED).any(1)
+    gain, after = trials.judge(state, trial, songs, probe, OPTIONS, list(move.components), kept)
+    return gain, trial, after, (songs.atoms[:, list(move.components)] > USED).any(1)
 
 
 def _kept(state: State, move: Move) -> list[int]:
@@ -97,7 +98,7 @@ def test_gain_is_a_lower_bound_for_the_songs_left_alone(seed: int, direct: bool)
         reached = _going_on(trial, posteriors, move, _kept(state, move), probe)
         excess = (after.bound - reached)[~concerned]
         assert float(excess.sum()) < 0.03, move
-        assert not len(excess) or float(excess.max()) < trials.USED, move
+        assert not len(excess) or float(excess.max()) < USED, move
     assert fewest <= len(probe.songs) - 5
 
 
@@ -168,7 +169,8 @@ def test_trials_find_what_the_closed_form_refuses():
 
 def test_most_is_how_many_are_tried():
     probe, state = _case(0)
-    likeliest = trials._likeliest(state, probe, OPTIONS, 8)[0]
+    pairs = moves.near_pairs(state, 8)
+    likeliest = trials._likeliest(state, pairs, moves.song_changes(state, probe, OPTIONS, pairs))[0]
     found, made = trials.try_reductions(state, probe, OPTIONS, most=1)
     assert [move.components for move in made] == [likeliest.components]
     assert found.n_components == state.n_components - 1
