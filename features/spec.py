@@ -193,7 +193,9 @@ def _plain(value: Any) -> Any:
     return value.to_json() if isinstance(value, Network | OwnFrames) else value
 
 
+DEFAULT_PRESET = "music-59"
 PRESETS: dict[str, FeatureSpec] = {
+    "music-59": FeatureSpec(features=(*_PAPER, "spectral_contrast")),
     "paper-52": FeatureSpec(),
     "log-mel-128": FeatureSpec(features=("mel",)),
     "pcm-22050": FeatureSpec(features=("pcm",)),

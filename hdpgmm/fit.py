@@ -257,10 +257,10 @@ def _step(
 def _moved(progress: Progress, songs: Songs, rules: Rules, ranks: Ranks) -> Moves:
     def improved() -> tuple[State, list[Move], frozenset[str]]:
         generator = torch.Generator().manual_seed(1_000_003 * rules.seed + progress.step)
-        state, *rest = training_step.improve(
+        state, moves, resting = training_step.improve(
             progress.state, songs.probe(), rules.settings, generator, progress.resting
         )
-        return state.to("cpu"), *rest
+        return state.to("cpu"), moves, resting
 
     state, moves, resting = ranks.share(improved)
     state = state.to(progress.state.stats.count.device)

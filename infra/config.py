@@ -81,8 +81,8 @@ class FramesConfig(Section):
 class ExtractConfig(Section):
     """Audio to frame features."""
 
-    preset: Literal["paper-52", "log-mel-128", "pcm-22050"] = Field(
-        "paper-52", description="named feature specification"
+    preset: Literal["music-59", "paper-52", "log-mel-128", "pcm-22050"] = Field(
+        "music-59", description="named feature specification; paper-52 is the study's"
     )
     network: NetworkConfig = NetworkConfig()  # pyright: ignore[reportCallIssue]
     frames: FramesConfig = FramesConfig()  # pyright: ignore[reportCallIssue]

@@ -19,7 +19,7 @@ from hdpgmm.model.threads import by_group
 from hdpgmm.ragged import Ragged
 from hdpgmm.represent import tempered
 
-FEATURES = 4  # of a frame that count as independent evidence: the temperature is dim / FEATURES
+FEATURES = 3  # of a frame that count as independent evidence: the temperature is dim / FEATURES
 LEAST_SHARE = 1e-3  # of the corpus' frames, or a tenth of an equal share: what fewer belong to has but zeros
 MOMENTS = 1 << 22  # numbers that are made for songs side by side, 32 MB
 

@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from features.spec import PRESETS
+from features.spec import DEFAULT_PRESET, PRESETS
 from hdpgmm.ragged import offsets_of, ragged
 from hdpgmm.represent import represent
 from infra.root.ledger import Tree
@@ -40,7 +40,7 @@ from infra.storage.store import Store
 from jobs.represent.model import load_model, whitened
 from tests.jobs.trees import FINGERPRINT, write_model
 
-SPEC = PRESETS["paper-52"]
+SPEC = PRESETS[DEFAULT_PRESET]
 RUN = "bench"
 SHARD_SONGS = 512
 KINDS_OF_SOUND = 128  # that songs are made of, four each

@@ -32,7 +32,7 @@ import pyarrow as pa
 import torch
 from threadpoolctl import threadpool_limits
 
-from features.spec import PRESETS, fingerprint
+from features.spec import DEFAULT_PRESET, PRESETS, fingerprint
 from hdpgmm import training_step
 from hdpgmm.data.whitening import moments
 from hdpgmm.ragged import Ragged, offsets_of
@@ -186,11 +186,11 @@ def start_up(options: argparse.Namespace, root: Path) -> dict[str, Any]:
 
 def write_songs(root: Path, n_songs: int, frames: tuple[int, int]) -> Snapshot:
     """Songs of clustered frames in shards as extraction makes them; found again if they are there."""
-    tree = Tree(Store(str(root)), f"features/{fingerprint(PRESETS['paper-52'])}")
+    tree = Tree(Store(str(root)), f"features/{fingerprint(PRESETS[DEFAULT_PRESET])}")
     found = tree.latest("default")
     if found is not None:
         return found
-    tree.write_spec(PRESETS["paper-52"].to_json())
+    tree.write_spec(PRESETS[DEFAULT_PRESET].to_json())
     commits = [
         _shard(tree, number, first, min(_SHARD_SONGS, n_songs - first), frames)
         for number, first in enumerate(range(0, n_songs, _SHARD_SONGS))
@@ -220,9 +220,9 @@ def _shard(tree: Tree, number: int, first: int, n_songs: int, frames: tuple[int,
 
 def write_ledger(root: Path, n_songs: int, config: Config) -> None:
     """A snapshot of many songs whose shards are links to one file, and moments as a first training left them."""
-    tree = Tree(Store(str(root)), f"features/{fingerprint(PRESETS['paper-52'])}")
+    tree = Tree(Store(str(root)), f"features/{fingerprint(PRESETS[DEFAULT_PRESET])}")
     if tree.latest("default") is None:
-        tree.write_spec(PRESETS["paper-52"].to_json())
+        tree.write_spec(PRESETS[DEFAULT_PRESET].to_json())
         one = _shard(tree, 0, 0, _SHARD_SONGS, _LONG_FRAMES)
         paths = [_linked(root, one.path, number) for number in range(-(-n_songs // _SHARD_SONGS))]
         places = songs_table([one]).to_pylist()

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from features.spec import PRESETS, fingerprint
+from features.spec import DEFAULT_PRESET, PRESETS, fingerprint
 from hdpgmm.ragged import offsets_of
 from infra.root import models
 from infra.root.ledger import Tree
@@ -18,7 +18,7 @@ from infra.root.records import quarantine_table, songs_table
 from infra.storage.parquet import encode
 from infra.storage.store import Store
 
-SPEC = PRESETS["paper-52"]
+SPEC = PRESETS[DEFAULT_PRESET]
 FINGERPRINT = fingerprint(SPEC)
 COMPONENTS = 6
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from features.spec import PRESETS, FeatureSpec, fingerprint
+from features.spec import DEFAULT_PRESET, PRESETS, FeatureSpec, fingerprint
 from hdpgmm.data.whitening import moments, whitening
 from hdpgmm.ragged import Ragged, offsets_of, ragged
 from hdpgmm.serialization import to_arrays
@@ -19,7 +19,7 @@ from infra.root.ledger import Tree
 from infra.root.records import Commit, Snapshot, quarantine_table, songs_table
 from infra.storage.store import Store
 
-FINGERPRINT = fingerprint(PRESETS["paper-52"])
+FINGERPRINT = fingerprint(PRESETS[DEFAULT_PRESET])
 
 
 def clustered_songs(seed: int, n_songs: int, n_clusters: int, dim: int, n_frames: int) -> list[np.ndarray]:
@@ -37,7 +37,7 @@ def clustered_songs(seed: int, n_songs: int, n_clusters: int, dim: int, n_frames
 def commit_songs(
     root: Path | str, songs: list[np.ndarray], shards: int = 3, group: int = 5, names: str = "abcdefgh"
 ) -> Snapshot:
-    """A snapshot of corpus `default` under the fingerprint of the paper-52 preset; ids are s0000, s0001, ...
+    """A snapshot of corpus `default` under the fingerprint of the default preset; ids are s0000, s0001, ...
 
     `names` are the shards' names, a letter each.
     """
@@ -72,7 +72,7 @@ def commit_shard(
 
 def publish(tree: Tree, commits: list[Commit], without: Collection[tuple[str, str]] = ()) -> Snapshot:
     """A snapshot of corpus `default`: all songs of the shards but those, given as (track, version)."""
-    tree.write_spec(PRESETS["paper-52"].to_json())
+    tree.write_spec(PRESETS[DEFAULT_PRESET].to_json())
     songs = songs_table(commits).sort_by("track_id")
     keys = zip(songs["track_id"].to_pylist(), songs["version"].to_pylist(), strict=True)
     living = songs.filter(pa.array([key not in without for key in keys]))
@@ -89,7 +89,7 @@ def write_model(
 ) -> None:
     """A finished model that a few steps on these songs (frame, dim) float32 have learnt, as `jobs.train` leaves one.
 
-    features: the specification that they are said to be of, if not paper-52's.
+    features: the specification that they are said to be of, if not the default preset's.
     """
     whiten, settings = whitening(moments(songs.values)), Settings(n_components=n_components)
     whitened = ragged(songs.lengths, torch.from_numpy(whiten(songs.values)))
@@ -98,7 +98,7 @@ def write_model(
     for _ in range(steps):
         state, _ = learn(state, whitened, len(songs), settings)
     Checkpoints(store, layout.model(run)).save(state.step, to_arrays(state, whiten), {}, 1)
-    made_of = FeatureSpec.from_json(features) if features else PRESETS["paper-52"]
+    made_of = FeatureSpec.from_json(features) if features else PRESETS[DEFAULT_PRESET]
     provenance = {"fingerprint": fingerprint(made_of), "n_atoms": settings.n_atoms}
     store.delete(layout.final(run))  # one is finished once
     models.finish(store, run, provenance, [], {}, state.step, features=made_of.to_json())

@@ -36,7 +36,7 @@ from evaluation.interpretation.coherence import shuffled
 from evaluation.interpretation.tally import tally
 from evaluation.probing.metrics.resampling import resamples
 from features.extract import extract
-from features.spec import PRESETS
+from features.spec import DEFAULT_PRESET, PRESETS
 from hdpgmm.ragged import packed
 from infra.config import load
 from infra.storage.store import Store
@@ -47,7 +47,7 @@ from jobs.interpret.tables import Songs, gather
 from jobs.pipeline import job as pipeline
 from jobs.represent.model import LoadedModel, frame_responsibilities, load_model
 
-SPEC = PRESETS["paper-52"]
+SPEC = PRESETS[DEFAULT_PRESET]
 FIELDS = ("style", "instruments")
 SHUFFLES, RESAMPLES = 50, 1000
 Places = Mapping[tuple[str, str], int]  # of a field's label among all

@@ -39,7 +39,7 @@ from scipy.special import gammaln
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture, _base, _bayesian_mixture, _gaussian_mixture
 
-from features.spec import PRESETS, fingerprint
+from features.spec import DEFAULT_PRESET, PRESETS, fingerprint
 from hdpgmm.data.whitening import Whitening, moments, whitening
 from hdpgmm.estimator import HDPGMM
 from infra.errors import ConfigError
@@ -63,7 +63,7 @@ def read_frames(path: Path) -> Songs:
         with np.load(path) as file:
             return list(Ragged(file["values"], file["offsets"]))
     store = Store(str(path))
-    snapshot = Tree(store, f"features/{fingerprint(PRESETS['paper-52'])}").latest("default")
+    snapshot = Tree(store, f"features/{fingerprint(PRESETS[DEFAULT_PRESET])}").latest("default")
     if snapshot is None:
         raise ConfigError(f"{path}: no features; run python -m jobs.index and python -m jobs.extract first")
     table = read_songs(store, snapshot)

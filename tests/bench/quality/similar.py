@@ -28,7 +28,7 @@ from evaluation.compose.plan import plan
 from evaluation.compose.sound.mix import render
 from evaluation.neighbours import approximate
 from evaluation.neighbours.exact import directions
-from features.spec import PRESETS, fingerprint
+from features.spec import DEFAULT_PRESET, PRESETS, fingerprint
 from hdpgmm.ragged import ragged
 from infra.config import Config, load
 from infra.root.ledger import Tree
@@ -40,7 +40,7 @@ from jobs.similar import job as similar
 from jobs.similar.index import blocks, find, prepare
 from tests.jobs.trees import write_model
 
-SPEC = PRESETS["paper-52"]
+SPEC = PRESETS[DEFAULT_PRESET]
 RUN, COMPONENTS, KINDS = "bench", 256, 400
 SHARD_SONGS = 512
 QUERIES, PROBES = 200, (8, 32, 128)

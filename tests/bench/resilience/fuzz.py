@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from features.spec import PRESETS, fingerprint
+from features.spec import DEFAULT_PRESET, PRESETS, fingerprint
 from infra.config import Config, load
 from infra.datasets.plays import read_plays
 from infra.datasets.splits import read_split_lists
@@ -152,11 +152,11 @@ class Fuzz:
         index.run(self.config())
         self.store = Store(str(self.root))
         self.tracks = self.store.read("corpus/default/tracks.parquet")
-        self.tree = Tree(self.store, f"features/{fingerprint(PRESETS['paper-52'])}")
+        self.tree = Tree(self.store, f"features/{fingerprint(PRESETS[DEFAULT_PRESET])}")
         self._write_ledger()
         self.valid = self._files()
         self.sounds = self._sounds()
-        self.child = Isolated(child_command(PRESETS["paper-52"]), child_environment(0), CHILD_SECONDS)
+        self.child = Isolated(child_command(PRESETS[DEFAULT_PRESET]), child_environment(0), CHILD_SECONDS)
         self.child_peak = 0
         self.checks: dict[str, Check] = {
             "audio": self.audio, "joined": self.joined, "labels": self.labels, "lists": self.lists,

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from features.extract import extract as extract_track
-from features.spec import PRESETS
+from features.spec import DEFAULT_PRESET, PRESETS
 from infra.config import Config, load
 from infra.errors import ConfigError, Incomplete, NotStarted, TooManyBadFiles
 from infra.root import lease
@@ -316,7 +316,7 @@ def test_real_audio_through_the_real_worker(tone_corpus: Path, tmp_path: Path, r
     for row in rows[:4]:
         block = read_block(Store(config.root), row["path"], row["row_group"], [row["row"]])
         data = (tone_corpus / row["track_id"]).read_bytes()
-        expected = extract_track(data, row["track_id"], PRESETS["paper-52"]).frames
+        expected = extract_track(data, row["track_id"], PRESETS[DEFAULT_PRESET]).frames
         # Matrix products may be summed in another order with more threads.
         np.testing.assert_allclose(block.values, expected, atol=1e-4)
     assert audit.run(config).problems == ()

@@ -7,7 +7,7 @@ import pytest
 import ray
 
 from evaluation.compose.corpus import write_corpus
-from features.spec import PRESETS, fingerprint
+from features.spec import DEFAULT_PRESET, PRESETS, fingerprint
 from infra import cli
 from infra.config import Config, changed, load
 from infra.root import layout
@@ -31,7 +31,7 @@ SETTINGS = (
     *("represent.workers=1", "evaluate.repeats=1", "evaluate.codewords=16", "evaluate.bootstrap=100"),
     *("labels.single=[style]", "labels.multi=[]", "ray.num_cpus=2", "ray.object_store_bytes=268435456"),
 )
-FEATURES = f"features/{fingerprint(PRESETS['paper-52'])}"
+FEATURES = f"features/{fingerprint(PRESETS[DEFAULT_PRESET])}"
 
 
 def config_of(root: str, music: str) -> Config:

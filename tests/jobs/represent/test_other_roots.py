@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.spec import PRESETS, fingerprint
+from features.spec import DEFAULT_PRESET, PRESETS, fingerprint
 from hdpgmm.ragged import packed
 from infra.config import load
 from infra.errors import ConfigError
@@ -31,7 +31,7 @@ def there(any_root: str) -> str:
     write_tracks(store, SONGS)
     write_features(store, SONGS)
     write_model(
-        store, "m", packed([song.frames for song in SONGS]), 5, features=PRESETS["paper-52"].to_json()
+        store, "m", packed([song.frames for song in SONGS]), 5, features=PRESETS[DEFAULT_PRESET].to_json()
     )
     return any_root
 
@@ -90,7 +90,7 @@ def test_it_works_on_when_the_other_root_is_gone(tmp_path: Path, here: Store) ->
 def test_a_model_of_other_features_is_refused_before_anything_is_copied(tmp_path: Path, here: Store) -> None:
     there, spec = Store(str(tmp_path / "there")), PRESETS["log-mel-128"]
     write_model(there, "m", packed([song.frames for song in SONGS]), 5, features=spec.to_json())
-    mine = fingerprint(PRESETS["paper-52"])
+    mine = fingerprint(PRESETS[DEFAULT_PRESET])
     words = (
         f"model m was trained on features {fingerprint(spec)}, of which corpus 'default' has none: "
         f"it has {mine}, which differ in kind log-mel and nothing (the model's first); run"
@@ -105,7 +105,7 @@ def test_the_pipeline_refuses_it_before_it_extracts(tmp_path: Path) -> None:
 
     there = Store(str(tmp_path / "there"))
     write_model(
-        there, "m", packed([song.frames for song in SONGS]), 5, features=PRESETS["paper-52"].to_json()
+        there, "m", packed([song.frames for song in SONGS]), 5, features=PRESETS[DEFAULT_PRESET].to_json()
     )
     config = load(None, ("extract.preset=log-mel-128",), root=str(tmp_path / "here"), music=str(tmp_path))
     with pytest.raises(ConfigError, match=re.escape("the settings of extract make") + ".*set extract"):

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.spec import PRESETS
+from features.spec import DEFAULT_PRESET, PRESETS
 from hdpgmm.kinds import KINDS
 from hdpgmm.ragged import packed
 from infra.config import Config, changed, load
@@ -255,7 +255,9 @@ def test_a_model_of_other_features_is_refused(trained: tuple[Config, str]) -> No
     config, run = trained
     model = load_model(Store(config.root), run)
     assert isinstance(model, LoadedModel)
-    other = replace(model, fingerprint="0123", features={**PRESETS["paper-52"].to_json(), "hop_length": 256})
+    other = replace(
+        model, fingerprint="0123", features={**PRESETS[DEFAULT_PRESET].to_json(), "hop_length": 256}
+    )
     words = (
         f"{run} was trained on features 0123, of which corpus 'default' has none: it has {FINGERPRINT}, which differ "
         "in hop_length 256 and 512 (the model's first); run"
