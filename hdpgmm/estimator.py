@@ -183,7 +183,7 @@ class HDPGMM:
         "posterior": mean over frames of the components' probabilities under a flat prior (the paper's).
         "soft": the same with the evidence of one feature in place of a whole frame's: what music is told apart by best.
         "responsibility": mean over frames of those under the song's own weights. "expected": E[weight in the song].
-        "fisher": how frames differ from each component, by responsibilities of which four features' evidence is one
+        "fisher": how frames differ from each component, by responsibilities of which three features' evidence is one
         frame's; of length one.
         """
         if kind not in KINDS:

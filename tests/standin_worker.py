@@ -1,6 +1,6 @@
 """Speaks the protocol of `features.worker` and does what the bytes of a track say, without any audio.
 
-"ok N" N frames of 52 values, all equal to N; "slow SECONDS" 3 frames after that time; "bad REASON";
+"ok N" N frames of 59 values, all equal to N; "slow SECONDS" 3 frames after that time; "bad REASON";
 "crash", "exit", "hang", "killed", "stop" (itself); "half ok N" ends within
 its answer; "grow BYTES" keeps so many, frames by the process id;
 "crash-once PATH" crashes unless PATH exists, and creates it. Names go to the file $STANDIN_LOG, if set.
@@ -43,7 +43,7 @@ def answer(text: str) -> tuple[dict, bytes]:
         time.sleep(1000)
     if verb == "bad":
         return {"ok": False, "reason": rest, "message": "as asked"}, b""
-    frames = np.full((int(rest), 52), int(rest), "<f4")
+    frames = np.full((int(rest), 59), int(rest), "<f4")
     facts = {
         "duration_seconds": len(frames) * 512 / 22050,
         "sample_rate": 22050,

@@ -25,7 +25,7 @@ COMPONENTS = 6
 
 @dataclass(frozen=True)
 class Song:
-    """A made-up song: frames (frame, 52), the share of each component, and what the label file says."""
+    """A made-up song: frames (frame, 59), the share of each component, and what the label file says."""
 
     track_id: str
     frames: np.ndarray
@@ -38,7 +38,7 @@ class Song:
 
 def make_songs(n: int, seed: int = 0, groups: int | None = None) -> list[Song]:
     """Songs of three styles in turn; frames and shares know the style, the shares also the tags."""
-    rng = np.random.default_rng(seed)
+    rng, owners = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     songs = []
     for i in range(n):
         style = i % 3
@@ -48,7 +48,7 @@ def make_songs(n: int, seed: int = 0, groups: int | None = None) -> list[Song]:
         frames = rng.normal(size=(int(rng.integers(30, 60)), SPEC.n_features)).astype(np.float32)
         frames[:, 17 * style : 17 * style + 17] += 4
         tags = ["odd"] * (i % 2) + ["first"] * (style == 0) or None
-        group = None if groups is None else f"g{rng.integers(0, groups)}"
+        group = None if groups is None else f"g{owners.integers(0, groups)}"
         name = f"songs/{(7 * i) % n:03d}.wav"
         songs.append(Song(name, frames, shares / shares.sum(), "abc"[style], tags, group))
     return songs

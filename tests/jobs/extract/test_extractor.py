@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.spec import PRESETS, FeatureSpec
+from features.spec import DEFAULT_PRESET, PRESETS, FeatureSpec
 from infra.errors import StorageError
 from infra.root.records import Commit
 from infra.root.songs import read_block
@@ -35,7 +35,9 @@ from tests.places import REPOSITORY
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[Extractor]:
-    worker = Extractor(str(tmp_path / "root"), "features/f", FeatureSpec(), COMMAND, 0, 30.0, 2 * 52 * 4 * 3)
+    worker = Extractor(
+        str(tmp_path / "root"), "features/f", PRESETS[DEFAULT_PRESET], COMMAND, 0, 30.0, 2 * 59 * 4 * 3
+    )
     with worker.child:
         yield worker
 
@@ -75,7 +77,7 @@ def test_values_and_row_groups(worker: Extractor, tmp_path: Path):
     assert isinstance(commit, Commit)
     assert [(track.row_group, track.row) for track in commit.tracks] == [(0, 0), (0, 1), (1, 0)]
     block = read_block(Store(str(tmp_path / "root")), commit.path, 1)
-    np.testing.assert_array_equal(block.values, np.full((4, 52), 4, np.float32))
+    np.testing.assert_array_equal(block.values, np.full((4, 59), 4, np.float32))
 
 
 def test_integers_stay_integers(tmp_path: Path):

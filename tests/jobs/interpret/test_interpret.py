@@ -22,7 +22,7 @@ from jobs.interpret.command import show
 from tests.jobs.scored_roots import COMPONENTS, SPEC, make_songs, write_root
 
 SETTINGS = ("interpret.permutations=99", "interpret.shown=4", "evaluate.codewords=6")
-MOMENTS = (np.arange(COMPONENTS * 52.0).reshape(COMPONENTS, 52), np.ones((COMPONENTS, 52)))
+MOMENTS = (np.arange(COMPONENTS * 59.0).reshape(COMPONENTS, 59), np.ones((COMPONENTS, 59)))
 
 
 @pytest.fixture

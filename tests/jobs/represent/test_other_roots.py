@@ -90,10 +90,11 @@ def test_it_works_on_when_the_other_root_is_gone(tmp_path: Path, here: Store) ->
 def test_a_model_of_other_features_is_refused_before_anything_is_copied(tmp_path: Path, here: Store) -> None:
     there, spec = Store(str(tmp_path / "there")), PRESETS["log-mel-128"]
     write_model(there, "m", packed([song.frames for song in SONGS]), 5, features=spec.to_json())
-    mine = fingerprint(PRESETS[DEFAULT_PRESET])
+    mine, features = fingerprint(PRESETS[DEFAULT_PRESET]), ", ".join(PRESETS[DEFAULT_PRESET].features)
     words = (
         f"model m was trained on features {fingerprint(spec)}, of which corpus 'default' has none: "
-        f"it has {mine}, which differ in kind log-mel and nothing (the model's first); run"
+        f"it has {mine}, which differ in features nothing and [{features}], "
+        "kind log-mel and nothing (the model's first); run"
     )
     with pytest.raises(ConfigError, match=re.escape(words)):
         represent.run(load(root=here.root), there.root)

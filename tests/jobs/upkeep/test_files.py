@@ -51,7 +51,7 @@ def test_duckdb(root: str):
 def test_hugging_face_datasets(root: str, tmp_path: Path):
     songs = datasets.load_dataset("parquet", data_files=files(root), split="train", cache_dir=str(tmp_path))
     assert sorted(songs["track_id"]) == SONGS
-    assert songs.with_format("numpy")[0]["frames"].shape[1] == 52
+    assert songs.with_format("numpy")[0]["frames"].shape[1] == 59
 
 
 def test_ray_data(root: str):
