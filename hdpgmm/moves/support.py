@@ -64,7 +64,9 @@ def _few_and_losses(state: State, probe: Probe, options: LocalOptions) -> tuple[
     few_songs = min(FEW_SONGS, LEAST_SHARE * len(probe.songs))
     few_groups = min(FEW_GROUPS, LEAST_SHARE * len(losses))
     few = (probe.scale * songs < few_songs) | (probe.scale * groups < few_groups)
-    ordered = losses.sort(dim=0, descending=True).values  # infinite where a song's frames are far from all others
+    ordered = losses.sort(
+        dim=0, descending=True
+    ).values  # infinite where a song's frames are far from all others
     others = probe.scale * ordered[OWNERS:].sum(0)
     like_owners = (probe.scale - 1.0) * ordered[:OWNERS].sum(0) if probe.scale > 1.0 else 0.0
     return few, others + like_owners
