@@ -118,7 +118,8 @@ def changes(cells: Cells) -> list[tuple[str, str, Difference]]:
             mine, other = (
                 [cell for cell in cells[corpus] if cell.representation == name] for corpus in (new, old)
             )
-            rows = differences([*mine, *(replace(cell, representation=old, ours=False) for cell in other)])
+            both = [*mine, *(replace(cell, representation=old, ours=False) for cell in other)]
+            rows = differences(both, name)
             found += [(new, old, row) for row in rows]
     return found
 
