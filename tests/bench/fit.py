@@ -22,7 +22,7 @@ import json, sys, time
 import numpy as np
 import torch
 torch.set_num_threads(1)
-from hdpgmm import HDPGMM
+from hdpgmm.estimator import HDPGMM
 with np.load(sys.argv[1]) as kept:
     songs = np.split(kept["values"], np.cumsum(kept["lengths"])[:-1])
 fitted = [song for i, song in enumerate(songs) if i % 20]
