@@ -44,7 +44,7 @@ def test_every_bad_file_has_its_reason_and_stops_nothing(tmp_path: Path, ray_ses
         file.truncate(LARGEST_BYTES + 1)  # a hole: nothing is on the disk
     (music / "a folder.mp3").mkdir()
     (music / "points nowhere.mp3").symlink_to(music / "nowhere")
-    settings = ("extract.track_seconds=6", "extract.max_bad_fraction=1")
+    settings = ("extract.track_seconds=6", "extract.preset=paper-52", "extract.max_bad_fraction=1")
     config = load(None, settings, root=str(tmp_path / "root"), music=str(music))
     index.run(config)
     (music / "gone.wav").unlink()

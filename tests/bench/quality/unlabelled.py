@@ -97,10 +97,14 @@ def with_seed(config: Config, seed: int) -> Config:
 def cells_of(store: Store, summary: str) -> list[Cell]:
     """The cells that scores consist of, the model's own marked as such."""
     table = decode(store.read(summary))
-    ours = {row.representation for row in decode_rows(Summary, table) if row.ours}
+    rows = decode_rows(Summary, table)
+    ours, simple = ({row.representation for row in rows if getattr(row, flag)} for flag in ("ours", "simple"))
     paths = json.loads(table.schema.metadata[b"hdpgmm"])["cells"]
     cells = [cell for path in paths for cell in decode_rows(Cell, decode(store.read(path)))]
-    return [replace(cell, ours=cell.representation in ours) for cell in cells]
+    return [
+        replace(cell, ours=cell.representation in ours, simple=cell.representation in simple)
+        for cell in cells
+    ]
 
 
 def rows_of(cells: Cells) -> list[tuple[str, Summary]]:

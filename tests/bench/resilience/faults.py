@@ -252,7 +252,7 @@ def _wrong(store: Store, songs: list[dict[str, Any]], tracks: dict[str, str]) ->
         frames = ragged(block.lengths, block.values)
         for row, name, found in zip(placed, block.track_ids, frames, strict=True):
             wanted = int(tracks[row["track_id"]].split()[1])
-            expected = np.full((wanted, 52), wanted, np.float32)
+            expected = np.full((wanted, 59), wanted, np.float32)
             right += name == row["track_id"] and np.array_equal(found, expected)
     return len(songs) - right
 
