@@ -1,6 +1,7 @@
 """Births, the moves that the closed forms cannot propose: a component that fits better as two is split.
 
-Proposals come from one half of a probe's songs. They are judged by the songs of the other, inferred again.
+Proposals come from one half of a probe's songs, or groups of songs. They are judged by the songs of the other: those
+that use what is split are inferred again.
 """
 
 from dataclasses import dataclass, replace

@@ -158,10 +158,7 @@ def _promising(here: _Surveyed) -> list[Move]:
         Move("merge", tuple(pair), gain) for pair, gain in zip(pairs.tolist(), merges.tolist(), strict=True)
     ]
     candidates += [Move("delete", (k,), gain) for k, gain in enumerate(deletions.tolist())]
-    near = [set() for _ in range(state.n_components)]
-    for one, two in pairs.tolist():
-        near[one].add(two)
-        near[two].add(one)
+    near = neighbours_of(pairs, state.n_components)
     touched: set[int] = set()
     chosen: list[Move] = []
     for move in sorted(candidates, key=lambda move: -move.gain):
@@ -336,6 +333,15 @@ def near_pairs(state: State, neighbours: int) -> Tensor:
     own = torch.arange(n_comp, device=near.device)[:, None].expand_as(near)
     pairs = torch.stack([torch.minimum(own, near), torch.maximum(own, near)], dim=-1).flatten(0, 1)
     return pairs.unique(dim=0)
+
+
+def neighbours_of(pairs: Tensor, n_comp: int) -> list[set[int]]:
+    """The components that each one makes a pair (pair, 2) with."""
+    near: list[set[int]] = [set() for _ in range(n_comp)]
+    for one, two in pairs.tolist():
+        near[one].add(two)
+        near[two].add(one)
+    return near
 
 
 def symmetric_divergence(state: State) -> Tensor:

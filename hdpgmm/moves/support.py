@@ -16,6 +16,7 @@ from hdpgmm.moves.merge_delete import (
     Probe,
     deletion_gains,
     near_pairs,
+    neighbours_of,
     reduced,
     song_losses,
 )
@@ -74,10 +75,7 @@ def _few_and_losses(state: State, probe: Probe, options: LocalOptions) -> tuple[
 
 def _apart(state: State, gains: Tensor, neighbours: int) -> list[Move]:
     """The deletions that gain, best first, none of them of a neighbour of another one; one component stays."""
-    near: list[set[int]] = [set() for _ in range(state.n_components)]
-    for one, two in near_pairs(state, neighbours).tolist():
-        near[one].add(two)
-        near[two].add(one)
+    near = neighbours_of(near_pairs(state, neighbours), state.n_components)
     touched: set[int] = set()
     moves: list[Move] = []
     for k in gains.argsort(descending=True, stable=True).tolist():

@@ -11,6 +11,7 @@ import pytest
 from hdpgmm import fit, training_step
 from hdpgmm.memory import MemoryKeeper, MemorySongs
 from hdpgmm.model import BatchInfo, State
+from hdpgmm.moves.merge_delete import Move
 from hdpgmm.training_step import Settings
 from hdpgmm.validation import checked
 
@@ -115,3 +116,29 @@ def test_nothing_follows_convergence(songs: MemorySongs):
     assert not RULES.converged(unscored)
     assert replace(RULES, bound_decides=True).converged(unscored)
     assert not replace(RULES, early_stopping=False).converged(flat)
+
+
+def test_a_move_that_made_nothing_rests_the_next_time(
+    songs: MemorySongs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two moves: one always makes something, the other never does and is tried every second time."""
+    tried: list[str] = []
+
+    def move(name: str, *made: Move) -> Any:
+        def step(state: State, *_: object) -> tuple[State, list[Move]]:
+            tried.append(name)
+            return state, [*made]
+
+        return step
+
+    monkeypatch.setattr(
+        training_step, "MOVES", {"busy": move("busy", Move("merge", (0, 1), 1.0)), "idle": move("idle")}
+    )
+    rules = replace(RULES, epochs=9, early_stopping=False)
+    begin = fit.Progress(songs.state)
+    told = list(fit.fit(begin, songs, rules, MemoryKeeper(begin)))
+    times = [event.progress.resting for event in told if isinstance(event, fit.Moves)]
+    assert times == [{"idle"}, set(), {"idle"}, set()]  # after passes 1, 2, 4 and 8
+    assert tried == ["busy", "idle", "busy", "busy", "idle", "busy"]
+    ends = [event.progress.resting for event in told if isinstance(event, fit.EpochEnd)]
+    assert ends[:4] == [{"idle"}, set(), set(), {"idle"}]  # an epoch's end forgets nothing

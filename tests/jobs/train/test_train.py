@@ -16,6 +16,7 @@ import torch
 
 from hdpgmm import schedule, training_step
 from hdpgmm.data.order import heldout_mask
+from hdpgmm.fit import Progress
 from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model import BatchInfo, State, batch_statistics, corpus_bound, prepare
 from hdpgmm.ragged import ragged
@@ -31,6 +32,7 @@ from infra.root.journal import Journal
 from infra.root.lease import Lease
 from infra.storage.store import Store
 from jobs.train import job as train
+from jobs.train.checkpointing import Keeper
 from jobs.train.events import RolledBack
 from jobs.train.feed.worker import DataWorker
 from jobs.train.provenance import Assignment
@@ -177,6 +179,29 @@ def test_a_checkpoint_holds_what_the_run_depends_on(reference: tuple[Path, str])
     final = models.find(Store(str(root)), run)
     assert final is not None
     assert final.provenance == provenance
+
+
+def test_moves_that_rest_still_rest_after_an_interruption(
+    reference: tuple[Path, str], tmp_path: Path
+) -> None:
+    root, run = reference
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    progress, keeper = keeper_of(tmp_path, run)
+    later = replace(progress.state, step=progress.step + 1)
+    list(keeper.save(replace(progress, state=later, resting=frozenset({"births"})), best=False, last=True))
+    found, _ = keeper_of(tmp_path, run)
+    assert (found.step, found.resting) == (progress.step + 1, {"births"})
+
+
+def keeper_of(root: Path, run: str) -> tuple[Progress, Keeper]:
+    """What a trainer would continue from, and who found it."""
+    keeper = trainer_of(root, run).keeper
+    restoring = keeper.restore()
+    while True:
+        try:
+            next(restoring)
+        except StopIteration as ended:
+            return ended.value, keeper
 
 
 def test_other_versions_of_libraries_are_told_and_of_ours_refused(
