@@ -181,7 +181,7 @@ class HDPGMM:
 
         kind: a name of `hdpgmm.kinds.KINDS`, which says what each means; ValueError for another one. Among them
         "posterior": mean over frames of the components' probabilities under a flat prior (the paper's).
-        "soft": the same with the evidence of one feature in place of a whole frame's: what music is told apart by best.
+        "soft": the same with the evidence of three features in place of a whole frame's, which repeat each other.
         "responsibility": mean over frames of those under the song's own weights. "expected": E[weight in the song].
         "fisher": how frames differ from each component, by responsibilities of which three features' evidence is one
         frame's; of length one.

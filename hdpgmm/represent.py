@@ -1,9 +1,9 @@
 """Song vectors: what a song is made of, one row per song.
 
 All are shares of the components: the posterior under a flat prior ("The power of deep without going deep?", ISMIR
-2022, and its code), the same with the evidence of one feature in place of a whole frame's, the responsibilities of the
-HDP posterior, and the expected weights of the song's own mixture. A song's vectors depend on its frames alone, in any
-order. How frames differ from each component is in `hdpgmm.kinds.fisher`.
+2022, and its code), the same with the evidence of a few features in place of a whole frame's, the responsibilities of
+the HDP posterior, and the expected weights of the song's own mixture. A song's vectors depend on its frames alone, in
+any order. How frames differ from each component is in `hdpgmm.kinds.fisher`.
 """
 
 import math
@@ -22,6 +22,7 @@ from hdpgmm.ragged import Ragged
 from hdpgmm.score import component_weights, log_likelihood
 
 FLOOR = 1e-8  # of the paper's logarithm
+FEATURES = 3  # of a frame that count as independent evidence: the temperature is dim / FEATURES
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Vectors:
 
     posterior: mean over frames of softmax_k E[log p(x_n | phi_k)], the paper's: a flat prior over components, neither
     sticks nor local step. responsibility: mean over frames of r_nk. expected: E[weight of each component in the song].
-    soft: mean over frames of softmax_k(E[log p(x_n | phi_k)] / dim), `tempered` by dim. The features of a frame
-    repeat each other; a posterior that takes them as independent is nearly one-hot and forgets the runners-up.
+    soft: mean over frames of softmax_k(E[log p(x_n | phi_k)] / T), T = dim / FEATURES (`tempered`). The features of a
+    frame repeat each other; a posterior that takes them as independent is nearly one-hot and forgets the runners-up.
     log_likelihood: nats a frame, of the song's frames under its expected weights, those of components never seen
     included. A song without frames has E[beta] four times, what is expected of any song, and log_likelihood nan.
     """
@@ -67,7 +68,7 @@ def represent(model: Globals, songs: Ragged[Tensor], options: LocalOptions) -> V
 def tempered(log_lik: Tensor, temperature: float) -> Tensor:
     """softmax_k(E[log p(x_n | phi_k)] / temperature): log_lik (..., comp), shares of the components that sum to one.
 
-    1 is Bayes' rule for features that are independent; at `dim` a whole frame's evidence is one feature's.
+    1 is Bayes' rule for features that are independent; at dim / FEATURES a frame's evidence is that of FEATURES.
     """
     return torch.softmax(log_lik / temperature, dim=-1)
 
@@ -89,7 +90,7 @@ def _of_group(model: Globals, group: Group, log_lik: Tensor, song: Posterior) ->
         parts = (part[songs].split(block, 1) for part in (group.values, group.mask, log_lik))
         for values, mask, part in zip(*parts, strict=True):
             flat[songs] += (tempered(part, 1.0) * mask[:, :, None]).sum(1, dtype=torch.float64)
-            soft[songs] += (tempered(part, dim) * mask[:, :, None]).sum(1, dtype=torch.float64)
+            soft[songs] += (tempered(part, dim / FEATURES) * mask[:, :, None]).sum(1, dtype=torch.float64)
             nats[songs] += (log_likelihood(model, values, part, weights[songs]) * mask).sum(1)
     n_frames = group.mask.sum(1, dtype=torch.float64)
     expected = weights / weights.sum(1, keepdim=True)

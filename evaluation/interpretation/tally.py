@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+CARRIED, FEW_SONGS, FEW_GROUPS = 0.01, 4, 3  # see Carriers
 SPREAD = (0.001, 0.01, 0.03, 0.1, 0.3)  # shares of a song between which songs are counted
 
 
@@ -52,6 +53,34 @@ def tally(shares: np.ndarray, n_frames: np.ndarray, members: np.ndarray) -> Tall
 def usage(counted: Tally) -> np.ndarray:
     """Share of all frames that each component explains, (component,)."""
     return counted.frames / counted.frames.sum()
+
+
+@dataclass(frozen=True)
+class Carriers:
+    """How many songs, and groups of songs, carry each component, int (component,)."""
+
+    songs: np.ndarray
+    groups: np.ndarray
+
+    @property
+    def few(self) -> np.ndarray:
+        """bool (component,): of fewer than FEW_SONGS songs or FEW_GROUPS groups; a recording rather than a sound."""
+        return (self.songs < FEW_SONGS) | (self.groups < FEW_GROUPS)
+
+
+def carriers(shares: np.ndarray, groups: np.ndarray | None) -> Carriers:
+    """Who carries a component: has CARRIED of its frames there, at least.
+
+    shares (song, component); groups int (song,), None: each song is its own.
+    """
+    carried = shares >= CARRIED
+    songs = carried.sum(axis=0)
+    if groups is None:
+        return Carriers(songs, songs)
+    codes = np.unique(groups, return_inverse=True)[1]
+    some = np.zeros((int(codes.max(initial=-1)) + 1, shares.shape[1]), dtype=bool)
+    np.logical_or.at(some, codes, carried)
+    return Carriers(songs, some.sum(axis=0))
 
 
 def effective_number(share: np.ndarray) -> float:

@@ -17,9 +17,8 @@ from hdpgmm.model.expectations import Globals, log_likelihoods
 from hdpgmm.model.state import State, family
 from hdpgmm.model.threads import by_group
 from hdpgmm.ragged import Ragged
-from hdpgmm.represent import tempered
+from hdpgmm.represent import FEATURES, tempered
 
-FEATURES = 3  # of a frame that count as independent evidence: the temperature is dim / FEATURES
 LEAST_SHARE = 1e-3  # of the corpus' frames, or a tenth of an equal share: what fewer belong to has but zeros
 MOMENTS = 1 << 22  # numbers that are made for songs side by side, 32 MB
 

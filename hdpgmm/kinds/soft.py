@@ -1,8 +1,9 @@
-"""The posterior with the evidence of one feature in place of a whole frame's, whose features repeat each other."""
+"""The posterior with the evidence of a few features in place of a whole frame's, whose features repeat each other."""
 
 from hdpgmm.kinds.kind import Kind
+from hdpgmm.represent import FEATURES
 
-MEAN = "the mean over frames of softmax_k(E[log p(x|phi_k)] / dim)"
+MEAN = f"the mean over frames of softmax_k({FEATURES} E[log p(x|phi_k)] / dim)"
 SOFT = Kind(
     name="soft",
     meaning=MEAN,

@@ -106,8 +106,10 @@ def components(features: Sequence[str]) -> pa.Schema:
     """The components of a model's interpretation, of features of these names."""
     names = pa.struct([("label", TEXT), ("heldout_auroc", REAL), ("heldout_npmi", REAL)])
     each = pa.struct([(name, REAL) for name in features])
-    counted = [("component", _LONG), ("share", REAL), ("songs", _LONG), ("names", pa.list_(names))]
-    return pa.schema([*counted, ("holds", pa.list_(TEXT)), ("mean", each), ("sd", each)])
+    counted = [("component", _LONG), ("share", REAL), ("songs", _LONG), ("groups", _LONG)]
+    return pa.schema(
+        [*counted, ("names", pa.list_(names)), ("holds", pa.list_(TEXT)), ("mean", each), ("sd", each)]
+    )
 
 
 def feature_shard(value: pa.DataType, n_features: int) -> pa.Schema:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.interpretation.association import Association
+from evaluation.interpretation.tally import CARRIED, FEW_GROUPS, FEW_SONGS
 from infra import cli
 from infra.config import Config
 from infra.root import layout
@@ -31,7 +32,14 @@ def show(store: Store, found: Interpreted, shown: int) -> None:
     kept = decode(store.read(layout.interpretation_table(found.model, layout.ASSOCIATIONS)))
     associations = [Association(**row) for row in kept.to_pylist()]
     table = Table(title="Components, most used first: labels by NPMI (lift [95 %], p)", title_justify="left")
-    for head in ("component", "of all frames", "goes with", "holds", "AUROC on other songs"):
+    for head in (
+        "component",
+        "of all frames",
+        "songs (groups)",
+        "goes with",
+        "holds",
+        "AUROC on other songs",
+    ):
         table.add_column(head)
     for row in sorted(components, key=lambda row: -row["share"])[:shown]:
         mine = [one for one in associations if one.component == row["component"] and one.p <= 0.05][:3]
@@ -43,11 +51,15 @@ def show(store: Store, found: Interpreted, shown: int) -> None:
             for one in row["names"]
         )
         table.add_row(
-            *(str(row["component"]), f"{100 * row['share']:.1f} %", words or "nothing in particular"),
-            *("\n".join(row["holds"]), auroc),
+            *(str(row["component"]), f"{100 * row['share']:.1f} %", f"{row['songs']} ({row['groups']})"),
+            *(words or "nothing in particular", "\n".join(row["holds"]), auroc),
         )
     console = Console(highlight=False, width=120)
     console.print(table)
+    few = (
+        f"fewer than {FEW_SONGS} songs or {FEW_GROUPS} groups carry ({CARRIED:.0%} of their frames at least)"
+    )
+    console.print(f"Components that {few} have {found.summary['few_songs_mass']:.1%} of all frames.")
     for one in found.summary["units"]:
         console.print(
             f"{one['units']}: of the {one['checked']} most used {one['names_hold']} have a label that holds on other "

@@ -16,7 +16,7 @@ from infra.storage.parquet import encode
 from infra.storage.store import Store
 from jobs.evaluate.inputs import Inputs, find_inputs
 from jobs.evaluate.labels import read_labels
-from jobs.interpret.tables import associations, check, class_rows, component_rows, gather
+from jobs.interpret.tables import associations, check, class_rows, component_rows, few_songs_mass, gather
 
 CODE = (
     *("evaluation.interpretation", "evaluation.baselines", "evaluation.probing"),
@@ -108,6 +108,7 @@ def _interpret(config: Config, inputs: Inputs) -> tuple[dict[str, Any], list[tup
     summary = {
         "key": _key(config, inputs),
         "songs": len(songs.ids),
+        "few_songs_mass": few_songs_mass(songs),
         "units": [one.row() for one in checked],
     }
     files = [

@@ -10,7 +10,7 @@ import numpy as np
 from evaluation.interpretation.association import Association, npmi, permutation_p
 from evaluation.interpretation.coherence import Named, halves, holding, name_and_check, shuffled
 from evaluation.interpretation.lift import group_codes, group_sums, label_lift, lift_interval
-from evaluation.interpretation.tally import tally
+from evaluation.interpretation.tally import carriers, tally
 from evaluation.probing.logistic import fit_path
 from evaluation.probing.probe import DEFAULT_C
 from evaluation.probing.tasks import Task
@@ -29,10 +29,15 @@ BLOCK = 32  # components whose sums over labels and groups are in memory at once
 
 @dataclass(frozen=True)
 class Songs:
-    """What is looked at: shares (song, component), labels bool (label, song), groups int (song,) or None."""
+    """What is looked at: shares (song, component), labels bool (label, song), groups int (song,) or None.
+
+    shares: of a song's frames. tempered: the same with tempered responsibilities (`jobs.represent.kinds.SEARCHED`),
+    which say of every component how near the song comes to it: what labels are tested by.
+    """
 
     ids: tuple[str, ...]
     shares: np.ndarray
+    tempered: np.ndarray
     n_frames: np.ndarray
     members: np.ndarray
     groups: np.ndarray | None
@@ -83,18 +88,20 @@ def songs_with_labels(inputs: Inputs, labels: Labels, config: InterpretConfig) -
     living = align(inputs)[0] & {track for track, places in labels.of.items() if places}
     chosen = set(sorted(living, key=lambda t: _hash(f"{config.seed} {t}"))[: config.songs])
     ids: list[str] = []
-    shares, frames = [], []
-    for table in vector_tables(inputs.store, inputs.vectors, [SHARES.name]):
+    shares, roots, frames = [], [], []
+    for table in vector_tables(inputs.store, inputs.vectors, [SHARES.name, SEARCHED.name]):
         tracks = table[TRACK_ID].to_pylist()
         kept = [i for i, track in enumerate(tracks) if track in chosen]
         ids += [tracks[i] for i in kept]
         shares.append(as_matrix(table[SHARES.name])[kept])
+        roots.append(as_matrix(table[SEARCHED.name])[kept])
         frames.append(table[N_FRAMES].to_numpy()[kept])
     members = labels.members(ids)
     order = np.argsort(np.array(ids, dtype=str))
     return Songs(
         tuple(ids[i] for i in order),
         np.concatenate(shares)[order].astype(np.float64),
+        np.square(np.concatenate(roots)[order].astype(np.float64)),
         np.concatenate(frames)[order],
         members[:, order],
         _groups(inputs, [ids[i] for i in order]),
@@ -118,7 +125,7 @@ def associations(songs: Songs, labels: Labels, config: InterpretConfig) -> list[
     counted = tally(songs.shares, songs.n_frames, members)
     lift, information = label_lift(counted), npmi(counted)
     low, high = intervals(songs.shares, members, songs.groups)
-    p = permutation_p(songs.shares, members, songs.groups, config.permutations, config.seed)
+    p = permutation_p(songs.tempered, members, songs.groups, config.permutations, config.seed)
     return [
         Association(k, labels.names[usable[row]], int(counted.members[row]), *map(float, (
             lift[row, k], low[row, k], high[row, k], information[row, k], p[row, k]
@@ -148,18 +155,28 @@ def check(config: Config, inputs: Inputs, songs: Songs) -> list[Checked]:
     first = halves(len(songs.ids), songs.groups, config.interpret.seed)
     others = baseline_shares(inputs, songs.ids, config.evaluate)
     return [
-        _checked(kind, shares, songs, first, config.interpret)
-        for kind, shares in (("HDPGMM", songs.shares), *others.items())
+        _checked("HDPGMM", songs.shares, songs.tempered, songs, first, config.interpret),
+        *(_checked(kind, own, own, songs, first, config.interpret) for kind, own in others.items()),
     ]
 
 
 def _checked(
-    kind: str, shares: np.ndarray, songs: Songs, first: np.ndarray, config: InterpretConfig
+    kind: str,
+    shares: np.ndarray,
+    tested: np.ndarray,
+    songs: Songs,
+    first: np.ndarray,
+    config: InterpretConfig,
 ) -> Checked:
     units = np.argsort(-(songs.n_frames @ shares), kind="stable")[: config.shown]
-    both = shares[:, units], shuffled(shares[:, units], config.seed)
-    own, chance = (name_and_check(part, songs.members, first, config.min_songs) for part in both)
-    held, by_chance = (held_labels(songs, part, config) for part in both)
+    own, chance = (
+        name_and_check(part, songs.members, first, config.min_songs)
+        for part in (shares[:, units], shuffled(shares[:, units], config.seed))
+    )
+    held, by_chance = (
+        held_labels(songs, part, config)
+        for part in (tested[:, units], shuffled(tested[:, units], config.seed))
+    )
     return Checked(kind, units, own, chance, held, by_chance)
 
 
@@ -178,13 +195,14 @@ def held_labels(songs: Songs, shares: np.ndarray, config: InterpretConfig) -> np
 def component_rows(
     config: Config, inputs: Inputs, songs: Songs, labels: Labels, checked: Checked
 ) -> list[dict[str, Any]]:
-    """A row a component: its share, how many songs have it, its mean and spread; of those checked, the names that
-    halves of the songs give, and the labels that hold.
+    """A row a component: its share, how many songs and groups carry it, its mean and spread; of those checked, the
+    names that halves of the songs give, and the labels that hold.
     """
     mean, covariance = gaussians_in_units(inputs.store, inputs.model)
     spread = np.sqrt(covariance if covariance.ndim == 2 else np.diagonal(covariance, axis1=1, axis2=2))
     names = columns(inputs.specification)
     share = songs.n_frames @ songs.shares / songs.n_frames.sum()
+    carried = carriers(songs.shares, songs.groups)
     place = {int(unit): row for row, unit in enumerate(checked.units)}
     rows = []
     for k in range(len(share)):
@@ -192,13 +210,20 @@ def component_rows(
         rows.append({
             "component": k,
             "share": float(share[k]),
-            "songs": int((songs.shares[:, k] > 0.5 / len(share)).sum()),
+            "songs": int(carried.songs[k]),
+            "groups": int(carried.groups[k]),
             "names": [] if row is None else _names(checked.own, row, labels),
             "holds": [] if row is None else [labels.names[i] for i in np.flatnonzero(checked.held[:, row])],
             "mean": dict(zip(names, mean[k].tolist(), strict=True)),
             "sd": dict(zip(names, spread[k].tolist(), strict=True)),
         })  # fmt: skip
     return rows
+
+
+def few_songs_mass(songs: Songs) -> float:
+    """Share of all frames of components that few songs or groups carry (`evaluation.interpretation.tally.Carriers`)."""
+    mass = songs.n_frames @ songs.shares
+    return float(mass[carriers(songs.shares, songs.groups).few].sum() / mass.sum())
 
 
 def _names(found: Named, row: int, labels: Labels) -> list[dict[str, Any]]:

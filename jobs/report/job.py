@@ -199,7 +199,7 @@ def describe_model(
 def _held(inputs: Inputs, labels: Labels, shown: Sequence[int], config: Config) -> np.ndarray:
     """bool (label, component shown): which labels hold on other songs, by the check of `jobs.interpret`."""
     songs = songs_with_labels(inputs, labels, config.interpret)
-    return held_labels(songs, songs.shares[:, list(shown)], config.interpret)
+    return held_labels(songs, songs.tempered[:, list(shown)], config.interpret)
 
 
 def read_history(store: Store, model: str) -> tuple[Epoch, ...]:

@@ -16,6 +16,7 @@ from infra.config import Config
 from infra.errors import ConfigError, Incomplete
 from infra.root import layout, models
 from infra.root.checkpoints import Checkpoints
+from infra.root.groups import digest_of_groups, read_groups
 from infra.root.journal import Fence
 from infra.root.ledger import Tree
 from infra.root.models import Final
@@ -50,13 +51,15 @@ def run(config: Config) -> Trained:
     """Train, or continue, or find it done. Raises ConfigError where there is nothing to train on."""
     store = Store(config.root)
     snapshot, fingerprint = training_snapshot(config, store)
-    provenance = describe(config.train, snapshot, fingerprint)
+    tracks = layout.tracks(config.corpus)
+    groups = digest_of_groups(read_groups(store, tracks))
+    provenance = describe(config.train, snapshot, fingerprint, groups)
     name, done = find_model(store, provenance)
     if done is not None:
         refuse_mismatch(done.provenance, provenance)
         log.info("train: model %s is complete (step %d), nothing to do", name, done.step)
         return Trained(name, False)
-    assignment = Assignment(store.root, layout.model(name), snapshot.songs, provenance, config.train)
+    assignment = Assignment(store.root, layout.model(name), snapshot.songs, tracks, provenance, config.train)
     with RunFolder(store, layout.run("train", name), f"training of model {name}") as folder:
         if models.find(store, name):
             return Trained(name, False)  # by a run that has just ended

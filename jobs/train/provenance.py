@@ -30,24 +30,34 @@ OPERATIONAL = {
 class Assignment:
     """What to train, on what, and where to leave it. `provenance` must match that of a checkpoint to resume.
 
+    songs, tracks: paths of the table of songs and of the track list.
+
     fence: whose token checkpoints are committed with, another one for each start of the ranks.
     """
 
     root: str
     prefix: str
     songs: str
+    tracks: str
     provenance: dict[str, Any]
     config: TrainConfig
     fence: Fence | None = None
 
 
-def describe(train: TrainConfig, snapshot: Snapshot, fingerprint: str) -> dict[str, Any]:
-    """Everything the model's bits depend on; its digest is the model's name."""
+def describe(
+    train: TrainConfig, snapshot: Snapshot, fingerprint: str, groups: str | None = None
+) -> dict[str, Any]:
+    """Everything the model's bits depend on; its digest is the model's name.
+
+    groups: digest of whose songs are whose, None where nobody knows.
+    """
     fields = train.model_dump(mode="json", exclude=OPERATIONAL)
     if train.subset is None:
         fields.pop("subset")
     if train.reduction == "fast":
         fields["reduction"] = "fast"
+    if groups is not None and train.moves:
+        fields["groups"] = groups
     return {"songs": layout.name_of(snapshot.songs), "fingerprint": fingerprint, **fields}
 
 

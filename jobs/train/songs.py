@@ -1,8 +1,9 @@
 """The songs of a snapshot as the training loop wants them: in the plan's order, whitened, read ahead by the feed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from jobs.train.feed.upload import Loaded
 from jobs.train.feed.worker import WINDOW_BYTES
 
 ASIDE = 0.125  # of the bytes ahead, for songs that are read beside the steps
+ProbeSongs = tuple[Batch, np.ndarray | None]  # and the numbers of their groups, (song,), where they are known
 KEPT_SONGS = 16  # read at a time, of those that are held out or moves are judged on
 
 
@@ -28,12 +30,12 @@ class FedSongs:
         feed: Feed,
         whitening: Whitening,
         device: torch.device,
-        probe_songs: int,
+        probe: Callable[[], ProbeSongs],
         rank: int = 0,
         n_ranks: int = 1,
     ) -> None:
         self.plan, self.feed, self.whitening, self.device = plan, feed, whitening, device
-        self.probe_songs, self.rank, self.n_ranks = probe_songs, rank, n_ranks
+        self.find_probe, self.rank, self.n_ranks = probe, rank, n_ranks
 
     @property
     def n_songs(self) -> int:
@@ -60,7 +62,9 @@ class FedSongs:
 
     @cached_property
     def _probe(self) -> Probe:
-        return Probe(self._kept(self.plan.probe_batch(self.probe_songs)), self.n_songs)
+        batch, groups = self.find_probe()
+        numbers = None if groups is None else torch.from_numpy(groups)
+        return Probe(self._kept(batch), self.n_songs, numbers)
 
     def _kept(self, batch: Batch) -> Ragged[Tensor]:
         """Songs that stay, in memory of our own; all data workers share in reading them."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import pyarrow as pa
 import torch
 
 from hdpgmm import distributed, fit, schedule, training_step
@@ -18,7 +19,9 @@ from hdpgmm.data.whitening import Whitening
 from hdpgmm.fit import Progress
 from hdpgmm.model.state import State, effective_components
 from infra.config import TrainConfig
-from infra.errors import JobError
+from infra.errors import ConfigError, JobError
+from infra.root.groups import digest_of_groups, numbers_of_groups, read_groups
+from infra.root.schemas import TRACK_ID
 from infra.root.songs import read_columns
 from infra.storage.store import Store
 from infra.workers.memory import give_back
@@ -27,7 +30,7 @@ from jobs.train.events import EpochDone, Event, Moved, RolledBack, Started, Step
 from jobs.train.feed.feed import Feed
 from jobs.train.feed.plan import COLUMNS, Plan
 from jobs.train.provenance import Assignment
-from jobs.train.songs import FedSongs
+from jobs.train.songs import FedSongs, ProbeSongs
 from jobs.train.survey import SnapshotSurvey
 
 
@@ -73,8 +76,7 @@ class Trainer:
             progress = yield from self._begin()
         yield self._started(progress)
         songs = FedSongs(
-            self.plan, self.feed, self.keeper.whitening, self.device, self.rules.settings.probe_songs,
-            self.rank, self.n_ranks,
+            self.plan, self.feed, self.keeper.whitening, self.device, self._probe_songs, self.rank, self.n_ranks,
         )  # fmt: skip
         clock = Clock(self.feed)
         try:
@@ -95,6 +97,22 @@ class Trainer:
         progress = Progress(state.to(self.device))
         yield from self.keeper.save(progress, best=False, last=True)
         return progress
+
+    def _probe_songs(self) -> ProbeSongs:
+        """Songs to judge moves on, and whose they are."""
+        most, known = self.rules.settings.probe_songs, self.assignment.provenance.get("groups")
+        batch = self.plan.probe_batch(most)
+        if known is None:
+            return batch, None
+        groups = read_groups(self.store, self.assignment.tracks)
+        if digest_of_groups(groups) != known:
+            raise ConfigError(
+                f"{self.store.uri(self.assignment.tracks)}: the groups of the tracks have changed since this training "
+                "began; run the same command again for a model of today's"
+            )
+        ids = read_columns(self.store, self.assignment.songs, (TRACK_ID,))[TRACK_ID]
+        chosen = ids.take(pa.array(self.plan.probe_rows(most)))
+        return batch, numbers_of_groups(groups, chosen.to_pylist())
 
     def _first_state(self) -> Generator[Event, None, tuple[State, Whitening]]:
         survey = yield from SnapshotSurvey(self.store, self.assignment.songs, self.plan).run(

@@ -297,7 +297,7 @@ def start(config: Config) -> dict[str, Any]:
         ray_seconds = time.perf_counter() - before
         snapshot, fingerprint = training_snapshot(config, store)
         provenance = describe(config.train, snapshot, fingerprint)
-        assignment = Assignment(store.root, "models/start", snapshot.songs, provenance, config.train)
+        assignment = Assignment(store.root, "models/start", snapshot.songs, "", provenance, config.train)
         seen: dict[str, float] = {}
         lease = Lease(store, "runs/train-start/lease", "a training that is timed")
         with lease, RankGroup(assignment) as group:

@@ -22,6 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.comparison.cells import Cell, Difference, Summary, differences, score_vectors, summarise
+from evaluation.interpretation.lift import group_codes
+from evaluation.interpretation.tally import carriers
 from evaluation.probing.splits import make_splits
 from hdpgmm.kinds.responsibility import RESPONSIBILITY
 from infra.config import Config, load
@@ -45,7 +47,6 @@ SETTINGS = (
     *("labels.single=[genre]", "labels.multi=[tags]", "labels.group=artist"),
 )
 CORRELATED = "G1 with correlations"
-CARRIED, FEW_SONGS, FEW_GROUPS = 0.01, 4, 3
 ASKED = (("genre", "macro f1", "genre_f1"), ("tags", "macro auroc", "tags_auroc"))
 
 
@@ -110,11 +111,8 @@ def few_songs_mass(inputs: Inputs) -> float:
     frames = np.concatenate([table[N_FRAMES].to_numpy() for table in tables])
     of = groups_by_track(inputs.tracks)
     ids = [track for table in tables for track in table[TRACK_ID].to_pylist()]
-    groups = np.array([str(of[track] or track) for track in ids])
-    carried = shares >= CARRIED
-    owners = np.array([len(set(groups[column])) for column in carried.T])
-    few = (carried.sum(0) < FEW_SONGS) | (owners < FEW_GROUPS)
     mass = frames @ shares
+    few = carriers(shares, group_codes([of[track] for track in ids])).few
     return float(mass[few].sum() / mass.sum())
 
 

@@ -74,8 +74,10 @@ class Plan:
         self, songs: pa.Table, fraction: float, most: int, seed: int, subset: int | None = None
     ) -> None:
         self.seed = seed
+        self._rows: np.ndarray | None = None  # of the table, of the subset
         if subset is not None and subset < songs.num_rows:
-            songs = songs.filter(pa.array(subset_mask(_texts(songs[TRACK_ID]), subset)))
+            mask = subset_mask(_texts(songs[TRACK_ID]), subset)
+            self._rows, songs = np.flatnonzero(mask), songs.filter(pa.array(mask))
         self.paths, self._places = _places(songs)
         mask = heldout_mask(_texts(songs[TRACK_ID]), fraction, most, seed)
         self.heldout, training = np.flatnonzero(mask), np.flatnonzero(~mask)
@@ -128,8 +130,15 @@ class Plan:
 
     def probe_batch(self, songs: int) -> Batch:
         """Some training songs as one batch, from as few row groups as make a fair sample."""
-        chosen = some_songs(self._starts, self.seed, songs)
-        return Batch(-1, 0, True, 0, self._places.take(np.sort(self.training[chosen])))
+        return Batch(-1, 0, True, 0, self._places.take(self._probe_songs(songs)))
+
+    def probe_rows(self, songs: int) -> np.ndarray:
+        """Rows of the table of songs, (song,), in which those of `probe_batch` are."""
+        chosen = self._probe_songs(songs)
+        return chosen if self._rows is None else self._rows[chosen]
+
+    def _probe_songs(self, songs: int) -> np.ndarray:
+        return np.sort(self.training[some_songs(self._starts, self.seed, songs)])
 
     def _order(self, batch_songs: int, window_frames: int) -> Order:
         window = max(1, window_frames * self.n_songs // (max(self.n_frames, 1) * batch_songs))

@@ -5,6 +5,7 @@ import pytest
 
 from evaluation.interpretation.tally import (
     Tally,
+    carriers,
     carrying,
     effective_number,
     tally,
@@ -29,6 +30,18 @@ def test_songs_are_counted_by_their_share():
     shares = np.array([[0.0], [0.0009], [0.001], [0.02], [0.05], [0.2], [0.3], [1.0]])
     counted = tally(shares, np.ones(8), np.zeros((0, 8), dtype=bool))
     assert counted.spread[:, 0].tolist() == [2, 1, 1, 1, 1, 2]
+
+
+def test_carriers_have_a_hundredth_of_their_frames_there():
+    """Five songs of three artists: component 0 is everyone's, 1 is three songs', 2 four songs' of two artists."""
+    shares = np.array(
+        [[0.5, 0.49, 0.01], [0.9, 0.05, 0.05], [0.1, 0.45, 0.45], [0.98, 0.009, 0.011], [1.0, 0, 0]]
+    )
+    found = carriers(shares, np.array([7, 7, 2, 2, 5]))
+    assert (found.songs.tolist(), found.groups.tolist()) == ([5, 3, 4], [3, 2, 2])
+    assert found.few.tolist() == [False, True, True]
+    alone = carriers(shares, None)
+    assert (alone.groups.tolist(), alone.few.tolist()) == ([5, 3, 4], [False, True, False])
 
 
 def test_tallies_of_parts_add_up_to_the_whole():

@@ -68,6 +68,8 @@ def test_names_are_checked_on_other_songs_and_shuffled_ones_fail(config: Config)
     assert ours["auroc"] > 0.85 > 0.65 > ours["auroc_shuffled"]
     assert words["units"] == "VQCodebook 6"
     assert summary["songs"] == 72
+    assert 0.0 <= summary["few_songs_mass"] < 1.0
+    assert all(row["groups"] <= row["songs"] for row in rows(config, "interpretation/m1", "components"))
 
 
 def test_without_labels_the_pages_have_no_names_and_no_error(tmp_path: Path):

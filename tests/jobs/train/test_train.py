@@ -348,7 +348,7 @@ def trainer_of(root: Path, run: str) -> Trainer:
     snapshot, fingerprint = train.training_snapshot(config, Store(str(root)))
     provenance = train.describe(config.train, snapshot, fingerprint)
     worker: Any = ray.remote(num_cpus=0)(DataWorker)
-    assignment = Assignment(str(root), layout.model(run), snapshot.songs, provenance, config.train)
+    assignment = Assignment(str(root), layout.model(run), snapshot.songs, "", provenance, config.train)
     return Trainer(assignment, [worker.remote(str(root))], "cpu")
 
 
