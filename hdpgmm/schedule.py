@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 FIRST_MOVES = 2048  # songs seen before the first moves, unless the corpus is smaller
 MOVES_APART = 2.0  # ratio of the songs seen from one time to the next
-PATIENCE = 2  # epochs without a better held-out score
+PATIENCE, MOST_PATIENCE = 2, 4  # epochs without a better held-out score
 NEAR = 0.02  # nats a frame between held-out scores that are as good as each other
 FEWEST_COMPONENTS, MOST_COMPONENTS = 8, 256  # at the start
-PLATEAU = 1e-3  # nats a frame: less is no better
+FRAMES = 4  # independent ones, for each number of a component's mean and scales, at the start
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,18 @@ class Epoch:
 def first_components(frames: float, dependence: float, songs: int, dim: int) -> int:
     """Components at the start where no number is asked for: what the corpus can tell apart, 8 to 256.
 
-    frames / dependence is how many independent frames there are. A component gets 2 dim of them at least, about what
-    its mean and its scales take, and two songs: with more, those of a small corpus become recordings of one song each.
-    Moves add components where songs ask for more.
+    frames / dependence is how many independent frames there are. A component gets two songs at least, and FRAMES of
+    those frames for each of the 2 dim numbers that are its mean and its scales: with more components, those of a small
+    corpus become recordings of one song each, and vectors of it tell less. Moves add components where songs ask for
+    more.
     """
-    most = min(frames / dependence / (2 * dim), songs / 2)
+    most = min(frames / component_frames(dependence, dim), songs / 2)
     return min(MOST_COMPONENTS, max(FEWEST_COMPONENTS, math.floor(most)))
+
+
+def component_frames(dependence: float, dim: int) -> float:
+    """How many frames a component needs, see `first_components`; one that is split, for each of the two."""
+    return dependence * 2 * dim * FRAMES
 
 
 def batch_songs(n_songs: int) -> int:
@@ -96,11 +102,10 @@ def best(scores: Sequence[float | None]) -> int:
 
 
 def plateau(scores: Sequence[float]) -> bool:
-    """Whether the later half of the epochs' held-out scores, nats a frame, and PATIENCE of them, brought nothing.
+    """Whether the later half of the epochs' held-out scores, nats a frame, brought nothing; PATIENCE to MOST_PATIENCE.
 
-    Nothing is less than PLATEAU in PATIENCE epochs. Times for moves double, so a later half holds one: what moves may
-    yet bring is waited for.
+    Nothing is less than NEAR. Times for moves double, so the later half of few epochs holds one: what moves may yet
+    bring is waited for.
     """
-    later = max(PATIENCE, len(scores) // 2 + 1)
-    gain = PLATEAU * later / PATIENCE
-    return len(scores) > later and max(scores[-later:]) < max(scores[:-later]) + gain
+    later = min(MOST_PATIENCE, max(PATIENCE, len(scores) // 2 + 1))
+    return len(scores) > later and max(scores[-later:]) < max(scores[:-later]) + NEAR

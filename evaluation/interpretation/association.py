@@ -7,7 +7,6 @@ component is the mean, over songs, of the share where the song has the label: ha
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from evaluation.interpretation.lift import label_lift
 from evaluation.interpretation.tally import Tally
@@ -49,13 +48,12 @@ def permutation_p(
 ) -> np.ndarray:
     """How often, with songs permuted over labels, some label would go with a component as strongly: (label, comp).
 
-    The statistic is the standardised sum of the shares' ranks over a label's songs: shares have long tails, and of
-    their sums one song decides. Its maximum over labels corrects for having looked at all of them (Westfall and Young
-    1993). Groups of songs are permuted whole, so that an artist's sound is not taken for a label's. Groups count as
-    alike whatever their size: each is its songs' mean rank and the share of its songs with the label. Smallest value
-    1 / (permutations + 1).
+    The statistic is the standardised sum of shares over a label's songs; its maximum over labels corrects for having
+    looked at all of them (Westfall and Young 1993). Groups of songs are permuted whole, so that an artist's sound is
+    not taken for a label's. Groups count as alike whatever their size: each is its songs' mean share and the share of
+    its songs with the label. Smallest value 1 / (permutations + 1).
     """
-    units, having = _by_group(rankdata(shares, axis=0), members, groups)
+    units, having = _by_group(shares, members, groups)
     centred = units - units.mean(0)
     apart = having - having.mean(1, keepdims=True)
     scale = np.sqrt((apart**2).sum(1)[:, None] * (centred**2).sum(0)[None, :] / max(1, len(units) - 1))
@@ -69,14 +67,14 @@ def permutation_p(
 
 
 def _by_group(
-    ranks: np.ndarray, members: np.ndarray, groups: np.ndarray | None
+    shares: np.ndarray, members: np.ndarray, groups: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean ranks (group, component) and shares of songs with each label (label, group)."""
+    """Mean shares (group, component) and shares of songs with each label (label, group)."""
     if groups is None:
-        return ranks, members.astype(np.float64)
+        return shares.astype(np.float64), members.astype(np.float64)
     codes = np.unique(groups, return_inverse=True)[1]
     sizes = np.bincount(codes).astype(np.float64)
-    mean = np.zeros((len(sizes), ranks.shape[1]))
-    np.add.at(mean, codes, ranks)
+    mean = np.zeros((len(sizes), shares.shape[1]))
+    np.add.at(mean, codes, shares)
     having = np.stack([np.bincount(codes, weights=mask, minlength=len(sizes)) for mask in members])
     return mean / sizes[:, None], having / sizes

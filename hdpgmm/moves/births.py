@@ -19,6 +19,7 @@ from hdpgmm.model.inference import infer
 from hdpgmm.model.state import State, family
 from hdpgmm.moves.merge_delete import Judged, Move, Probe, best_together, log_evidence
 from hdpgmm.moves.song_bounds import NEW, SongBounds, nothing, song_bounds, under_trial
+from hdpgmm.schedule import component_frames
 
 SPLIT_FRAMES = 2048  # of a component, to propose its halves from
 
@@ -77,7 +78,10 @@ def _with_births(state: State, proposals: list[_Proposal]) -> State:
 def _proposals(
     state: State, probe: Probe, options: LocalOptions, generator: torch.Generator, most: int
 ) -> tuple[list[_Proposal], SongBounds]:
-    """At most `most` components that promise to gain as two, best first, and the songs' bounds as they are."""
+    """At most `most` components that promise to gain as two, best first, and the songs' bounds as they are.
+
+    Each of the two has to have the frames that a component needs (`schedule.component_frames`), on average.
+    """
     frames, labels, owners = [], [], []
     bounds = nothing(probe.songs, state.n_components)
     model = prepare(state, probe.songs.values.dtype)
@@ -93,9 +97,10 @@ def _proposals(
     labels = torch.cat(labels)
     order, sizes = labels.argsort(stable=True), torch.bincount(labels, minlength=state.n_components).tolist()
     parts = zip(torch.cat(frames)[order].split(sizes), torch.cat(owners)[order].split(sizes), strict=True)
-    halves = []
+    least = 2 * component_frames(state.prior.dependence, state.prior.dim)
+    large, halves = (state.stats.count >= least).tolist(), []
     for k, (part, songs) in enumerate(parts):
-        if len(part) >= 4 * (state.prior.dim + 1):
+        if large[k] and len(part) >= 4 * (state.prior.dim + 1):
             chosen = torch.randperm(len(part), generator=generator)[:SPLIT_FRAMES].to(part.device)
             halves += _halved(state, k, part[chosen], songs[chosen], generator)
     likeliest = sorted(halves, key=lambda half: -half.proposal.gain)[: 2 * most]

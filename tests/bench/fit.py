@@ -1,10 +1,11 @@
 """`python -m tests.bench.fit --before FOLDER`: the processor time of a fit against an older commit, in one run.
 
-FOLDER is a worktree of that commit (`git worktree add FOLDER a3b73a3`). Both fit `HDPGMM` to the same songs with the
-same number of first components (the demo's 64), in processes of their own on one thread, in turn, for `--seeds`
-seeds. Songs are the demo's features under `--root` (after `make demo`), or an .npz with `values` (frame, dim) and
-`lengths` (song,). `cpu_share_of_before` is the median over seeds of the ratio of processor seconds; `heldout_change`
-the mean change of the score of every twentieth song, nats a frame, none of which is fitted. The last line is JSON.
+FOLDER is a worktree of that commit (`git worktree add FOLDER a3b73a3`). Both fit `HDPGMM` to the same songs, in
+processes of their own on one thread, in turn, for `--seeds` seeds: the older one with `--before-components` first
+components (the 64 that its demo asks for), today's with its defaults, or with `--components`. Songs are the demo's
+features under `--root` (after `make demo`), or an .npz with `values` (frame, dim) and `lengths` (song,).
+`cpu_share_of_before` is the median over seeds of the ratio of processor seconds; `heldout_change` the mean change of
+the score of every twentieth song, nats a frame, none of which is fitted. The last line is JSON.
 """
 
 import argparse
@@ -26,7 +27,8 @@ from hdpgmm.estimator import HDPGMM
 with np.load(sys.argv[1]) as kept:
     songs = np.split(kept["values"], np.cumsum(kept["lengths"])[:-1])
 fitted = [song for i, song in enumerate(songs) if i % 20]
-model = HDPGMM(n_components=int(sys.argv[3]), seed=int(sys.argv[2]))
+asked = {"n_components": int(sys.argv[3])} if int(sys.argv[3]) else {}
+model = HDPGMM(seed=int(sys.argv[2]), **asked)
 began = time.process_time()
 model.fit(fitted)
 seconds = time.process_time() - began
@@ -36,7 +38,7 @@ print(json.dumps({"seconds": seconds, "heldout": model.score(songs[::20]), "comp
 
 
 def one(folder: str, frames: str, seed: int, components: int) -> dict[str, Any]:
-    """A fit by the code in a folder."""
+    """A fit by the code in a folder; 0 components are its default."""
     environment = {**os.environ, "PYTHONPATH": folder, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-c", ONE, str(Path(frames).absolute()), str(seed), str(components)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=folder, env=environment)
@@ -71,7 +73,8 @@ def main() -> None:
     parser.add_argument("--before", required=True, help="a worktree of the commit to compare with")
     parser.add_argument("--root", default="demo/root")
     parser.add_argument("--frames", help="an .npz instead of a root")
-    parser.add_argument("--components", type=int, default=64)
+    parser.add_argument("--before-components", type=int, default=64)
+    parser.add_argument("--components", type=int, default=0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     args = parser.parse_args()
     here = str(Path(__file__).parents[2])
@@ -79,7 +82,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         frames = args.frames or frames_of(args.root, Path(temporary) / "frames.npz")
         for seed in args.seeds:
-            before = one(str(Path(args.before).absolute()), frames, seed, args.components)
+            before = one(str(Path(args.before).absolute()), frames, seed, args.before_components)
             now = one(here, frames, seed, args.components)
             print(json.dumps({"seed": seed, "before": before, "now": now}), flush=True)
             ratios.append(now["seconds"] / before["seconds"])

@@ -9,8 +9,8 @@ from hdpgmm.schedule import first_components
     ("frames", "dependence", "songs", "dim", "expected"),
     [
         (1e9, 4.0, 10**6, 59, 256),  # enough of everything
-        (104_157, 3.8, 122, 52, 61),  # two songs each
-        (11_800, 2.0, 10_000, 59, 50),  # 2 dim independent frames each
+        (1_041_570, 3.8, 122, 52, 61),  # two songs each
+        (47_200, 2.0, 10_000, 59, 50),  # 8 dim independent frames each
         (100, 10.0, 3, 59, 8),  # never fewer
     ],
 )
