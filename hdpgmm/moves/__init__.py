@@ -22,15 +22,10 @@ MOST_ROUNDS = 8  # of merges and deletions at a time
 def merges_and_deletions(
     state: State, probe: Probe, options: LocalOptions, generator: torch.Generator
 ) -> tuple[State, list[Move]]:
-    """By the closed form, until few are left to make."""
-    return reduce(state, probe, options, MOST_ROUNDS)
-
-
-def by_inference(
-    state: State, probe: Probe, options: LocalOptions, generator: torch.Generator
-) -> tuple[State, list[Move]]:
-    """The same judged by inferring songs again."""
-    return try_reductions(state, probe, options)
+    """By the closed form, until few are left to make; then by inferring songs again."""
+    here, made = reduce(state, probe, options, MOST_ROUNDS)
+    state, more = try_reductions(here, probe, options)
+    return state, made + more
 
 
 def by_other_groups(
@@ -42,7 +37,6 @@ def by_other_groups(
 
 MOVES: dict[str, Step] = {  # in this order
     "merges and deletions": merges_and_deletions,
-    "merges and deletions by inference": by_inference,
     "births": splits,
     "deletions by other groups": by_other_groups,
 }

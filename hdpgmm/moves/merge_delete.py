@@ -90,7 +90,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class _Surveyed(Judged):
+class Surveyed(Judged):
     """With it, what its pairs and components would change if they were merged or deleted."""
 
     pairs: Tensor
@@ -115,30 +115,29 @@ def best_together(before: J, moves: list[M], judged: Callable[[list[M]], J]) -> 
     return best, kept
 
 
-def reduce(
-    state: State, probe: Probe, options: LocalOptions, rounds: int = 1, neighbours: int = 8
-) -> tuple[State, list[Move]]:
+def survey(state: State, probe: Probe, options: LocalOptions, neighbours: int = 8) -> Surveyed:
+    """What merging a component with each of its nearest `neighbours`, or deleting it, would change in the songs."""
+    pairs = near_pairs(state, neighbours)
+    songs = song_changes(state, probe, options, pairs)
+    return Surveyed(state, songs.bound + corpus_bound(state), pairs, songs)
+
+
+def reduce(state: State, probe: Probe, options: LocalOptions, rounds: int = 1) -> tuple[Surveyed, list[Move]]:
     """Rounds of merges and deletions, until one has few: of those that promise a gain, no component in two of them.
 
     The promises are closed forms, for songs that keep their posteriors in a state that has their statistics, and those
     of two moves that meet in a song do not add up. What counts is the bound of the probe, inferred again.
     """
-
-    def survey(trial: State) -> _Surveyed:
-        pairs = near_pairs(trial, neighbours)
-        songs = song_changes(trial, probe, options, pairs)
-        return _Surveyed(trial, songs.bound + corpus_bound(trial), pairs, songs)
-
     state, made = _without_empty(state)
-    here = survey(state)
+    here = survey(state, probe, options)
     for _ in range(rounds):
         here, accepted = best_together(
-            here, _promising(here), lambda moves, of=here.state: survey(reduced(of, moves))
+            here, _promising(here), lambda moves, of=here.state: survey(reduced(of, moves), probe, options)
         )
         made += accepted
         if 10 * len(accepted) < here.state.n_components:
             break
-    return here.state, made
+    return here, made
 
 
 def _without_empty(state: State) -> tuple[State, list[Move]]:
@@ -150,7 +149,7 @@ def _without_empty(state: State) -> tuple[State, list[Move]]:
     return reduced(state, moves), moves
 
 
-def _promising(here: _Surveyed) -> list[Move]:
+def _promising(here: Surveyed) -> list[Move]:
     """Merges and deletions whose closed form gains, best first, no component in two of them."""
     state, pairs = here.state, here.pairs
     merges, deletions = merge_gains(state, pairs, here.songs), delete_gains(state, here.songs)

@@ -8,7 +8,6 @@ Only songs that use the components in question are inferred again.
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from hdpgmm.local_step.posterior import LocalOptions
 from hdpgmm.model.bound import corpus_bound
@@ -16,32 +15,27 @@ from hdpgmm.model.state import State
 from hdpgmm.moves.merge_delete import (
     Move,
     Probe,
-    SongChanges,
+    Surveyed,
     delete_gains,
     merge_gains,
-    near_pairs,
     reduced,
-    song_changes,
 )
 from hdpgmm.moves.song_bounds import SongBounds, under_trial
 
 
 def try_reductions(
-    state: State, probe: Probe, options: LocalOptions, most: int = 16, failures: int = 3, neighbours: int = 8
+    here: Surveyed, probe: Probe, options: LocalOptions, most: int = 16, failures: int = 3
 ) -> tuple[State, list[Move]]:
     """The likeliest merges and deletions, one after the other, each kept when the corpus' bound gains.
 
-    It ends after `most` of them, or after `failures` in a row that would lose.
-
-    A component takes part in one of them. The names in the moves are those of the state given.
+    here: the state, and what the closed form promises of it. It ends after `most` of them, or after `failures` in a row
+    that would lose. A component takes part in one of them. The names in the moves are those of the state given.
     """
+    state, songs = here.state, here.songs.each
     names = list(range(state.n_components))
-    pairs = near_pairs(state, neighbours)
-    changes = song_changes(state, probe, options, pairs)
-    songs = changes.each
     made: list[Move] = []
     tried = failed = 0
-    for move in _likeliest(state, pairs, changes):
+    for move in _likeliest(here):
         places = [names.index(k) if k in names else -1 for k in move.components]
         if len(names) == 1 or -1 in places or {k for m in made for k in m.components} & set(move.components):
             continue
@@ -58,7 +52,8 @@ def try_reductions(
     return state, made
 
 
-def _likeliest(state: State, pairs: Tensor, changes: SongChanges) -> list[Move]:
+def _likeliest(here: Surveyed) -> list[Move]:
+    state, pairs, changes = here.state, here.pairs, here.songs
     merges = zip(pairs.tolist(), merge_gains(state, pairs, changes).tolist(), strict=True)
     moves = [Move("merge", tuple(pair), gain) for pair, gain in merges]
     moves += [Move("delete", (k,), gain) for k, gain in enumerate(delete_gains(state, changes).tolist())]

@@ -135,7 +135,7 @@ def test_reductions_raise_the_bound_by_what_they_claim_or_more(corpora: dict, di
     least was 1e-12 nats under the claim, the most 0.09 over it, and none lost.
     """
     probe, state = _case(4, direct, **corpora)
-    found, made = trials.try_reductions(state, probe, OPTIONS)
+    found, made = trials.try_reductions(moves.survey(state, probe, OPTIONS), probe, OPTIONS)
     assert made
     assert all(move.gain > 0.0 for move in made)
     claimed = sum(move.gain for move in made)
@@ -146,7 +146,7 @@ def test_the_state_found_is_that_of_the_moves():
     """Named as in the state given, of different components; which is left as it was."""
     probe, state = _case(0)
     kept = [part.clone() for part in state.stats.tensors()]
-    found, made = trials.try_reductions(state, probe, OPTIONS)
+    found, made = trials.try_reductions(moves.survey(state, probe, OPTIONS), probe, OPTIONS)
     touched = [k for move in made for k in move.components]
     assert len(made) >= 2
     assert len(set(touched)) == len(touched)
@@ -161,17 +161,17 @@ def test_trials_find_what_the_closed_form_refuses():
     probe, state = _case(4, n_songs=40)
     made = [Move("merge", (0, 1), 0.0)]
     while made:
-        state, made = moves.reduce(state, probe, OPTIONS)
-    found, made = trials.try_reductions(state, probe, OPTIONS)
+        here, made = moves.reduce(state, probe, OPTIONS)
+        state = here.state
+    found, made = trials.try_reductions(moves.survey(state, probe, OPTIONS), probe, OPTIONS)
     assert made
     assert _bound(found, probe) > _bound(state, probe) + 1.0
 
 
 def test_most_is_how_many_are_tried():
     probe, state = _case(0)
-    pairs = moves.near_pairs(state, 8)
-    likeliest = trials._likeliest(state, pairs, moves.song_changes(state, probe, OPTIONS, pairs))[0]
-    found, made = trials.try_reductions(state, probe, OPTIONS, most=1)
+    likeliest = trials._likeliest(moves.survey(state, probe, OPTIONS))[0]
+    found, made = trials.try_reductions(moves.survey(state, probe, OPTIONS), probe, OPTIONS, most=1)
     assert [move.components for move in made] == [likeliest.components]
     assert found.n_components == state.n_components - 1
 
@@ -192,11 +192,11 @@ def _separated(copies: int, direct: bool) -> tuple[Probe, State]:
 @pytest.mark.parametrize("direct", [True, False])
 def test_duplicates_are_merged_and_nothing_else(direct: bool):
     probe, state = _separated(2, direct)
-    found, made = trials.try_reductions(state, probe, OPTIONS, most=20)
+    found, made = trials.try_reductions(moves.survey(state, probe, OPTIONS), probe, OPTIONS, most=20)
     assert found.n_components == 5
     assert all(len({k // 2 for k in move.components}) == 1 for move in made if move.kind == "merge")
     probe, state = _separated(1, direct)
-    found, made = trials.try_reductions(state, probe, OPTIONS)
+    found, made = trials.try_reductions(moves.survey(state, probe, OPTIONS), probe, OPTIONS)
     assert made == []
     assert found is state
 
@@ -210,10 +210,10 @@ def test_all_but_one_component_may_go():
     labels = np.concatenate([np.zeros(600, dtype=int), np.repeat([1, 2, 3], 3)])
     stats = hard_statistics(torch.cat([values, strays]), labels, 4, [20.0, 1.2, 1.1, 1.0])
     probe, state = replace(probe, songs=Ragged(values, probe.songs.offsets)), replace(state, stats=stats)
-    found, made = trials.try_reductions(state, probe, OPTIONS)
+    found, made = trials.try_reductions(moves.survey(state, probe, OPTIONS), probe, OPTIONS)
     assert sorted((move.kind, move.components) for move in made) == [("delete", (k,)) for k in (1, 2, 3)]
     assert torch.equal(found.stats.count, stats.count[:1])
-    assert trials.try_reductions(found, probe, OPTIONS) == (found, [])
+    assert trials.try_reductions(moves.survey(found, probe, OPTIONS), probe, OPTIONS) == (found, [])
 
 
 def test_songs_that_use_neither_component_are_not_needed():
