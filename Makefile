@@ -54,7 +54,7 @@ promtool: $(READY)
 	else echo "no Debian here: alerts and dashboard will not be tested"; fi
 
 test: lint browser promtool
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 40 --durations-min 4
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench.extract

@@ -6,7 +6,9 @@ features). The recommended kind of vectors is fixed beforehand (`hdpgmm.kinds.RE
 best simple model by its own mean, paired over 2,000 draws of artists, predictions pooled over folds; `low` is the lower
 end of 95 %. `few_songs_mass` is the share of all frames of components that fewer than 4 tracks or 3 groups carry, a
 track carrying what has 1 % of its frames; `names_hold` is of the 20 most used, as `jobs.interpret` checks them, of the
-first seed's model. Everything lies under `--out`; run again it continues. The last line is JSON.
+first seed's model. `--genre`, `--tags` and `--group` name other columns of the labels (`--genre style --tags
+instruments --group group` of composed music). Everything lies under `--out`; run again it continues. The last line is
+JSON.
 """
 
 import argparse
@@ -42,15 +44,12 @@ from jobs.represent.kinds import recommended_row
 from jobs.train import job as train
 from tests.bench.quality.unlabelled import cells_of, with_seed
 
-SETTINGS = (
-    *("evaluate.bootstrap=2000", "evaluate.codewords=256"),
-    *("labels.single=[genre]", "labels.multi=[tags]", "labels.group=artist"),
-)
+SETTINGS = ("evaluate.bootstrap=2000", "evaluate.codewords=256")
 CORRELATED = "G1 with correlations"
-ASKED = (("genre", "macro f1", "genre_f1"), ("tags", "macro auroc", "tags_auroc"))
+ASKED = (("macro f1", "genre", "genre_f1"), ("macro auroc", "tags", "tags_auroc"))  # names in the JSON
 
 
-def run(config: Config, seeds: Sequence[int]) -> dict[str, Any]:
+def run(config: Config, seeds: Sequence[int], tasks: Sequence[str]) -> dict[str, Any]:
     """All figures."""
     with shared_ray():
         index.run(config)
@@ -70,7 +69,7 @@ def run(config: Config, seeds: Sequence[int]) -> dict[str, Any]:
     held = {one["units"]: one for one in units}
     ours, codebook = held[units[0]["units"]], held[units[1]["units"]]
     return {
-        **_figures(rows, against, recommended),
+        **_figures(rows, against, recommended, tasks),
         "few_songs_mass": float(np.mean([few_songs_mass(one) for one in inputs])),
         "names_hold": ours["names_hold"],
         "names_hold_codebook": codebook["names_hold"],
@@ -116,9 +115,11 @@ def few_songs_mass(inputs: Inputs) -> float:
     return float(mass[few].sum() / mass.sum())
 
 
-def _figures(rows: Sequence[Summary], against: Sequence[Difference], recommended: str) -> dict[str, float]:
+def _figures(
+    rows: Sequence[Summary], against: Sequence[Difference], recommended: str, tasks: Sequence[str]
+) -> dict[str, float]:
     found: dict[str, float] = {}
-    for task, metric, name in ASKED:
+    for task, (metric, said, name) in zip(tasks, ASKED, strict=True):
         mine = {
             row.representation: row
             for row in rows
@@ -133,7 +134,7 @@ def _figures(rows: Sequence[Summary], against: Sequence[Difference], recommended
             if (row.other, row.task, row.metric) == (best.representation, task, best.metric)
         )
         found |= {name: mine[recommended].mean, f"{name}_vq": words.mean}
-        found |= {f"{task}_margin": margin.mean, f"{task}_margin_low": margin.low}
+        found |= {f"{said}_margin": margin.mean, f"{said}_margin_low": margin.low}
     return found
 
 
@@ -165,17 +166,28 @@ def main() -> None:
     parser.add_argument("--labels", required=True)
     parser.add_argument("--out", help="the root; default: a temporary one")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--genre", default="genre", help="the column of one label a track")
+    parser.add_argument("--tags", default="tags", help="the column of several")
+    parser.add_argument("--group", default="artist", help="the column whose values are on one side")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         config = load(
             None,
-            (*SETTINGS, *args.set),
+            (
+                *SETTINGS,
+                *(
+                    f"labels.single=[{args.genre}]",
+                    f"labels.multi=[{args.tags}]",
+                    f"labels.group={args.group}",
+                ),
+                *args.set,
+            ),
             root=args.out or temporary,
             music=args.music,
             labels_file=args.labels,
         )
-        found = run(config, args.seeds)
+        found = run(config, args.seeds, (args.genre, args.tags))
     print(json.dumps({name: round(value, 4) for name, value in found.items()}))
 
 

@@ -81,3 +81,18 @@ def test_two_components_that_songs_mix_differently_are_told_apart_in_many_dimens
     share = np.concatenate(sides[::2]).mean()  # of the songs that propose
     found = (split.stats.count / split.stats.count.sum()).max()
     assert float(found) == pytest.approx(max(share, 1.0 - share), abs=0.05)
+
+
+@pytest.mark.parametrize(("count", "kinds"), [(1.01, {"birth"}), (0.99, set())])
+def test_a_component_is_split_only_where_both_halves_have_the_frames_of_a_first_one(
+    count: float, kinds: set[str]
+):
+    """Two parts far apart, in a corpus in which every third frame is independent: 2 * 3 * 4 * 2 dim frames."""
+    rng = np.random.default_rng(0)
+    songs = [rng.normal(size=(60, 2)) + 20.0 * rng.integers(0, 2, size=(60, 1)) for _ in range(40)]
+    corpus = corpus_of([torch.tensor(song) for song in songs], [np.zeros(60, dtype=int)] * 40)
+    state = updated(started(corpus, 1, 0, True), corpus, 2, LOOSE)
+    state = replace(state, prior=replace(state.prior, dependence=3.0))
+    state = replace(state, stats=state.stats.scaled(count * 2 * 3 * 4 * 2 * 2 / float(state.stats.count[0])))
+    _, made = births(state, probe_of(corpus, 40), LOOSE, torch.Generator().manual_seed(0))
+    assert {move.kind for move in made} == kinds
