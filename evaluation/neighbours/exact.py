@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 DECIMALS = 6  # of a cosine that float32 vectors have
+PRODUCTS = 1e-5  # that a float32 product of blocks may be off, in an order that the blocks' sizes decide
 Block = tuple[Sequence[str], np.ndarray]  # track ids and their vectors (song, dim)
 
 
@@ -65,22 +66,21 @@ def nearest(
     """For each query (query, dim) the k songs with the largest cosines, largest first, ties by name.
 
     Songs of a query's `without` are passed over, and songs without a direction; a query without one has no neighbours.
-    Cosines are rounded to DECIMALS, so that the same vectors tie wherever in a block they lie. components: (dim,) of
-    which component each number is; each neighbour tells its `most` largest terms. In memory: a block, its cosines with
-    all queries, and k songs a query.
+    Cosines are of each pair by itself, in float64, and rounded to DECIMALS: the same vectors tie wherever in a block
+    they lie. components: (dim,) of which component each number is; each neighbour tells its `most` largest terms. In
+    memory: a block, its cosines with all queries, and k songs a query.
     """
     wanted = directions(queries, mean)
     best: list[list[tuple[Neighbour, np.ndarray]]] = [[] for _ in wanted]
     for ids, vectors in blocks:
         rows = directions(vectors, mean)
-        cosines = (wanted @ rows.T).clip(-1.0, 1.0).astype(np.float64).round(DECIMALS)
+        cosines = wanted @ rows.T
         cosines[~np.outer(wanted.any(axis=1), rows.any(axis=1))] = -np.inf
         for q, row in enumerate(cosines):
             wide = min(k + len(without[q]), len(ids))
-            edge = -np.partition(-row, wide - 1)[wide - 1] if wide else np.inf
-            found = [
-                (Neighbour(ids[i], float(row[i])), rows[i]) for i in np.flatnonzero(row >= edge).tolist()
-            ]
+            edge = -np.partition(-row, wide - 1)[wide - 1] - PRODUCTS if wide else np.inf
+            near = np.flatnonzero((row >= edge) & (row > -np.inf))
+            found = [(Neighbour(ids[i], _cosine(wanted[q], rows[i])), rows[i]) for i in near.tolist()]
             best[q] = _ranked([*best[q], *found], k, without[q])
     return [
         [replace(song, terms=_terms(query, row, components, most)) for song, row in found]
@@ -88,11 +88,15 @@ def nearest(
     ]
 
 
+def _cosine(one: np.ndarray, other: np.ndarray) -> float:
+    return round(min(1.0, max(-1.0, float(one.astype(np.float64) @ other.astype(np.float64)))), DECIMALS)
+
+
 def _ranked(
     found: Iterable[tuple[Neighbour, np.ndarray]], k: int, without: Collection[str]
 ) -> list[tuple[Neighbour, np.ndarray]]:
     """The k best of some, largest cosine first, ties by name."""
-    kept = [item for item in found if item[0].track_id not in without and item[0].cosine > -np.inf]
+    kept = [item for item in found if item[0].track_id not in without]
     return sorted(kept, key=lambda item: (-item[0].cosine, item[0].track_id))[:k]
 
 

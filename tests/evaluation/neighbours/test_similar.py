@@ -34,6 +34,17 @@ def test_neighbours_are_scikit_learns_in_any_blocks(size: int):
         np.testing.assert_allclose([song.cosine for song in found], 1 - distance[0, 1:], atol=1e-6)
 
 
+def test_blocks_do_not_change_a_digit():
+    """Nor how many songs are asked for at once: a float32 product rounds as its sizes have it."""
+    ids, vectors = songs(600, 300, seed=3)
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    whole = nearest(vectors[:40], [(ids, vectors)], mean, 30, [()] * 40)
+    for q in range(40):
+        for size in (13, 600):
+            (alone,) = nearest(vectors[q : q + 1], in_blocks(ids, vectors, size), mean, 30, [()])
+            assert alone == whole[q]
+
+
 def test_ties_are_by_name_in_any_order():
     vectors = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [1, 0]], np.float32)
     ids = ["d", "b", "c", "x", "a"]
