@@ -15,10 +15,10 @@ from infra.storage.store import Store
 SLICE = 1 << 16  # tracks that are Python strings at a time
 
 
-def read_groups(store: Store, path: str) -> pa.Table:
-    """Id and group of the tracks that have one, in the order of the track list at `path`; none where there is no list.
+def read_groups(store: Store, path: str, ids: pa.ChunkedArray) -> pa.Table:
+    """Id and group of those of the tracks `ids` that have one, in the order of the track list at `path`.
 
-    Raises StorageError if the file cannot be read.
+    None where there is no list. Raises StorageError if the file cannot be read.
     """
     try:
         with store.open(path) as source, pq.ParquetFile(source) as file:
@@ -31,7 +31,8 @@ def read_groups(store: Store, path: str) -> pa.Table:
         raise StorageError(
             f"{store.uri(path)}: a damaged table ({' '.join(str(error).split())[:200]})"
         ) from None
-    return found.filter(pc.is_valid(found[GROUP]))  # pyright: ignore
+    found = found.filter(pc.is_valid(found[GROUP]))  # pyright: ignore
+    return found.filter(pc.is_in(found[TRACK_ID], ids)) if found.num_rows else found  # pyright: ignore
 
 
 def digest_of_groups(groups: pa.Table) -> str | None:

@@ -21,7 +21,7 @@ from infra.root.schemas import N_FRAMES, TRACK_ID, groups_by_track
 from jobs.evaluate.inputs import Inputs, align, make_tasks
 from jobs.evaluate.labels import Labels
 from jobs.evaluate.vectors import as_matrix, baseline_shares, vector_tables
-from jobs.represent.kinds import SEARCHED, SHARES
+from jobs.represent.kinds import SEARCHED, SHARES, TEMPERED_SQRT
 from jobs.represent.model import gaussians_in_units
 
 BLOCK = 32  # components whose sums over labels and groups are in memory at once
@@ -31,8 +31,8 @@ BLOCK = 32  # components whose sums over labels and groups are in memory at once
 class Songs:
     """What is looked at: shares (song, component), labels bool (label, song), groups int (song,) or None.
 
-    shares: of a song's frames. tempered: the same with tempered responsibilities (`jobs.represent.kinds.SEARCHED`),
-    which say of every component how near the song comes to it: what labels are tested by.
+    shares: of a song's frames. tempered: the same with tempered responsibilities, which say of every component how near
+    the song comes to it: what labels are tested by.
     """
 
     ids: tuple[str, ...]
@@ -89,12 +89,12 @@ def songs_with_labels(inputs: Inputs, labels: Labels, config: InterpretConfig) -
     chosen = set(sorted(living, key=lambda t: _hash(f"{config.seed} {t}"))[: config.songs])
     ids: list[str] = []
     shares, roots, frames = [], [], []
-    for table in vector_tables(inputs.store, inputs.vectors, [SHARES.name, SEARCHED.name]):
+    for table in vector_tables(inputs.store, inputs.vectors, [SHARES.name, TEMPERED_SQRT.name]):
         tracks = table[TRACK_ID].to_pylist()
         kept = [i for i, track in enumerate(tracks) if track in chosen]
         ids += [tracks[i] for i in kept]
         shares.append(as_matrix(table[SHARES.name])[kept])
-        roots.append(as_matrix(table[SEARCHED.name])[kept])
+        roots.append(as_matrix(table[TEMPERED_SQRT.name])[kept])
         frames.append(table[N_FRAMES].to_numpy()[kept])
     members = labels.members(ids)
     order = np.argsort(np.array(ids, dtype=str))

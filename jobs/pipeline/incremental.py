@@ -13,7 +13,7 @@ from infra.root.schemas import TRACK_ID, VERSION
 from infra.root.songs import read_columns
 from infra.storage.store import Store
 from jobs.train.job import training_snapshot
-from jobs.train.provenance import describe
+from jobs.train.provenance import CORPUS, describe
 
 COLUMNS = (TRACK_ID, VERSION)
 
@@ -41,7 +41,7 @@ def find_kept(config: Config) -> Kept | None:
     wanted = {
         name: value
         for name, value in describe(config.train, snapshot, fingerprint).items()
-        if name != "songs"
+        if name not in CORPUS
     }
     folder = layout.folder_of(snapshot.songs)
     same = [

@@ -12,6 +12,9 @@ from infra.errors import ConfigError
 
 STORED: dict[str, Kind] = {name: kind for name, kind in KINDS.items() if kind.stored}
 SHARES = RESPONSIBILITY  # what a song has of each component
+TEMPERED_SQRT = (
+    SOFT_SQRT  # how near a song comes to each component: the root of its tempered responsibilities
+)
 SEARCHED = SOFT_SQRT  # by what songs are compared where nobody asks for another kind
 COMPARED = [kind for kind in STORED.values() if kind.row]
 
@@ -20,7 +23,7 @@ def written(without: Collection[str]) -> dict[str, Kind]:
     """The kinds that a tree of vectors has where these are left out. Raises ConfigError for what cannot be."""
     for name in without:
         kind = kind_of(name, "represent.without")
-        if kind in (SHARES, SEARCHED):
+        if kind in (SHARES, TEMPERED_SQRT, SEARCHED):
             raise ConfigError(f"represent.without: {name} cannot be left out, other jobs read it")
     return {name: kind for name, kind in STORED.items() if name not in without}
 

@@ -22,6 +22,8 @@ from infra.root.ledger import Tree
 from infra.root.models import Final
 from infra.root.records import Snapshot
 from infra.root.runs import RunFolder
+from infra.root.schemas import TRACK_ID
+from infra.root.songs import read_columns
 from infra.root.taken import taken, unused
 from infra.storage.store import Store
 from infra.workers.cluster import connect, patience_seconds
@@ -52,7 +54,8 @@ def run(config: Config) -> Trained:
     store = Store(config.root)
     snapshot, fingerprint = training_snapshot(config, store)
     tracks = layout.tracks(config.corpus)
-    groups = digest_of_groups(read_groups(store, tracks))
+    ids = read_columns(store, snapshot.songs, (TRACK_ID,))[TRACK_ID]
+    groups = digest_of_groups(read_groups(store, tracks, ids))
     provenance = describe(config.train, snapshot, fingerprint, groups)
     name, done = find_model(store, provenance)
     if done is not None:

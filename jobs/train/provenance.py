@@ -26,12 +26,15 @@ OPERATIONAL = {
 }
 
 
+# Of `describe`, what is the corpus', not the settings'.
+CORPUS = frozenset({"songs", "groups"})
+
+
 @dataclass(frozen=True)
 class Assignment:
     """What to train, on what, and where to leave it. `provenance` must match that of a checkpoint to resume.
 
     songs, tracks: paths of the table of songs and of the track list.
-
     fence: whose token checkpoints are committed with, another one for each start of the ranks.
     """
 

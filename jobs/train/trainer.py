@@ -104,13 +104,13 @@ class Trainer:
         batch = self.plan.probe_batch(most)
         if known is None:
             return batch, None
-        groups = read_groups(self.store, self.assignment.tracks)
+        ids = read_columns(self.store, self.assignment.songs, (TRACK_ID,))[TRACK_ID]
+        groups = read_groups(self.store, self.assignment.tracks, ids)
         if digest_of_groups(groups) != known:
             raise ConfigError(
-                f"{self.store.uri(self.assignment.tracks)}: the groups of the tracks have changed since this training "
+                f"{self.store.uri(self.assignment.tracks)}: the groups of its songs have changed since this training "
                 "began; run the same command again for a model of today's"
             )
-        ids = read_columns(self.store, self.assignment.songs, (TRACK_ID,))[TRACK_ID]
         chosen = ids.take(pa.array(self.plan.probe_rows(most)))
         return batch, numbers_of_groups(groups, chosen.to_pylist())
 

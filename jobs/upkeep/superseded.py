@@ -20,6 +20,7 @@ from infra.root.taken import taken
 from infra.storage.local import Entry
 from infra.storage.store import Store
 from jobs.sweep.studies import models_of_studies
+from jobs.train.provenance import CORPUS
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _families(store: Store, known: Iterable[Model]) -> Iterator[tuple[list[Model
     alike: dict[str, dict[str, list[Model]]] = defaultdict(lambda: defaultdict(list))
     for model in known:
         if model.final is not None:
-            settings = {k: v for k, v in model.provenance.items() if k not in ("songs", "seed")}
+            settings = {k: v for k, v in model.provenance.items() if k not in CORPUS | {"seed"}}
             trained_in = where.get(model.songs) or [
                 model.final.origin.get(name) for name in ("root", "corpus")
             ]

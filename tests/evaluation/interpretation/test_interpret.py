@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from evaluation.interpretation import tally as tally_module
 from evaluation.interpretation.tally import (
     Tally,
     carriers,
@@ -11,6 +12,7 @@ from evaluation.interpretation.tally import (
     tally,
     usage,
 )
+from hdpgmm.moves import support
 
 
 def test_usage_weighs_songs_by_their_frames():
@@ -42,6 +44,12 @@ def test_carriers_have_a_hundredth_of_their_frames_there():
     assert found.few.tolist() == [False, True, True]
     alone = carriers(shares, None)
     assert (alone.groups.tolist(), alone.few.tolist()) == ([5, 3, 4], [False, True, False])
+
+
+def test_training_takes_the_same_components_for_those_of_few():
+    """Neither package knows the other."""
+    numbers = support.CARRIED, support.FEW_SONGS, support.FEW_GROUPS
+    assert numbers == (tally_module.CARRIED, tally_module.FEW_SONGS, tally_module.FEW_GROUPS)
 
 
 def test_tallies_of_parts_add_up_to_the_whole():

@@ -122,6 +122,17 @@ def test_pieces_of_a_batch_are_the_batch_in_order() -> None:
     assert [pick for piece in pieces for pick in picks(plan, piece.places)] == picks(plan, batch.places)
 
 
+@pytest.mark.parametrize("subset", [None, 25])
+def test_rows_of_the_table_are_those_of_the_songs_that_moves_are_judged_on(subset: int | None) -> None:
+    table = songs_table([*range(20), *range(20)])
+    plan = Plan(table, 0.2, 5, seed=1, subset=subset)
+    rows, places = plan.probe_rows(9), plan.probe_batch(9).places
+    assert len(rows) == 9
+    for name, found in (("row_group", places.row_group), ("row", places.row)):
+        assert table[name].take(pa.array(rows)).to_pylist() == found.tolist()
+    assert table["path"].take(pa.array(rows)).to_pylist() == plan.paths[places.shard].tolist()
+
+
 def test_a_window_is_as_many_whole_batches_as_its_frames_allow() -> None:
     plan = Plan(songs_table([0] * 60), 0.0, 5, seed=0)
     assert [batch.window for batch in plan.epoch(0, 2, 7 * 8)] == [index // 4 for index in range(30)]

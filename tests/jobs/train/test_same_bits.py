@@ -86,6 +86,9 @@ def test_whose_songs_are_whose_makes_another_model(tmp_path: Path, ray_session: 
         list_tracks(tmp_path, [f"artist {number % owners}" for number in range(40)])
         runs.append(train.run(config).run)
     assert len(set(runs)) == 3
+    list_tracks(tmp_path, [*(f"artist {number % 4}" for number in range(40)), "of a new song"])
+    again = train.run(config)
+    assert (again.run, again.trained) == (runs[2], False)
     list_tracks(tmp_path, [None] * 40)
     again = train.run(config)
     assert (again.run, again.trained) == (runs[0], False)

@@ -342,6 +342,15 @@ def test_a_state_that_is_not_finite_is_rolled_back_to_the_last_checkpoint(
         list(trainer_of(tmp_path, run).train())
 
 
+def test_groups_that_changed_while_a_model_was_trained_are_told(reference: tuple[Path, str]) -> None:
+    trainer = trainer_of(*reference)
+    assert trainer._probe_songs()[1] is None
+    known = {**trainer.assignment.provenance, "groups": "of another day"}
+    trainer.assignment = replace(trainer.assignment, provenance=known, tracks="corpus/default/tracks.parquet")
+    with pytest.raises(ConfigError, match=r"tracks\.parquet: the groups of its songs have changed since"):
+        trainer._probe_songs()
+
+
 def trainer_of(root: Path, run: str) -> Trainer:
     """A trainer in this process, with a data worker of its own."""
     config = config_of(root)

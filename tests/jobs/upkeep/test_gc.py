@@ -189,7 +189,10 @@ def trained(tmp_path: Path) -> Store:
 
 
 def train(store: Store) -> Store:
-    """Two corpora; models old and new of the first, one of another seed, one of other settings, one of the second."""
+    """Two corpora; models old and new of the first, one of another seed, one of other settings, one of the second.
+
+    The track list has grown since the old ones, and with it what is known of whose songs are whose.
+    """
     store.write("corpus/default/tracks.parquet", b"")
     tree, names = Tree(store, "features/f00"), {}
     one, two, three = (commit(tree, f"s{i}", tracks) for i, tracks in enumerate(("ab", "cd", "ef")))
@@ -199,9 +202,9 @@ def train(store: Store) -> Store:
         assert found is not None
         names[which] = found.songs.rpartition("/")[2]
     other = tree.publish("other", [three.reference()], songs_table([three]), quarantine_table([]))
-    finish(store, "old", names["old"], "2026-01-01")
-    finish(store, "sibling", names["old"], "2026-01-02", seed=1)
-    finish(store, "new", names["new"], "2026-02-01")
+    finish(store, "old", names["old"], "2026-01-01", groups="a")
+    finish(store, "sibling", names["old"], "2026-01-02", groups="a", seed=1)
+    finish(store, "new", names["new"], "2026-02-01", groups="b")
     finish(store, "settings", names["old"], "2026-01-01", n_components=8)
     finish(store, "corpus", other.songs.rpartition("/")[2], "2026-01-01")
     return store
