@@ -45,6 +45,15 @@ def test_blocks_do_not_change_a_digit():
             assert alone == whole[q]
 
 
+def test_cosines_that_differ_by_less_than_is_told_tie():
+    """The names decide who is among the nearest, though a product of float32 would say otherwise."""
+    cosines = 0.9 + 2e-7 * np.linspace(-1.0, 1.0, 40)
+    vectors = np.stack([cosines, np.sqrt(1.0 - cosines**2)], axis=1)
+    ids = [f"t{i:02d}" for i in range(40)]
+    (found,) = nearest(np.array([[1.0, 0.0]]), [(ids, vectors)], np.zeros(2), 5, [()])
+    assert [(song.track_id, song.cosine) for song in found] == [(name, 0.9) for name in ids[:5]]
+
+
 def test_ties_are_by_name_in_any_order():
     vectors = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [1, 0]], np.float32)
     ids = ["d", "b", "c", "x", "a"]

@@ -56,8 +56,6 @@ def test_components_are_named_after_what_was_planted(config: Config, capsys: pyt
 
 def test_names_are_checked_on_other_songs_and_shuffled_ones_fail(config: Config):
     interpret.run(config)
-    import json
-
     summary = json.loads(Store(config.root).read("interpretation/m1/summary.json"))
     ours, words = summary["units"]
     held = {row["component"]: row["holds"] for row in rows(config, "interpretation/m1", "components")}
@@ -70,6 +68,22 @@ def test_names_are_checked_on_other_songs_and_shuffled_ones_fail(config: Config)
     assert summary["songs"] == 72
     assert 0.0 <= summary["few_songs_mass"] < 1.0
     assert all(row["groups"] <= row["songs"] for row in rows(config, "interpretation/m1", "components"))
+
+
+def test_labels_are_tested_by_tempered_responsibilities(config: Config):
+    """Where one says something and the other nothing, and the other way round."""
+    settings, inputs = config.interpret, find_inputs(Store(config.root), config.corpus, None)
+    labels = read_labels(inputs.tracks)
+    songs = interpret_tables.songs_with_labels(inputs, labels, settings)
+    np.testing.assert_allclose(songs.tempered, 0.5 * songs.shares + 0.5 / COMPONENTS, atol=1e-6)
+    noise = np.random.default_rng(0).dirichlet(np.ones(COMPONENTS), len(songs.ids))
+    for shares, tempered, holds in ((noise, songs.tempered, True), (songs.shares, noise, False)):
+        given = replace(songs, shares=shares, tempered=tempered)
+        ours, words = interpret_tables.check(config, inputs, given)
+        assert bool(ours.held.any()) is holds
+        assert words.held.any()
+        found = interpret_tables.associations(given, labels, settings)
+        assert bool(min(one.p for one in found) <= 0.01) is holds
 
 
 def test_without_labels_the_pages_have_no_names_and_no_error(tmp_path: Path):
